@@ -1,0 +1,1 @@
+"""Face and finger: comparing the person with the reference the credential carries."""

@@ -1,0 +1,330 @@
+"""Typed settings from one TOML file.
+
+Rules:
+- Every key has a type, a range and a default; an unknown key is an error, not a typo lived with.
+- An error names the file, the key, what is wrong and what is allowed, in one line.
+- Relative paths are relative to the file's own directory.
+- Nothing is read from the environment but systemd's `CREDENTIALS_DIRECTORY`, for secrets.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "ConfigError",
+    "FaceConfig",
+    "FingerConfig",
+    "GateConfig",
+    "GpioConfig",
+    "JournalConfig",
+    "LogConfig",
+    "MqttConfig",
+    "ScanConfig",
+    "SimulationConfig",
+    "TrustConfig",
+    "load",
+    "parse",
+]
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Pin = Annotated[int, Meta(ge=0, le=27)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class ConfigError(ValueError):
+    """The settings cannot be used; the message is one line for the operator."""
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file."""
+
+
+class GateConfig(_Section, frozen=True):
+    """Who this gate is, and how a passage runs."""
+
+    site: Name
+    gate: Name
+    profile: str = "library"
+    """A shipped profile's name, or a path to a TOML file."""
+    region: str = ""
+    """ISO 3166-2 of the place, for regional credentials."""
+    direction: Literal["in", "out", "both"] = "in"
+    zone: Name = "main"
+    pulse_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    relay_mode: Literal["pulse", "level"] = "level"
+    passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    biometric_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 8.0
+    lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    lockout_s: PositiveSeconds = 300.0
+    denial_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.5
+    """How long the red lamp shows; the same code is not judged again until it left the view."""
+    journal_full: Literal["deny", "free"] = "deny"
+
+
+class CameraConfig(_Section, frozen=True):
+    """One camera; the first serves codes, and faces too when it is the only one."""
+
+    driver: Literal["picamera2", "simulated"] = "picamera2"
+    name: Name = "code"
+    serves: Literal["code", "face", "both"] = "both"
+    index: Annotated[int, Meta(ge=0, le=3)] = 0
+    width: Annotated[int, Meta(ge=160, le=4096)] = 1280
+    height: Annotated[int, Meta(ge=120, le=3072)] = 720
+    fps: Annotated[float, Meta(gt=0, le=120)] = 15.0
+    rotation: Literal[0, 90, 180, 270] = 0
+    timeout_s: PositiveSeconds = 2.0
+    flicker_us: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
+    exposure_values: tuple[float, ...] = (0.0, -2.0)
+    """Exposure compensation, alternated from frame to frame: phone screens need less."""
+    focus: Literal["fixed", "manual", "auto"] = "fixed"
+    lens_position: Annotated[float, Meta(ge=0, le=32)] = 5.0
+    """Dioptres (1/m) for manual focus: code at 20 cm is 5."""
+
+
+class ScanConfig(_Section, frozen=True):
+    """QR decoding."""
+
+    deadline_ms: Annotated[int, Meta(ge=20, le=5_000)] = 300
+    pyzbar: bool = True
+    retry: bool = True
+
+
+class GpioConfig(_Section, frozen=True):
+    """Pins (BCM) and their polarity; a pin left out is not fitted."""
+
+    driver: Literal["rpi-gpio", "simulated"] = "rpi-gpio"
+    relay: Pin = 17
+    relay_out: Pin | None = None
+    """Second relay for the other direction."""
+    green: Pin | None = 27
+    red: Pin | None = 22
+    buzzer: Pin | None = 23
+    ready: Pin | None = 24
+    passage: Pin | None = 5
+    passage_2: Pin | None = None
+    """Second beam: with it the direction is known."""
+    fire: Pin | None = 6
+    tamper: Pin | None = 13
+    release: Pin | None = 19
+    door: Pin | None = None
+    relay_active: Literal["high", "low"] = "high"
+    lamps_active: Literal["high", "low"] = "high"
+    passage_active: Literal["high", "low"] = "low"
+    release_active: Literal["high", "low"] = "low"
+    door_active: Literal["high", "low"] = "high"
+    debounce_ms: Annotated[int, Meta(ge=0, le=1_000)] = 20
+    poll_hz: Annotated[int, Meta(ge=50, le=500)] = 200
+    output: Literal["relay", "wiegand26", "wiegand34", "osdp"] = "relay"
+    wiegand_d0: Pin | None = None
+    wiegand_d1: Pin | None = None
+    osdp_port: str = ""
+    osdp_address: Annotated[int, Meta(ge=0, le=126)] = 101
+    osdp_key_file: str = ""
+
+
+class FingerConfig(_Section, frozen=True):
+    """The fingerprint module; leave the table out where none is fitted."""
+
+    driver: Literal["adafruit", "simulated"] = "adafruit"
+    port: str = "/dev/serial0"
+    baud: Literal[9600, 19200, 28800, 38400, 57600, 115200] = 57600
+    family: Name = "r503"
+    """Sensor family that templates in credentials must name as issuer."""
+    password_file: str = ""
+    pairing_file: str = ""
+    threshold: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    decoy_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
+
+
+class FaceConfig(_Section, frozen=True):
+    """Face matching; leave the table out where no place asks for a face."""
+
+    runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
+    threads: Annotated[int, Meta(ge=1, le=8)] = 1
+    delegate: str = ""
+    detector: str = ""
+    """Model name in the manifest; empty takes the manifest's default."""
+    embedder: str = ""
+    models_dir: str = ""
+    """Directory with a manifest.toml; empty takes the shipped one."""
+    false_match_rate: Literal["1e-2", "1e-3", "1e-4", "1e-5"] = "1e-4"
+    frames: Annotated[int, Meta(ge=1, le=10)] = 3
+    liveness: Literal["off", "passive", "challenge"] = "passive"
+
+
+class TrustConfig(_Section, frozen=True):
+    """Where issuer keys, lists and rosters come from."""
+
+    directory: str = "trust"
+    """A directory with one issuer a file, or the cache of the signed set."""
+    signed: bool = False
+    """True: the directory is a TUF cache and only signed sets are believed."""
+    url: str = ""
+    """Where updates come from: https URL or a directory (a USB stick)."""
+    refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
+    max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30
+    """Older trust data denies; 0 means any age is accepted."""
+    status_unknown: Literal["deny", "accept"] = "deny"
+    site_key_files: tuple[str, ...] = ()
+    """A256GCM keys (32 bytes) for encrypted codes."""
+
+
+class JournalConfig(_Section, frozen=True):
+    """The event log."""
+
+    path: str = "journal.sqlite"
+    capacity: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 200_000
+    subject_key_file: str = "subject.key"
+    """32 bytes for the HMAC over subjects; made at first start if absent."""
+    rotate_subjects: bool = False
+    """True: subjects leave the gate under a key that changes daily."""
+
+
+class MqttConfig(_Section, frozen=True):
+    """The broker; leave the table out for a gate without a fleet."""
+
+    url: str = "mqtts://localhost:8883"
+    """mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
+    version: Literal["5", "3.1.1"] = "5"
+    client_id: str = ""
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    keepalive_s: Annotated[int, Meta(ge=5, le=3_600)] = 30
+    session_expiry_s: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 86_400
+    event_rate: Annotated[float, Meta(gt=0, le=10_000)] = 200.0
+    """Events a second at most while an outage is made up for; live ones go first."""
+    metrics_s: PositiveSeconds = 60.0
+    home_assistant: bool = False
+    home_assistant_open: bool = False
+    commands: bool = True
+    wait_for_ack: bool = True
+    """True: rows are free only when the collector acknowledges; False: the broker's word is taken."""
+
+
+class LogConfig(_Section, frozen=True):
+    """Logging to standard error, where the service manager collects it."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class SimulationConfig(_Section, frozen=True):
+    """What the simulated drivers play; ignored by real ones."""
+
+    frames: str = ""
+    """A picture, a folder of pictures or a video that the simulated camera shows."""
+    pins_file: str = ""
+    """Where the simulated GPIO records its edges and takes its inputs."""
+    sensor_script: str = ""
+
+
+class Config(_Section, frozen=True):
+    """The whole file."""
+
+    gate: GateConfig
+    camera: tuple[CameraConfig, ...] = (CameraConfig(),)
+    scan: ScanConfig = ScanConfig()
+    gpio: GpioConfig = GpioConfig()
+    finger: FingerConfig | None = None
+    face: FaceConfig | None = None
+    trust: TrustConfig = TrustConfig()
+    journal: JournalConfig = JournalConfig()
+    mqtt: MqttConfig | None = None
+    log: LogConfig = LogConfig()
+    simulation: SimulationConfig = SimulationConfig()
+    state_dir: str = "."
+    """Where the journal, the clock's memory and the mode are kept."""
+    base_dir: str = "."
+    """Set by `load`: the file's own directory."""
+
+    def path(self, name: str) -> Path:
+        """Resolve a path in the file against the file's directory."""
+        return Path(self.base_dir, name)
+
+    def state_path(self, name: str) -> Path:
+        """Resolve the name of a state file."""
+        return Path(self.base_dir, self.state_dir, name)
+
+
+def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
+    """Return the settings in `text`.
+
+    Args:
+        text: TOML.
+        source: how errors name the text.
+        base_dir: what relative paths are relative to.
+
+    Raises:
+        ConfigError: one line that names source, key, fault and what is allowed.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source}: not TOML: {error}") from None
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {_explain(str(error))}") from None
+    _check(config, source)
+    return msgspec.structs.replace(config, base_dir=str(base_dir or "."))
+
+
+def load(path: Path) -> Config:
+    """Read a settings file.
+
+    Raises:
+        ConfigError: it cannot be read or used.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
+    return parse(text, source=str(path), base_dir=path.resolve().parent)
+
+
+def _explain(message: str) -> str:
+    """Turn msgspec's `MESSAGE - at `$.a.b`` into `key a.b: MESSAGE`."""
+    text, separator, where = message.partition(" - at `$.")
+    if not separator:
+        return text
+    return f"key {where.rstrip('`')}: {text}"
+
+
+def _check(config: Config, source: str) -> None:
+    """Refuse what types cannot: doubled pins and names, parts that contradict each other."""
+    pins: dict[int, str] = {}
+    for field in (
+        "relay", "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
+        "tamper", "release", "door", "wiegand_d0", "wiegand_d1",
+    ):  # fmt: skip
+        pin = getattr(config.gpio, field)
+        if pin is None:
+            continue
+        if pin in pins:
+            raise ConfigError(
+                f"{source}: key gpio.{field}: pin {pin} is already gpio.{pins[pin]}; "
+                "every line needs a pin of its own"
+            )
+        pins[pin] = field
+    names = [camera.name for camera in config.camera]
+    if len(set(names)) != len(names) or not 1 <= len(names) <= 2:
+        raise ConfigError(f"{source}: key camera: one or two cameras, each with its own name")
+    if config.gpio.output.startswith("wiegand") and None in (
+        config.gpio.wiegand_d0, config.gpio.wiegand_d1,
+    ):  # fmt: skip
+        raise ConfigError(f"{source}: key gpio.wiegand_d0: Wiegand needs wiegand_d0 and wiegand_d1")
+    if config.gpio.output == "osdp" and not config.gpio.osdp_port:
+        raise ConfigError(f"{source}: key gpio.osdp_port: OSDP needs a serial port")

@@ -1,0 +1,1 @@
+"""Reporting to the fleet over MQTT."""

@@ -1,0 +1,1 @@
+"""Issuer keys, revocation and rosters: cached, signed, versioned."""

@@ -1,0 +1,1 @@
+"""What touches the outside world: cameras, pins, fingerprint modules. Never imports `agent`."""

@@ -1,0 +1,1 @@
+"""Drivers for a real Raspberry Pi, imported only when chosen."""

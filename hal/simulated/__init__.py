@@ -1,0 +1,1 @@
+"""Simulated hardware, part of the product: as real as can be without a Pi."""
