@@ -210,7 +210,7 @@ class MqttConfig(_Section, frozen=True):
     home_assistant_open: bool = False
     commands: bool = True
     wait_for_ack: bool = True
-    """True: rows are free only when the collector acknowledges; False: the broker's word is taken."""
+    """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
 
 
 class LogConfig(_Section, frozen=True):

@@ -62,7 +62,7 @@ class Frame:
         """Return colour, (H, W, 3) uint8 RGB; a camera without colour gives grey thrice."""
         if self.colour is not None:
             return self.colour
-        import cv2  # noqa: PLC0415 - a gate without faces never pays for it
+        import cv2
 
         if self.chroma is None:
             return np.asarray(cv2.cvtColor(self.luma, cv2.COLOR_GRAY2RGB), dtype=np.uint8)

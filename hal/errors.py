@@ -12,11 +12,11 @@ class HalError(Exception):
     """Root of every error that `hal` raises on purpose."""
 
 
-class DeviceUnavailable(HalError, OSError):  # noqa: N818 - a state of the world, named as operators say it
+class DeviceUnavailable(HalError, OSError):
     """The device or its driver is not there, or not ours; the message says what to do."""
 
 
-class DeviceFault(HalError, OSError):  # noqa: N818
+class DeviceFault(HalError, OSError):
     """The device was there and stopped working."""
 
 

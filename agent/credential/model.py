@@ -170,7 +170,7 @@ class Credential:
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 
-class Rejected(Exception):  # noqa: N818 - it is a decision, not a fault
+class Rejected(Exception):
     """The one error of credential reading: a reason, and a detail for the operator's log.
 
     Args:
