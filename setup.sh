@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# The one door: installs what it needs on a bare Debian 12/13 or Raspberry Pi OS and does the job.
+# Asks nothing. Runs as root or with sudo. A second run needs no network.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+venv=${IDGATE_VENV:-$here/.venv}
+dry=0
+root=
+unit=idgate.service
+run_apt="libzbar0 python3 python3-venv"
+test_apt="mosquitto systemd"
+pi_apt="python3-picamera2"
+
+usage() {
+    cat <<'TXT'
+usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
+
+  demo [--fast] [--broker URL]   play a day at two simulated gates, on real daemon code
+  test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
+  check                          ruff, ruff format, mypy --strict
+  bench                          the benchmarks: ratios, measured in one run
+  fuzz SECONDS                   coverage-guided fuzzing of every credential format
+  chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
+  install [--root DIR]           install and enable the service on this machine (a Raspberry Pi)
+  uninstall [--root DIR] [--purge]   undo install; --purge removes settings and state too
+
+  --dry-run   print every step, do none of them
+  --root DIR  install into a directory tree instead of this machine
+
+TXT
+}
+
+say() { printf '%s\n' "setup: $*" >&2; }
+die() { say "$*"; exit 2; }
+
+step() { # do a step, or print it
+    if [ "$dry" = 1 ]; then
+        printf '+'
+        printf ' %q' "$@"
+        printf '\n'
+    else
+        "$@"
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then step "$@"
+    elif command -v sudo >/dev/null; then step sudo -n "$@" || die "needs root: run it with sudo"
+    else die "needs root for: $*"; fi
+}
+
+need_apt() { # packages that are missing, installed quietly
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return 0
+    command -v apt-get >/dev/null || die "needs apt-get for: ${missing[*]}"
+    say "installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
+        "${missing[@]}" >&2
+}
+
+system_python() { # Debian's own first: apt's camera packages belong to it
+    local python
+    for python in /usr/bin/python3 python3; do
+        if "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$python"
+            return 0
+        fi
+    done
+    [ "$dry" = 1 ] && { echo /usr/bin/python3; return 0; }
+    die "needs Python 3.11 or newer (Debian 12 or Raspberry Pi OS bookworm, or later)"
+}
+
+make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproject.toml
+    local extra=$1 python stamp want
+    python=$(system_python)
+    stamp=$venv/.idgate-$extra
+    want=$("$python" -V 2>&1 || true; sha256sum <"$here/pyproject.toml")
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return 0
+    # What a larger set holds, a smaller one need not install again.
+    if [ "$extra" = demo ] && [ -f "$venv/.idgate-dev" ] && [ "$(cat "$venv/.idgate-dev")" = "$want" ]; then
+        return 0
+    fi
+    say "making $venv ($extra); this takes a minute or two"
+    [ -x "$venv/bin/python" ] || step "$python" -m venv "$venv"
+    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        "$venv/bin/pip" install --quiet --upgrade pip
+    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+        "$venv/bin/pip" install --quiet --editable "$here[$extra]"
+    if [ "$dry" = 0 ]; then printf '%s' "$want" >"$stamp"; fi
+}
+
+prepare() { # EXTRA PACKAGE...
+    local extra=$1
+    shift
+    need_apt "$@"
+    make_venv "$extra"
+}
+
+add_user() {
+    local prefix=()
+    [ -n "$root" ] && prefix=(--prefix "$root")
+    if grep -q '^idgate:' "$root/etc/passwd" 2>/dev/null; then return 0; fi
+    as_root useradd "${prefix[@]}" --system --user-group --no-create-home \
+        --home-dir /var/lib/idgate --shell /usr/sbin/nologin idgate
+}
+
+join_groups() { # the hardware belongs to these groups on Raspberry Pi OS
+    local group prefix=()
+    [ -n "$root" ] && prefix=(--prefix "$root")
+    for group in video gpio dialout render; do
+        if grep -q "^$group:" "$root/etc/group" 2>/dev/null; then
+            as_root usermod "${prefix[@]}" --append --groups "$group" idgate
+        fi
+    done
+}
+
+do_install() {
+    local python pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
+    # shellcheck disable=SC2086
+    need_apt $run_apt
+    if [ -z "$root" ] && grep -qs 'Raspberry Pi' /proc/device-tree/model; then
+        # shellcheck disable=SC2086
+        need_apt $pi_apt
+    fi
+    python=$(system_python)
+    add_user
+    join_groups
+    as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system"
+    as_root install -d -m 0750 -g "$(group_id)" "$root/etc/idgate" "$root/etc/idgate/trust"
+    as_root install -d -m 0700 -o "$(user_id)" -g "$(group_id)" "$root/var/lib/idgate"
+    [ -x "$root/opt/idgate/venv/bin/python" ] ||
+        as_root "$python" -m venv --system-site-packages "$root/opt/idgate/venv"
+    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "$here[pi]"
+    as_root ln -sfn /opt/idgate/venv/bin/idgate "$root/usr/local/bin/idgate"
+    if [ ! -e "$root/etc/idgate/config.toml" ]; then
+        as_root install -m 0640 -g "$(group_id)" "$here/systemd/config.toml" "$root/etc/idgate/config.toml"
+    fi
+    as_root install -m 0644 "$here/systemd/$unit" "$root/etc/systemd/system/$unit"
+    if [ -n "$root" ]; then
+        as_root systemctl --root="$root" enable "$unit"
+    else
+        as_root systemctl daemon-reload
+        as_root systemctl enable "$unit"
+    fi
+    say "installed. Edit /etc/idgate/config.toml, put issuers into /etc/idgate/trust, then:"
+    say "  idgate doctor --config /etc/idgate/config.toml && systemctl start idgate"
+}
+
+user_id() { id_of "$root/etc/passwd"; }
+group_id() { id_of "$root/etc/group"; }
+id_of() { # numeric, since a scratch root's names are not this machine's
+    local found
+    found=$(awk -F: '$1 == "idgate" {print $3}' "$1" 2>/dev/null || true)
+    printf '%s' "${found:-0}"
+}
+
+do_uninstall() {
+    local purge=$1
+    if [ -n "$root" ]; then
+        as_root systemctl --root="$root" disable "$unit"
+    elif [ -e "/etc/systemd/system/$unit" ]; then
+        as_root systemctl disable --now "$unit"
+    fi
+    as_root rm -f "$root/etc/systemd/system/$unit" "$root/usr/local/bin/idgate"
+    as_root rm -rf "$root/opt/idgate"
+    [ -n "$root" ] || as_root systemctl daemon-reload
+    if [ "$purge" = 1 ]; then
+        as_root rm -rf "$root/etc/idgate" "$root/var/lib/idgate"
+        if grep -q '^idgate:' "$root/etc/passwd" 2>/dev/null; then
+            if [ -n "$root" ]; then as_root userdel --prefix "$root" idgate
+            else as_root userdel idgate; fi
+        fi
+    else
+        say "kept /etc/idgate and /var/lib/idgate; --purge removes them and the user"
+    fi
+}
+
+command=
+args=()
+purge=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --dry-run) dry=1 ;;
+        -h | --help) usage; exit 0 ;;
+        --root)
+            [ $# -ge 2 ] || die "--root needs a directory"
+            root=$(realpath -m "$2"); shift ;;
+        --purge) purge=1 ;;
+        *) if [ -z "$command" ]; then command=$1; else args+=("$1"); fi ;;
+    esac
+    shift
+done
+
+python=$venv/bin/python
+# shellcheck disable=SC2086
+case $command in
+    demo)
+        prepare demo $run_apt
+        step exec "$venv/bin/idgate" demo "${args[@]}" ;;
+    test)
+        prepare dev $run_apt $test_apt
+        cd "$here"
+        step exec "$python" -m pytest "${args[@]}" ;;
+    check)
+        prepare dev $run_apt
+        cd "$here"
+        step "$venv/bin/ruff" check .
+        step "$venv/bin/ruff" format --check .
+        step "$venv/bin/mypy" ;;
+    bench)
+        prepare dev $run_apt $test_apt
+        cd "$here"
+        step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' tests/bench "${args[@]}" ;;
+    fuzz)
+        [ ${#args[@]} -ge 1 ] || die "fuzz needs a number of seconds"
+        prepare dev $run_apt
+        cd "$here"
+        step exec "$python" tests/fuzz/fuzz.py --seconds "${args[@]}" ;;
+    chaos)
+        prepare dev $run_apt $test_apt
+        cd "$here"
+        step exec "$python" tests/chaos/chaos.py "${args[@]}" ;;
+    install) do_install ;;
+    uninstall) do_uninstall "$purge" ;;
+    "") usage >&2; exit 2 ;;
+    *) usage >&2; die "unknown command: $command" ;;
+esac
