@@ -2,8 +2,8 @@
 
 Rules:
 - Every log line of this process passes through the chain, third-party libraries' lines included.
-- A key that could hold personal data or a secret is replaced by `[redacted]`, and so is every value
-  of a type that this chain does not know: bytes, arrays, credentials. What is not named cannot leak.
+- A key that could hold personal data or a secret becomes `[redacted]`, and so does every value
+  of a type that this chain does not know: bytes, arrays, credentials.
 - Long strings are cut: a payload that slipped into a message does not fill the disk.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -56,14 +56,21 @@ def _plain(value: Any) -> Any:
     return REDACTED
 
 
-def configure(*, level: str = "info", style: Literal["auto", "json", "console"] = "auto") -> None:
+def configure(
+    *,
+    level: str = "info",
+    style: Literal["auto", "json", "console"] = "auto",
+    stream: TextIO | None = None,
+) -> None:
     """Set up the one chain for structlog and the standard library's loggers alike.
 
     Args:
         level: lowest level that is written.
-        style: JSON lines, or text for people; `auto` asks whether standard error is a terminal.
+        style: JSON lines, or text for people; `auto` asks whether the stream is a terminal.
+        stream: standard error unless given.
     """
-    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+    sink = sys.stderr if stream is None else stream
+    as_json = style == "json" or (style == "auto" and not sink.isatty())
     shared: list[Any] = [
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -73,7 +80,7 @@ def configure(*, level: str = "info", style: Literal["auto", "json", "console"] 
     renderer: Any = (
         structlog.processors.JSONRenderer()
         if as_json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=_trace)
+        else structlog.dev.ConsoleRenderer(colors=sink.isatty(), exception_formatter=_trace)
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -81,7 +88,7 @@ def configure(*, level: str = "info", style: Literal["auto", "json", "console"] 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sink)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -133,7 +133,8 @@ class Credential:
         format: the format that was read.
         issuer: the issuer's name in the trust set, not the one the code claims for itself.
         key_id: the key that verified it.
-        kind: kind of document.
+        kind: kind of document, `Kind.UNKNOWN` where the format's own name for it maps to none.
+        document_type: the format's own name for the kind (`vct`, a URI), for profiles to map.
         level: assurance level.
         subject: opaque subject identifier inside the issuer's realm; leaves the gate only as HMAC.
         issued_at: when the credential was issued, None where the format has none.
@@ -167,6 +168,7 @@ class Credential:
     regions: frozenset[str] = frozenset()
     status: StatusReference | None = None
     business: BusinessItem | None = field(repr=False, default=None)
+    document_type: str = ""
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 

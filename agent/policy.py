@@ -1,0 +1,349 @@
+"""What a place asks: a pure function from a credential, a profile and a moment to a demand.
+
+The checks, in this order; the first that fails is the reason:
+
+ 1. mode of the clock            clock_untrusted
+ 2. opening hours                closed_now
+ 3. age of the trust data        trust_too_old
+ 4. format and kind of document  format_not_accepted, kind_not_accepted
+ 5. assurance level              level_too_low
+ 6. dynamic where asked          static_not_accepted
+ 7. revocation                   revoked, suspended, status_unknown
+ 8. blocked list, roster         blocked, not_on_roster
+ 9. region                       region_not_accepted
+10. age of the person            age_unknown, under_age
+11. direction, anti-passback     wrong_direction, already_inside
+12. ticket                       ticket_required, ticket_invalid
+13. lockout                      locked_out
+14. biometric reference          no_reference
+
+Levels are signed by issuers and never inferred. Nothing here reads a clock, a file or a device.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+import zoneinfo
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.credential.model import Credential, FormatName, Kind, Level, Modality
+from agent.reason import Reason
+from agent.trust.model import StatusVerdict
+
+__all__ = [
+    "SHIPPED",
+    "Ask",
+    "Demand",
+    "Denial",
+    "Hours",
+    "Moment",
+    "Profile",
+    "ProfileError",
+    "decide",
+    "load_profile",
+    "parse_profile",
+    "shipped_profile",
+]
+
+SHIPPED = (
+    "airport", "government-hall", "hotel", "internet-cafe", "library", "logistics", "railway",
+)  # fmt: skip
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Clock = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+
+
+class ProfileError(ValueError):
+    """A site profile cannot be used; one line for the operator."""
+
+
+class Ask(StrEnum):
+    """Which biometric comparison a place asks for."""
+
+    NONE = "none"
+    FACE = "face"
+    FINGER = "finger"
+    BOTH = "both"
+    EITHER = "either"
+
+
+class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One stretch of opening hours, local time; `close` past midnight is written as two."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...]
+    open: Clock = "00:00"
+    close: Clock = "24:00"
+
+
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A place of use, from TOML."""
+
+    name: str
+    title: str
+    formats: tuple[FormatName, ...] = (FormatName.NATIVE,)
+    kinds: tuple[Kind, ...]
+    kind_names: dict[str, Kind] = {}
+    """Other issuers' names for kinds (`vct` values) and what they count as here."""
+    level: Annotated[int, Meta(ge=1, le=2)] = 1
+    dynamic: bool = True
+    reuse_s: Annotated[float, Meta(ge=0)] = 10.0
+    """A static code may be used again after this long; a dynamic code never."""
+    biometric: Ask = Ask.NONE
+    biometric_basic: Ask | None = None
+    """What is asked of a basic-level credential, where that differs."""
+    staff_search: bool = False
+    """Staff enrolled in the finger module may pass by finger alone (1:N)."""
+    regions: tuple[str, ...] = ()
+    """ISO 3166-2 codes that count as here; empty: the credential's regions are not asked."""
+    minimum_age: Annotated[int, Meta(ge=0, le=120)] = 0
+    hours: tuple[Hours, ...] = ()
+    timezone: str = "UTC"
+    directions: tuple[Literal["in", "out"], ...] = ("in", "out")
+    anti_passback: Literal["off", "on"] = "off"
+    anti_passback_s: Annotated[float, Meta(ge=0)] = 43_200.0
+    roster: str = ""
+    blocked: str = ""
+    ticket: Literal["none", "required"] = "none"
+    ticket_kinds: tuple[Kind, ...] = ()
+    status_unknown: Literal["deny", "accept"] = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the shell knows when a credential is judged.
+
+    Attributes:
+        now: Unix seconds.
+        direction: the way the gate lets people.
+        clock_trusted: False when the wall clock is known to be wrong.
+        trust_age_s: age of the trust data; `max_trust_age_s` 0 accepts any.
+        max_trust_age_s: from the settings.
+        status: what the status list said; None where the credential has no reference.
+        on_roster: None where the profile names no roster.
+        on_blocked: True when a blocked list names the subject.
+        inside: the subject entered this zone and was not seen leaving, within the timeout.
+        locked_out: too many biometric failures of the subject.
+        finger_enrolled: the fingerprint module holds a finger of the subject.
+    """
+
+    now: int
+    direction: Literal["in", "out"] = "in"
+    clock_trusted: bool = True
+    trust_age_s: float = 0.0
+    max_trust_age_s: float = 0.0
+    status: StatusVerdict | None = None
+    on_roster: bool | None = None
+    on_blocked: bool = False
+    inside: bool = False
+    locked_out: bool = False
+    finger_enrolled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The credential is good for this place; this is still asked of the person."""
+
+    ask: Ask
+    direction: Literal["in", "out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The credential is not good for this place."""
+
+    reason: Reason
+
+
+def decide(credential: Credential, profile: Profile, moment: Moment) -> Demand | Denial:
+    """Judge a verified credential for a place.
+
+    Args:
+        credential: signatures and times already proven by its format.
+        profile: what the place asks.
+        moment: what the shell looked up.
+
+    Returns:
+        A `Demand`, or the `Denial` of the first check in the module's list that failed.
+    """
+    reason = (
+        _place(profile, moment)
+        or _document(credential, profile)
+        or _standing(profile, moment)
+        or _person(credential, profile, moment)
+        or _way(profile, moment)
+        or _ticket(credential, profile, moment)
+        or (Reason.LOCKED_OUT if moment.locked_out else None)
+    )
+    if reason is not None:
+        return Denial(reason)
+    ask = profile.biometric
+    if credential.level < Level.UPGRADED and profile.biometric_basic is not None:
+        ask = profile.biometric_basic
+    chosen = _answerable(ask, credential, enrolled=moment.finger_enrolled)
+    if chosen is None:
+        return Denial(Reason.NO_REFERENCE)
+    return Demand(chosen, moment.direction)
+
+
+def kind_of(credential: Credential, profile: Profile) -> Kind:
+    """Return the kind that a credential counts as in a place."""
+    if credential.kind is Kind.UNKNOWN:
+        return profile.kind_names.get(credential.document_type, Kind.UNKNOWN)
+    return credential.kind
+
+
+def _place(profile: Profile, moment: Moment) -> Reason | None:
+    if not moment.clock_trusted:
+        return Reason.CLOCK_UNTRUSTED
+    if profile.hours and not _is_open(profile, moment.now):
+        return Reason.CLOSED_NOW
+    if moment.max_trust_age_s and moment.trust_age_s > moment.max_trust_age_s:
+        return Reason.TRUST_TOO_OLD
+    return None
+
+
+def _document(credential: Credential, profile: Profile) -> Reason | None:
+    if credential.format not in profile.formats:
+        return Reason.FORMAT_NOT_ACCEPTED
+    if kind_of(credential, profile) not in profile.kinds:
+        return Reason.KIND_NOT_ACCEPTED
+    if credential.level < profile.level:
+        return Reason.LEVEL_TOO_LOW
+    if profile.dynamic and not credential.dynamic:
+        return Reason.STATIC_NOT_ACCEPTED
+    return None
+
+
+def _standing(profile: Profile, moment: Moment) -> Reason | None:
+    if moment.status is StatusVerdict.INVALID:
+        return Reason.REVOKED
+    if moment.status is StatusVerdict.SUSPENDED:
+        return Reason.SUSPENDED
+    if moment.status is StatusVerdict.UNKNOWN and profile.status_unknown == "deny":
+        return Reason.STATUS_UNKNOWN
+    if moment.on_blocked:
+        return Reason.BLOCKED
+    if profile.roster and not moment.on_roster:
+        return Reason.NOT_ON_ROSTER
+    return None
+
+
+def _person(credential: Credential, profile: Profile, moment: Moment) -> Reason | None:
+    if profile.regions and credential.regions and not credential.regions & set(profile.regions):
+        return Reason.REGION_NOT_ACCEPTED
+    if not profile.minimum_age:
+        return None
+    try:
+        born = dt.date.fromisoformat(credential.birth_date or "")
+    except ValueError:
+        return Reason.AGE_UNKNOWN
+    today = _local(profile, moment.now).date()
+    age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+    return Reason.UNDER_AGE if age < profile.minimum_age else None
+
+
+def _way(profile: Profile, moment: Moment) -> Reason | None:
+    if moment.direction not in profile.directions:
+        return Reason.WRONG_DIRECTION
+    if profile.anti_passback == "on" and moment.direction == "in" and moment.inside:
+        return Reason.ALREADY_INSIDE
+    return None
+
+
+def _ticket(credential: Credential, profile: Profile, moment: Moment) -> Reason | None:
+    if profile.ticket == "none":
+        return None
+    ticket = credential.business
+    if ticket is None:
+        return Reason.TICKET_REQUIRED
+    fits = not profile.ticket_kinds or ticket.kind in profile.ticket_kinds
+    if not fits or not ticket.valid_from <= moment.now <= ticket.valid_until:
+        return Reason.TICKET_INVALID
+    return None
+
+
+def _answerable(ask: Ask, credential: Credential, *, enrolled: bool) -> Ask | None:
+    """Narrow what is asked to what the references at hand can answer, or None."""
+    modalities = {reference.modality for reference in credential.references}
+    face, finger = Modality.FACE in modalities, enrolled or Modality.FINGER in modalities
+    match ask:
+        case Ask.NONE:
+            return Ask.NONE
+        case Ask.FACE:
+            return Ask.FACE if face else None
+        case Ask.FINGER:
+            return Ask.FINGER if finger else None
+        case Ask.BOTH:
+            return Ask.BOTH if face and finger else None
+        case Ask.EITHER:
+            if face and finger:
+                return Ask.EITHER
+            return Ask.FACE if face else (Ask.FINGER if finger else None)
+
+
+def _local(profile: Profile, now: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(now, zoneinfo.ZoneInfo(profile.timezone))
+
+
+def _is_open(profile: Profile, now: int) -> bool:
+    local = _local(profile, now)
+    day, clock = DAYS[local.weekday()], local.strftime("%H:%M")
+    return any(day in hours.days and hours.open <= clock < hours.close for hours in profile.hours)
+
+
+def parse_profile(text: str | bytes, *, source: str) -> Profile:
+    """Return the profile in `text` (TOML).
+
+    Raises:
+        ProfileError: one line that names source, key and fault.
+    """
+    try:
+        table = tomllib.loads(text if isinstance(text, str) else text.decode())
+        profile = msgspec.convert(table, Profile)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ProfileError(f"{source}: {error}") from None
+    try:
+        zoneinfo.ZoneInfo(profile.timezone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ProfileError(
+            f"{source}: key timezone: {profile.timezone!r} is not an IANA time zone"
+        ) from None
+    for hours in profile.hours:
+        if hours.open >= hours.close:
+            raise ProfileError(
+                f"{source}: key hours: {hours.open} is not before {hours.close}; "
+                "write a night as two stretches"
+            )
+    return profile
+
+
+def shipped_profile(name: str) -> Profile:
+    """Return one of the profiles that come with the package."""
+    text = resources.files("agent.profiles").joinpath(f"{name}.toml").read_text("utf-8")
+    return parse_profile(text, source=f"profile {name}")
+
+
+def load_profile(name: str, *, base_dir: Path) -> Profile:
+    """Return a shipped profile by name, or one from a file by path.
+
+    Raises:
+        ProfileError: neither, or the file cannot be used.
+    """
+    if name in SHIPPED:
+        return shipped_profile(name)
+    path = base_dir / name
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ProfileError(
+            f"profile {name!r}: cannot be read: {error.strerror}; "
+            f"shipped ones are {', '.join(SHIPPED)}"
+        ) from None
+    return parse_profile(text, source=str(path))

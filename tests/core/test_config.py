@@ -1,0 +1,62 @@
+"""Settings: every fault is one line that names file, key, fault and what is allowed."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.config import ConfigError, load, parse
+
+GOOD = '[gate]\nsite = "st1"\ngate = "g1"\n'
+
+
+def test_defaults_are_a_working_gate(tmp_path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    config = load(path)
+    assert config.gate.profile == "library"
+    assert config.mqtt is None
+    assert config.face is None
+    assert config.path("trust") == tmp_path / "trust"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["gate"]),
+        ("[gate\n", ["not TOML"]),
+        (GOOD + "[gpio]\nrelay = 99\n", ["gpio.relay", "27"]),
+        (GOOD + '[gpio]\nrelay = "17"\n', ["gpio.relay", "int", "str"]),
+        (GOOD + "[gpio]\nrelais = 17\n", ["gpio", "relais"]),
+        (GOOD + "[gpio]\nrelay = 5\npassage = 5\n", ["gpio.passage", "pin 5", "gpio.relay"]),
+        (GOOD + '[gpio]\noutput = "wiegand26"\n', ["gpio.wiegand_d0"]),
+        (GOOD + '[gpio]\noutput = "osdp"\n', ["gpio.osdp_port"]),
+        (GOOD + '[gpio]\ndriver = "magic"\n', ["gpio.driver", "magic"]),
+        (GOOD + '[[camera]]\nname = "a"\n[[camera]]\nname = "a"\n', ["camera"]),
+        (GOOD + "[scan]\ndeadline_ms = 1\n", ["scan.deadline_ms", "20"]),
+        ('[gate]\nsite = "Ä b"\ngate = "g"\n', ["gate.site"]),
+        (GOOD + '[mqtt]\nversion = "4"\n', ["mqtt.version"]),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path, text: str, words: list[str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_an_unreadable_file_is_one_clear_line(tmp_path, content: bytes | None) -> None:
+    path = tmp_path / "config.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(path)
+
+
+def test_parse_without_a_file() -> None:
+    assert parse(GOOD, source="text").gate.site == "st1"
