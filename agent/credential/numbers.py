@@ -1,0 +1,122 @@
+"""The numbers of COSE and CWT, and this project's own where no standard has one.
+
+Standards: IANA registries "COSE Header Parameters", "COSE Algorithms", "COSE Key Types and
+Elliptic Curves", "CBOR Web Token (CWT) Claims"; RFC 9864; draft-ietf-spice-sd-cwt. Private numbers
+are all below -65536, the range that both registries leave for private use.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+__all__ = [
+    "KB_TYP",
+    "SD_CWT_TYP",
+    "VCT_PREFIX",
+    "Alg",
+    "Claim",
+    "CoseKey",
+    "Crv",
+    "Header",
+    "Kty",
+    "Tag",
+]
+
+
+class Tag(IntEnum):
+    """CBOR tags that a credential may open with."""
+
+    ENCRYPT0 = 16
+    MAC0 = 17  # known only to be told apart: a MAC is no signature
+    SIGN1 = 18
+    CWT = 61
+
+
+class Header(IntEnum):
+    """COSE header parameters."""
+
+    ALG = 1
+    CRIT = 2
+    CONTENT_TYPE = 3
+    KID = 4
+    IV = 5
+    KCWT = 13
+    TYP = 16
+    X5CHAIN = 33
+
+
+class Alg(IntEnum):
+    """COSE algorithms."""
+
+    A256GCM = 3
+    ES256 = -7
+    EDDSA = -8
+    ESP256 = -9
+    ED25519 = -19
+    ES384 = -35
+    PS256 = -37
+    ESP384 = -51
+    SM2_SM3 = -65600
+    """Private: SM2 with SM3 (GB/T 32918.2), r || s of 32 bytes each, default user id."""
+
+
+class CoseKey(IntEnum):
+    """COSE_Key parameters (RFC 9052 section 7, RFC 9053 section 7)."""
+
+    KTY = 1
+    KID = 2
+    ALG = 3
+    CRV = -1
+    X = -2
+    Y = -3
+
+
+class Kty(IntEnum):
+    """COSE key types."""
+
+    OKP = 1
+    EC2 = 2
+
+
+class Crv(IntEnum):
+    """COSE elliptic curves."""
+
+    P256 = 1
+    P384 = 2
+    ED25519 = 6
+
+
+class Claim(IntEnum):
+    """CWT claims."""
+
+    ISS = 1
+    SUB = 2
+    AUD = 3
+    EXP = 4
+    NBF = 5
+    IAT = 6
+    CTI = 7
+    CNF = 8
+    VCT = 11
+    CNONCE = 39
+    IDENTITY = 169
+    STATUS = 65535
+    LEVEL = -65537
+    """Private: assurance level, 1 basic or 2 upgraded."""
+    REGIONS = -65538
+    """Private: list of ISO 3166-2 codes in which the credential is valid."""
+    BUSINESS = -65539
+    """Private: in a key binding token, a byte string holding a ticket, its issuer's own CWT."""
+    DETAILS = -65540
+    """Private: in a ticket, a map of text to text or integer for the place that sold it."""
+
+
+SD_CWT_TYP: Final = 293
+"""`typ` of an issuer's credential: application/sd-cwt (draft-ietf-spice-sd-cwt)."""
+
+KB_TYP: Final = 294
+"""`typ` of a key binding token: application/kb+cwt."""
+
+VCT_PREFIX: Final = "urn:idgate:vct:"
+"""What a `vct` of this project begins with; the kind of document follows."""
