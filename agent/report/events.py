@@ -1,0 +1,237 @@
+"""The events that a gate writes and sends, and their CloudEvents 1.0 structured JSON form.
+
+Rules:
+- The structures below are closed: a field that is not here cannot be sent, so no name, birth
+  date, document number, picture or template can leave the gate by mistake.
+- `subject` is always the HMAC of `agent.report.subjects`, 32 hexadecimal digits.
+- One JSON Schema a type lies in `schemas/`; a test holds these structures against it.
+- `id` is `{boot_id}.{seq}`, so `source` and `id` name an event for ever, however often it is sent.
+
+Standard: CloudEvents 1.0.2, JSON event format; extension attributes `bootid` and `seq`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from agent.journal_model import Row
+from agent.reason import Reason
+
+__all__ = [
+    "BiometricOutcome",
+    "CloudEvent",
+    "Decision",
+    "Event",
+    "EventType",
+    "Fault",
+    "Mode",
+    "Passage",
+    "Tamper",
+    "decode_event",
+    "encode_data",
+    "encode_event",
+    "event_type",
+    "schema",
+    "source",
+]
+
+Token = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+Subject = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{2,64}$")]
+Direction = Literal["in", "out"]
+
+
+class EventType(StrEnum):
+    """The five kinds of event; the last level of the topic and the middle of the `type`."""
+
+    DECISION = "decision"
+    PASSAGE = "passage"
+    TAMPER = "tamper"
+    FAULT = "fault"
+    MODE = "mode"
+
+
+class _Closed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A structure without room for anything else."""
+
+
+class BiometricOutcome(_Closed, frozen=True):
+    """One modality of a passage; never a score or a template."""
+
+    modality: Literal["face", "finger"]
+    reason: Reason
+    attempts: Annotated[int, Meta(ge=0, le=1_000)] = 1
+
+
+class Decision(_Closed, frozen=True):
+    """Somebody asked to pass (or a use was annulled), and the one reason of the answer.
+
+    Attributes:
+        passage: links the decision with its passage rows: 32 hexadecimal digits.
+        source: who asked: a code, staff's button, a command, a mode or the fire input.
+        annuls: `seq` of the grant that this row takes back, in the same boot.
+        operator: key id of the operator for `source` command.
+        stages_ms: milliseconds by stage.
+    """
+
+    passage: Hex
+    decision: Literal["granted", "denied", "annulled"]
+    reason: Reason
+    source: Literal["code", "release", "command", "mode", "fire"] = "code"
+    format: Token | None = None
+    kind: Token | None = None
+    level: Literal[1, 2] | None = None
+    issuer: Annotated[str, Meta(max_length=128)] | None = None
+    key_id: Hex | None = None
+    subject: Subject | None = None
+    dynamic: bool | None = None
+    profile: Token | None = None
+    zone: Token | None = None
+    direction: Direction | None = None
+    biometrics: Annotated[tuple[BiometricOutcome, ...], Meta(max_length=8)] = ()
+    stages_ms: dict[Token, float] = {}
+    total_ms: float | None = None
+    annuls: Annotated[int, Meta(ge=1)] | None = None
+    operator: Hex | None = None
+
+
+class Passage(_Closed, frozen=True):
+    """What the barrier and its beams saw."""
+
+    passage: Hex
+    outcome: Literal["passed", "not_passed", "reversed", "forced", "held_open", "several"]
+    direction: Direction | None = None
+    zone: Token | None = None
+    subject: Subject | None = None
+    duration_ms: float | None = None
+
+
+class Tamper(_Closed, frozen=True):
+    """An input or a check that says somebody works at the gate who should not."""
+
+    input: Token
+    active: bool
+    detail: Annotated[str, Meta(max_length=200)] = ""
+
+
+class Fault(_Closed, frozen=True):
+    """A part that failed or came back.
+
+    Attributes:
+        part: camera, scan, finger, face, gate, journal, clock, trust, mqtt, command, config ...
+        code: closed word of that part.
+        active: False when the fault is over.
+        count: how often since it was last reported.
+    """
+
+    part: Token
+    code: Token
+    active: bool = True
+    detail: Annotated[str, Meta(max_length=200)] = ""
+    count: Annotated[int, Meta(ge=1)] = 1
+
+
+class Mode(_Closed, frozen=True):
+    """The gate's mode changed; the first row of every boot is one with cause `start`."""
+
+    mode: Literal["normal", "locked", "free", "maintenance", "fire"]
+    cause: Literal["start", "stop", "command", "config", "fire", "fault", "schedule", "staff"]
+    previous: Literal["normal", "locked", "free", "maintenance", "fire"] | None = None
+    operator: Hex | None = None
+
+
+Event = Decision | Passage | Tamper | Fault | Mode
+_TYPES: dict[type[Struct], EventType] = {
+    Decision: EventType.DECISION,
+    Passage: EventType.PASSAGE,
+    Tamper: EventType.TAMPER,
+    Fault: EventType.FAULT,
+    Mode: EventType.MODE,
+}
+_CLASSES: dict[EventType, type[Struct]] = {name: kind for kind, name in _TYPES.items()}
+
+
+class CloudEvent(Struct, frozen=True, kw_only=True):
+    """The envelope; attribute names are CloudEvents' own."""
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Annotated[str, Meta(min_length=1, max_length=128)]
+    source: Annotated[str, Meta(min_length=1, max_length=256)]
+    type: Annotated[str, Meta(pattern=r"^idgate\.(decision|passage|tamper|fault|mode)\.v1$")]
+    time: Annotated[str, Meta(max_length=40)]
+    datacontenttype: Literal["application/json"] = "application/json"
+    dataschema: str
+    bootid: Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}$")]
+    seq: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    data: msgspec.Raw
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(CloudEvent)
+
+
+def event_type(event: Event) -> EventType:
+    """Return the type of an event."""
+    return _TYPES[type(event)]
+
+
+def encode_data(event: Event) -> bytes:
+    """Return the event's own JSON, as the journal keeps it.
+
+    Raises:
+        ValueError: a field breaks its type or pattern; msgspec checks only what it decodes, and an
+            event that the schema refuses must not reach the disk.
+    """
+    data = _encoder.encode(event)
+    msgspec.json.decode(data, type=type(event))
+    return data
+
+
+def source(site: str, gate: str) -> str:
+    """Return the CloudEvents `source` of a gate."""
+    return f"urn:idgate:gate:{site}:{gate}"
+
+
+def encode_event(row: Row, event_source: str) -> bytes:
+    """Return a row as CloudEvents structured JSON."""
+    time = datetime.fromtimestamp(row.time_us / 1_000_000, UTC)
+    return _encoder.encode(
+        CloudEvent(
+            id=f"{row.boot_id}.{row.seq}",
+            source=event_source,
+            type=f"idgate.{row.type}.v1",
+            time=time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            dataschema=f"urn:idgate:schema:{row.type}:1",
+            bootid=row.boot_id,
+            seq=row.seq,
+            data=msgspec.Raw(row.data),
+        )
+    )
+
+
+def decode_event(payload: bytes) -> tuple[CloudEvent, Event]:
+    """Read an event as the collector does: strictly, envelope and data.
+
+    Raises:
+        ValueError: it is not an event of this version.
+    """
+    envelope = _decoder.decode(payload)
+    name = EventType(envelope.type.split(".")[1])
+    if envelope.id != f"{envelope.bootid}.{envelope.seq}":
+        raise ValueError("id does not agree with bootid and seq")
+    datetime.fromisoformat(envelope.time)
+    data: Any = msgspec.json.decode(envelope.data, type=_CLASSES[name])
+    return envelope, data
+
+
+def schema(name: EventType) -> dict[str, Any]:
+    """Return the JSON Schema of an event's data, as shipped."""
+    path = Path(__file__).parent / "schemas" / f"{name}.json"
+    found: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    return found
