@@ -1,0 +1,238 @@
+"""The part of CBOR that a credential needs, read strictly, and written deterministically.
+
+Rules of reading (RFC 8949, core deterministic encoding but for the order of keys):
+- one item, and nothing after it;
+- lengths and integers in their shortest form; no indefinite lengths;
+- map keys are integers or text, each once; so 1, 1.0 and true cannot meet in one map;
+- containers inside each other to the depth of `limits.CBOR_DEPTH`;
+- of the simple values, false, true and null; floats only where asked for, in their shortest form;
+- no tag, but the ones asked for and only as near the surface as asked: nothing here ever builds an
+  object from a tag;
+- a length is held against the bytes that are left before anything is made of it.
+
+Values: int, bytes, str, list, dict, bool, None, float, `Tagged`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from agent.credential.limits import CBOR_DEPTH
+from agent.credential.model import Rejected
+from agent.reason import Reason
+
+__all__ = ["Tagged", "decode", "encode", "head"]
+
+_UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
+_SIMPLE: Final = 7 << 5
+_LEAST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
+"""Additional information -> smallest number that needs that many bytes."""
+_FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
+_CONSTANTS: Final = {20: False, 21: True, 22: None}
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A tag and what it marks; made only for tags that the caller asked for."""
+
+    number: int
+    value: Any
+
+
+def decode(
+    data: bytes,
+    *,
+    tags: Collection[int] = (),
+    tag_depth: int = 0,
+    floats: bool = False,
+    shortest: bool = True,
+) -> Any:
+    """Decode one item that fills `data`.
+
+    Args:
+        data: the bytes.
+        tags: tag numbers that are allowed at all.
+        tag_depth: how many arrays, maps and tags may stand around an allowed tag.
+        floats: whether floating-point numbers are allowed.
+        shortest: False takes numbers that are longer than needed, as some issuers write them.
+
+    Raises:
+        Rejected: `malformed`.
+    """
+    reader = _Reader(data, tags, tag_depth, floats=floats, shortest=shortest)
+    try:
+        value = reader.item(0)
+    except IndexError:
+        raise Rejected(Reason.MALFORMED, "CBOR: cut short") from None
+    except UnicodeDecodeError:
+        raise Rejected(Reason.MALFORMED, "CBOR: text is not UTF-8") from None
+    if reader.pos != len(data):
+        _refuse("bytes after the item")
+    return value
+
+
+class _Reader:
+    """One pass over one buffer."""
+
+    __slots__ = ("data", "floats", "pos", "shortest", "tag_depth", "tags")
+
+    def __init__(
+        self, data: bytes, tags: Collection[int], tag_depth: int, *, floats: bool, shortest: bool
+    ) -> None:
+        self.data = data
+        self.pos = 0
+        self.tags = tags
+        self.tag_depth = tag_depth
+        self.floats = floats
+        self.shortest = shortest
+
+    def item(self, depth: int) -> Any:
+        """Read one item with `depth` containers around it.
+
+        The whole dispatch stands in one function: calls are what a reader in Python pays for.
+        """
+        data = self.data
+        at = self.pos
+        initial = data[at]
+        number = initial & 31
+        at += 1
+        if initial >= _SIMPLE:
+            return self._simple(number, at)
+        if number > 23:
+            if number > 27:
+                _refuse("indefinite length" if number == 31 else "reserved additional information")
+            least = _LEAST[number]
+            end = at + (1 << (number - 24))
+            number = int.from_bytes(data[at:end], "big")
+            at = end
+            if number < least and self.shortest:
+                _refuse("a number not in its shortest form")
+        left = len(data) - at
+        if left < 0:
+            _refuse("cut short")
+        major = initial >> 5
+        self.pos = at
+        if major == _UNSIGNED:
+            return number
+        if major == _NEGATIVE:
+            return -1 - number
+        if major == _TAG:
+            if number not in self.tags or depth > self.tag_depth:
+                _refuse(f"tag {number} is not allowed here")
+        elif number > left:
+            # True of containers too, whose elements take a byte each: told before allocating.
+            _refuse("cut short")
+        elif major <= _TEXT:
+            self.pos = end = at + number
+            return data[at:end] if major == _BYTES else str(data[at:end], "utf-8")
+        if depth >= CBOR_DEPTH:
+            _refuse(f"nested deeper than {CBOR_DEPTH}")
+        if major == _MAP:
+            return self._map(number, depth + 1)
+        item = self.item
+        depth += 1
+        if major == _ARRAY:
+            return [item(depth) for _ in range(number)]
+        return Tagged(number, item(depth))
+
+    def _map(self, pairs: int, depth: int) -> dict[int | str, Any]:
+        item = self.item
+        out: dict[int | str, Any] = {}
+        for _ in range(pairs):
+            key = item(depth)
+            kind = type(key)
+            if kind is not int and kind is not str:
+                _refuse("a map key that is neither integer nor text")
+            out[key] = item(depth)
+        if len(out) != pairs:
+            _refuse("a key twice in one map")
+        return out
+
+    def _simple(self, info: int, at: int) -> Any:
+        """Read what follows an initial byte of major type 7."""
+        if info in _CONSTANTS:
+            self.pos = at
+            return _CONSTANTS[info]
+        if info not in _FLOATS or not self.floats:
+            _refuse(f"simple value or float {info} is not allowed here")
+        raw = self.data[at : at + (1 << (info - 24))]
+        self.pos = at + len(raw)
+        if len(raw) != 1 << (info - 24):
+            _refuse("cut short")
+        value: float = struct.unpack(_FLOATS[info], raw)[0]
+        if self.shortest and len(_float(value)) != len(raw) + 1:
+            _refuse("a float not in its shortest form")
+        return value
+
+
+def encode(value: Any) -> bytes:
+    """Encode a value in core deterministic encoding (RFC 8949 section 4.2.1).
+
+    Raises:
+        TypeError: the value is none of the reader's types.
+    """
+    out = bytearray()
+    _write(value, out)
+    return bytes(out)
+
+
+def head(major: int, number: int) -> bytes:
+    """Return the initial bytes of an item: its major type with a number, in shortest form."""
+    if number < 24:
+        return bytes((major << 5 | number,))
+    for info, least in (27, 1 << 32), (26, 1 << 16), (25, 1 << 8), (24, 0):
+        if number >= least:
+            return bytes((major << 5 | info,)) + number.to_bytes(1 << (info - 24), "big")
+    raise OverflowError(number)
+
+
+def _write(value: Any, out: bytearray) -> None:
+    match value:
+        case bool() | None:
+            out.append(_SIMPLE | {False: 20, True: 21, None: 22}[value])
+        case int() if value >= 0:
+            out += head(_UNSIGNED, int(value))
+        case int():
+            out += head(_NEGATIVE, -1 - value)
+        case float():
+            out += _float(value)
+        case bytes() | bytearray():
+            out += head(_BYTES, len(value)) + value
+        case str():
+            text = value.encode()
+            out += head(_TEXT, len(text)) + text
+        case list() | tuple():
+            out += head(_ARRAY, len(value))
+            for element in value:
+                _write(element, out)
+        case dict():
+            out += head(_MAP, len(value))
+            for key, element in sorted((encode(key), element) for key, element in value.items()):
+                out += key
+                _write(element, out)
+        case Tagged():
+            out += head(_TAG, value.number)
+            _write(value.value, out)
+        case _:
+            raise TypeError(f"CBOR: cannot encode {type(value).__name__}")
+
+
+def _float(value: float) -> bytes:
+    """Encode a float in the shortest form that keeps its value; NaN is the canonical one."""
+    if value != value:  # noqa: PLR0124 - the test for NaN
+        return b"\xf9\x7e\x00"
+    for info, form in _FLOATS.items():
+        try:
+            raw = struct.pack(form, value)
+        except OverflowError:
+            continue
+        if struct.unpack(form, raw)[0] == value:
+            return bytes((_SIMPLE | info,)) + raw
+    raise AssertionError("a double keeps its own value")
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise Rejected(Reason.MALFORMED, f"CBOR: {detail}")
