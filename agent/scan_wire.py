@@ -1,0 +1,232 @@
+"""What daemon and decoder say to each other: fixed layouts, every length capped.
+
+The decoder's process handles attacker-controlled pictures, so its answers are hostile input too:
+`unpack_answer` accepts exactly what an honest decoder can say and refuses all else.
+
+Rules:
+- One message a datagram (SOCK_SEQPACKET); little-endian; no pickles.
+- At most 8 payloads an answer, each at most 7,089 bytes (the most that a QR symbol holds, ISO/IEC
+  18004 table 7); no bytes left over.
+- Corners are clockwise from the symbol's own top left, in pixels of the frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "ANSWER_LIMIT",
+    "FAILED",
+    "JOB_SIZE",
+    "MAX_PAYLOADS",
+    "MAX_PAYLOAD_BYTES",
+    "NO_STATUS",
+    "PID_REPLY",
+    "READY",
+    "REPLACE",
+    "Answer",
+    "Corners",
+    "Job",
+    "Payload",
+    "Variant",
+    "WireError",
+    "pack_answer",
+    "pack_job",
+    "unpack_answer",
+    "unpack_job",
+]
+
+Corners = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+
+MAX_PAYLOADS = 8
+MAX_PAYLOAD_BYTES = 7_089
+MAX_SIDE = 8_192
+_DECODERS = ("zxing-cpp", "pyzbar")
+_JOB = struct.Struct("<IHHIIBB")
+_ANSWER = struct.Struct("<IIBB")
+_RECORD = struct.Struct("<B8hH")
+ANSWER_LIMIT = _ANSWER.size + MAX_PAYLOADS * (_RECORD.size + MAX_PAYLOAD_BYTES)
+JOB_SIZE = _JOB.size
+READY = b"+"
+"""Stem to daemon: the decoders are loaded."""
+FAILED = b"E"
+"""Stem to daemon, with text: they could not be."""
+REPLACE = b"R"
+"""Daemon to stem, with a socket: kill the worker, fork another that serves this socket."""
+PID_REPLY = struct.Struct("<cIi")
+"""Stem to daemon: `P`, the new worker's process id, the wait status of the one before."""
+NO_STATUS = -1
+"""There was no worker before."""
+
+
+class Variant(StrEnum):
+    """What was done to a frame before the last decoder saw it."""
+
+    PLAIN = "plain"
+    UNSHARP = "unsharp"
+    CLAHE = "clahe"
+    PYZBAR = "pyzbar-half"
+    PYZBAR_FULL = "pyzbar"
+    ENLARGED = "enlarged"
+    REDUCED = "reduced"
+    NONE = "none"
+    """No decoder answered in time."""
+
+
+_VARIANTS = tuple(Variant)
+
+
+class WireError(ValueError):
+    """A message breaks the layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What one QR symbol holds.
+
+    Attributes:
+        data: the symbol's bytes, never a guess at text.
+        corners: four (x, y) in pixels of the frame.
+        decoder: `zxing-cpp` or `pyzbar`.
+    """
+
+    data: bytes
+    corners: Corners
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One frame to decode, which lies row by row, unpadded, at the start of the shared memory.
+
+    Attributes:
+        sequence: returned in the answer.
+        width: pixels.
+        height: pixels.
+        turn: which retry is due on a miss.
+        budget_ms: the decoder kills itself well after this long.
+        thorough: a still picture: every variant may be tried.
+        retry: one variant may be tried on a miss.
+        pyzbar: pyzbar is among the variants.
+    """
+
+    sequence: int
+    width: int
+    height: int
+    turn: int
+    budget_ms: int
+    thorough: bool = False
+    retry: bool = True
+    pyzbar: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the decoder found.
+
+    Attributes:
+        sequence: the job's.
+        decode_us: microseconds in the decoders.
+        variant: the last one tried.
+        payloads: all symbols, the same bytes at the same place once.
+    """
+
+    sequence: int
+    decode_us: int
+    variant: Variant
+    payloads: tuple[Payload, ...]
+
+
+def pack_job(job: Job) -> bytes:
+    """Return the job as one datagram."""
+    flags = job.thorough | job.retry << 1 | job.pyzbar << 2
+    return _JOB.pack(
+        job.sequence & 0xFFFFFFFF,
+        job.width,
+        job.height,
+        job.turn & 0xFFFFFFFF,
+        job.budget_ms,
+        flags,
+        0,
+    )
+
+
+def unpack_job(message: bytes) -> Job:
+    """Read a job.
+
+    Raises:
+        WireError: it is none.
+    """
+    if len(message) != _JOB.size:
+        raise WireError(f"a job has {_JOB.size} bytes, not {len(message)}")
+    sequence, width, height, turn, budget_ms, flags, _ = _JOB.unpack(message)
+    return Job(
+        sequence,
+        width,
+        height,
+        turn,
+        budget_ms,
+        thorough=bool(flags & 1),
+        retry=bool(flags & 2),
+        pyzbar=bool(flags & 4),
+    )
+
+
+def pack_answer(answer: Answer) -> bytes:
+    """Return the answer as one datagram; symbols over the caps are left out."""
+    fitting = [p for p in answer.payloads if len(p.data) <= MAX_PAYLOAD_BYTES][:MAX_PAYLOADS]
+    parts = [
+        _ANSWER.pack(
+            answer.sequence & 0xFFFFFFFF,
+            min(answer.decode_us, 0xFFFFFFFF),
+            _VARIANTS.index(answer.variant),
+            len(fitting),
+        )
+    ]
+    for payload in fitting:
+        flat = [max(-MAX_SIDE, min(MAX_SIDE, v)) for corner in payload.corners for v in corner]
+        parts.append(_RECORD.pack(_DECODERS.index(payload.decoder), *flat, len(payload.data)))
+        parts.append(payload.data)
+    return b"".join(parts)
+
+
+def unpack_answer(message: bytes, *, sequence: int) -> Answer:
+    """Read an answer from a process that may be hostile.
+
+    Args:
+        message: one datagram.
+        sequence: of the job that it must answer.
+
+    Raises:
+        WireError: it breaks the layout, a cap, or answers another job.
+    """
+    if len(message) < _ANSWER.size or len(message) > ANSWER_LIMIT:
+        raise WireError(f"an answer of {len(message)} bytes")
+    answered, decode_us, variant, count = _ANSWER.unpack_from(message)
+    if answered != sequence & 0xFFFFFFFF:
+        raise WireError("an answer to another frame")
+    if variant >= len(_VARIANTS) or count > MAX_PAYLOADS:
+        raise WireError("an unknown variant or too many symbols")
+    payloads = []
+    at = _ANSWER.size
+    for _ in range(count):
+        payload, at = _unpack_payload(message, at)
+        payloads.append(payload)
+    if at != len(message):
+        raise WireError("bytes left over")
+    return Answer(answered, decode_us, _VARIANTS[variant], tuple(payloads))
+
+
+def _unpack_payload(message: bytes, at: int) -> tuple[Payload, int]:
+    """Read the record at offset `at`; return it and the next offset."""
+    start = at + _RECORD.size
+    if start > len(message):
+        raise WireError("a symbol cut short")
+    decoder, x0, y0, x1, y1, x2, y2, x3, y3, length = _RECORD.unpack_from(message, at)
+    if decoder >= len(_DECODERS) or length > MAX_PAYLOAD_BYTES or start + length > len(message):
+        raise WireError("a symbol of an unknown decoder or a false length")
+    corners = ((x0, y0), (x1, y1), (x2, y2), (x3, y3))
+    data = message[start : start + length]
+    return Payload(data, corners, _DECODERS[decoder]), start + length
