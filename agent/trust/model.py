@@ -9,11 +9,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from agent.credential.model import FormatName, Kind, StatusReference
 
-__all__ = ["Algorithm", "IssuerKey", "KeySource", "StatusVerdict", "TrustView"]
+__all__ = [
+    "COMMAND_ROLES",
+    "Algorithm",
+    "IssuerKey",
+    "KeySource",
+    "OperatorKey",
+    "RosterView",
+    "StatusVerdict",
+    "TrustError",
+    "TrustView",
+]
+
+COMMAND_ROLES = frozenset(
+    {"open", "close", "mode", "update", "reload", "replay", "identify", "config"}
+)
+"""What an operator's key may be entitled to: the names of the fleet's signed commands."""
+
+
+class TrustError(ValueError):
+    """Trust data that cannot be believed; one line that names the file and the fault."""
 
 
 class Algorithm(StrEnum):
@@ -52,6 +72,7 @@ class IssuerKey:
         iss: values of the `iss` claim that belong to it; empty means any.
         certificate: DER, where the key came as one.
         is_root: True for a certificate that only signs other certificates (x5chain).
+        status_for: other issuers, by name, whose status lists it may sign.
     """
 
     issuer: str
@@ -65,6 +86,29 @@ class IssuerKey:
     iss: frozenset[str] = frozenset()
     certificate: bytes | None = field(repr=False, default=None)
     is_root: bool = False
+    status_for: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorKey:
+    """A key whose holder may command gates.
+
+    Attributes:
+        name: the operator's name in the trust set.
+        kid: first 8 bytes of SHA-256 over SubjectPublicKeyInfo (DER), unless the set names another.
+        algorithm: pinned.
+        public_key: a `cryptography` public key; for SM2 the point as 65 bytes (04 | x | y).
+        roles: commands it may sign, out of `COMMAND_ROLES`.
+        valid_from, valid_until: Unix seconds, inclusive.
+    """
+
+    name: str
+    kid: bytes
+    algorithm: Algorithm
+    public_key: Any = field(repr=False)
+    roles: frozenset[str] = frozenset()
+    valid_from: int = 0
+    valid_until: int = 2**53
 
 
 class KeySource(Protocol):
@@ -80,6 +124,24 @@ class KeySource(Protocol):
         """Return pinned root certificates."""
 
 
+class RosterView(Protocol):
+    """A list of subjects by keyed hash."""
+
+    @property
+    def blocks(self) -> bool:
+        """True for a list of blocked subjects, False for one of allowed ones."""
+
+    def lists(self, issuer: str, subject: str, now: int, zone: str = "") -> bool:
+        """Return whether the subject is listed at this time for this zone.
+
+        Args:
+            issuer: the issuer's name in the trust set.
+            subject: the credential's subject.
+            now: Unix seconds.
+            zone: the gate's zone; entries without a zone hold everywhere.
+        """
+
+
 class TrustView(KeySource, Protocol):
     """An immutable snapshot of the trust set; the daemon swaps whole snapshots."""
 
@@ -91,8 +153,29 @@ class TrustView(KeySource, Protocol):
     def updated_at(self) -> int:
         """Unix seconds at which the set was last confirmed current."""
 
-    def status(self, reference: StatusReference, now: int) -> StatusVerdict:
-        """Return what the status list says; UNKNOWN when missing or expired."""
+    def status(
+        self, reference: StatusReference, now: int, issuer: str | None = None
+    ) -> StatusVerdict:
+        """Return what the status list says.
 
-    def roster(self, name: str) -> Any:
+        UNKNOWN when the list is missing, does not cover the index, or is out of date and does not
+        condemn: an old list can still say invalid or suspended, it can no longer say valid.
+
+        Args:
+            reference: the list's URI and the index in it.
+            now: Unix seconds.
+            issuer: the credential's issuer; only lists that may speak for it are asked. None asks
+                any list with the URI.
+        """
+
+    def roster(self, name: str) -> RosterView | None:
         """Return the roster of that name, or None."""
+
+    def operator(self, kid: bytes) -> OperatorKey | None:
+        """Return the operator's key with this id, or None; its validity is for the caller."""
+
+    def profile(self, name: str) -> bytes | None:
+        """Return the site profile (TOML) of that name, or None."""
+
+    def model(self, name: str) -> Path | None:
+        """Return where the model file of that name lies, or None."""

@@ -1,0 +1,342 @@
+"""Whether the gate's clock may be believed.
+
+A gate works offline for weeks, often without a battery-backed clock, and whoever can turn its clock
+back makes expired credentials valid and old dynamic codes fresh again. So the highest time ever
+seen is kept on disk, and time-dependent acceptance fails closed while the clock is not trusted.
+
+Rules, in the order in which `judge` asks them:
+1. A time before this software existed means that the clock was never set.
+2. A time below the highest one seen, in this boot or any before, is a clock that went back; small
+   steps are a time server's work and allowed. What was seen is believed, the clock is not.
+3. Within one boot the clock keeps pace with the kernel's boot-time clock. A leap ahead that no time
+   server confirms is not believed and not remembered, or one wrong minute would lock the gate for
+   years.
+4. Where the settings demand a source, the time must come from a synchronised system clock or a
+   real-time clock.
+A time that is refused never moves the memory.
+
+`judge` is pure. `ClockGuard` is its shell: it reads clocks, `/run`, `/proc`, `/sys` and the kernel,
+and writes the memory atomically. `check` does no I/O and may be called for every frame; `flush`
+does, and belongs in a housekeeping thread.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+__all__ = [
+    "EARLIEST",
+    "ClockGuard",
+    "ClockMemory",
+    "ClockReading",
+    "ClockSources",
+    "ClockVerdict",
+    "judge",
+    "read_boot_id",
+    "read_sources",
+]
+
+EARLIEST = 1_767_225_600
+"""2026-01-01T00:00:00Z: no gate ran before."""
+
+STEP_BACK_S = 5.0
+"""Steps back of this size are a time server's corrections."""
+
+LEAP_AHEAD_S = 300.0
+"""How far the clock may run ahead of the boot-time clock without a time server's word."""
+
+_TIME_ERROR = 5
+"""`adjtimex` returns this while the kernel's clock is not synchronised, adjtimex(2)."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSources:
+    """Where the system's time comes from.
+
+    Attributes:
+        synchronized: True or False as the kernel or systemd-timesyncd says; None when neither
+            can be asked.
+        rtc: a real-time clock with a plausible time is fitted; None when it cannot be seen.
+    """
+
+    synchronized: bool | None = None
+    rtc: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """One look at the clocks.
+
+    Attributes:
+        wall: Unix seconds.
+        boottime: seconds since boot, suspend included (CLOCK_BOOTTIME).
+        boot_id: the kernel's random id of this boot.
+    """
+
+    wall: float
+    boottime: float
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClockMemory:
+    """What is remembered across reboots.
+
+    Attributes:
+        highest: highest believed time, Unix seconds.
+        boot_id: boot in which it was seen; empty when it came from signed data.
+        boottime: boot-time clock at that moment, s.
+    """
+
+    highest: float = 0.0
+    boot_id: str = ""
+    boottime: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockVerdict:
+    """Whether the clock is trusted, one line why not, and the memory to keep."""
+
+    trusted: bool
+    reason: str
+    memory: ClockMemory
+
+
+def judge(
+    reading: ClockReading,
+    memory: ClockMemory,
+    sources: ClockSources,
+    *,
+    demand_source: bool = False,
+) -> ClockVerdict:
+    """Judge one reading against what is remembered.
+
+    Args:
+        reading: the clocks now.
+        memory: what was remembered up to now.
+        sources: where the system's time comes from.
+        demand_source: True where a time from nowhere is not believed.
+    """
+    if reading.wall < EARLIEST:
+        return ClockVerdict(False, f"the clock was never set: {_text(reading.wall)}", memory)
+    if reading.wall < memory.highest - STEP_BACK_S:
+        reason = f"the clock went back from {_text(memory.highest)} to {_text(reading.wall)}"
+        return ClockVerdict(False, reason, memory)
+    if reading.boot_id == memory.boot_id:
+        expected = memory.highest + (reading.boottime - memory.boottime)
+        ahead = reading.wall - expected
+        if ahead > LEAP_AHEAD_S and not sources.synchronized:
+            reason = f"the clock leapt {ahead:.0f} s ahead to {_text(reading.wall)}, unconfirmed"
+            return ClockVerdict(False, reason, memory)
+        if ahead < -LEAP_AHEAD_S:
+            reason = f"the clock stands {-ahead:.0f} s behind the time since boot"
+            return ClockVerdict(False, reason, memory)
+    if demand_source and not sources.synchronized and not sources.rtc:
+        return ClockVerdict(False, "no time server reached and no real-time clock fitted", memory)
+    if reading.wall <= memory.highest:
+        return ClockVerdict(True, "", memory)
+    return ClockVerdict(True, "", ClockMemory(reading.wall, reading.boot_id, reading.boottime))
+
+
+def read_boot_id() -> str:
+    """Return the kernel's id of this boot.
+
+    Raises:
+        OSError: /proc cannot be read.
+    """
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def read_sources(run: Path = Path("/run"), rtc: Path = Path("/sys/class/rtc")) -> ClockSources:
+    """Ask the kernel, systemd-timesyncd and the real-time clock.
+
+    Args:
+        run: where `systemd/timesync/synchronized` appears.
+        rtc: where real-time clocks are listed.
+    """
+    if (run / "systemd/timesync/synchronized").exists():
+        synchronized: bool | None = True
+    else:
+        synchronized = _kernel_synchronized()
+    return ClockSources(synchronized=synchronized, rtc=_rtc_plausible(rtc))
+
+
+def _kernel_synchronized() -> bool | None:
+    """Return what adjtimex(2) says; None where it may not be asked."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    timex = ctypes.create_string_buffer(1024)  # larger than any ABI's struct timex; modes = 0
+    state = int(libc.adjtimex(timex))
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def _rtc_plausible(rtc: Path) -> bool | None:
+    if not rtc.is_dir():
+        return None
+    for clock in sorted(rtc.iterdir()):
+        try:
+            since = int((clock / "since_epoch").read_text(encoding="ascii"))
+        except (OSError, ValueError) as error:
+            _log.debug("real-time clock %s cannot be read: %s", clock.name, error)
+            continue
+        if since >= EARLIEST:
+            return True
+    return False
+
+
+class _MemoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    highest: float
+    boot_id: str
+    boottime: float
+
+
+class ClockGuard:
+    """The clock's guard in a running gate; safe to use from several threads.
+
+    Args:
+        path: file that keeps the memory.
+        every_s: least time between two writes.
+        demand_source: True where a time from nowhere is not believed.
+        wall: Unix seconds.
+        boottime: CLOCK_BOOTTIME seconds.
+        boot_id: reader of the boot's id.
+        sources: reader of the time's sources.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        every_s: float = 60.0,
+        demand_source: bool = False,
+        wall: Callable[[], float] = time.time,
+        boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+        boot_id: Callable[[], str] = read_boot_id,
+        sources: Callable[[], ClockSources] = read_sources,
+    ) -> None:
+        self._path = path
+        self._every_s = every_s
+        self._demand_source = demand_source
+        self._wall = wall
+        self._boottime = boottime
+        self._read_sources = sources
+        self._lock = threading.Lock()
+        self._boot_id = boot_id()
+        self._sources = sources()
+        self._damage = ""
+        self._memory = self._load()
+        self._written: ClockMemory | None = self._memory
+        self._written_at = float("-inf")
+        self._verdict = ClockVerdict(False, "the clock was not looked at yet", self._memory)
+        self.check()
+
+    def check(self) -> ClockVerdict:
+        """Look at the clocks and judge; no I/O."""
+        with self._lock:
+            reading = ClockReading(self._wall(), self._boottime(), self._boot_id)
+            verdict = judge(reading, self._memory, self._sources, demand_source=self._demand_source)
+            if verdict.trusted and self._damage:
+                # Only a time server can vouch for the time that the lost memory would have.
+                if self._sources.synchronized:
+                    self._damage = ""
+                else:
+                    verdict = ClockVerdict(False, self._damage, self._memory)
+            self._memory = verdict.memory
+            self._verdict = verdict
+            return verdict
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the clock may be believed now."""
+        return self.check().trusted
+
+    @property
+    def reason(self) -> str:
+        """Why it may not, as found by the last check; empty when it may."""
+        return self._verdict.reason
+
+    @property
+    def sources(self) -> ClockSources:
+        """Where the time comes from, as of the last flush."""
+        return self._sources
+
+    @property
+    def highest(self) -> float:
+        """The highest believed time, Unix seconds."""
+        return self._memory.highest
+
+    def witness(self, unix_s: float) -> None:
+        """Take a time that signed data proves to have passed, such as the set's own."""
+        with self._lock:
+            if unix_s > self._memory.highest:
+                self._memory = replace(self._memory, highest=float(unix_s), boot_id="")
+
+    def flush(self, *, force: bool = False) -> None:
+        """Ask the sources again and write the memory if it is due.
+
+        Args:
+            force: write now, as at shutdown.
+
+        Raises:
+            OSError: the memory cannot be written.
+        """
+        sources = self._read_sources()
+        with self._lock:
+            self._sources = sources
+        self.check()
+        with self._lock:
+            memory, now = self._memory, self._boottime()
+            due = force or now - self._written_at >= self._every_s
+            if not due or memory == self._written or self._damage:
+                return
+            self._written, self._written_at = memory, now
+        self._store(memory)
+
+    def _load(self) -> ClockMemory:
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return ClockMemory()
+        except OSError as error:
+            self._damage = f"the clock's memory {self._path} cannot be read: {error.strerror}"
+            return ClockMemory()
+        try:
+            kept = msgspec.json.decode(data, type=_MemoryFile)
+        except msgspec.DecodeError:
+            self._damage = f"the clock's memory {self._path} is damaged"
+            return ClockMemory()
+        return ClockMemory(kept.highest, kept.boot_id, kept.boottime)
+
+    def _store(self, memory: ClockMemory) -> None:
+        """Write to a new file, then rename: a power cut leaves the old memory or the new."""
+        data = msgspec.json.encode(_MemoryFile(memory.highest, memory.boot_id, memory.boottime))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_name(self._path.name + ".new")
+        with fresh.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
+        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _text(unix_s: float) -> str:
+    """Name a time for an operator; a clock can hold values that no calendar has."""
+    if not 0 <= unix_s < 253_402_300_800:
+        return f"{unix_s:.0f} s"
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

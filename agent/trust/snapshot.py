@@ -1,0 +1,165 @@
+"""One immutable view of everything a gate believes.
+
+Rules:
+- A snapshot never changes; the daemon swaps whole snapshots, so a verification that began with one
+  ends with it.
+- A lookup opens no file. Rosters are mapped into memory, status lists are their own bytes.
+- A key id does not identify an issuer: two issuers may collide, so `by_kid` returns all that fit.
+- Nothing here says yes: an unknown list, index or name is None or UNKNOWN.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.credential.model import FormatName, StatusReference
+from agent.trust.model import Algorithm, IssuerKey, OperatorKey, StatusVerdict, TrustError
+from agent.trust.roster import Roster
+from agent.trust.status import StatusAnswer, StatusList
+
+__all__ = ["MAX_CANDIDATES", "TrustSnapshot"]
+
+MAX_CANDIDATES = 8
+"""Keys tried for one code, at most: a bound on the work that a hostile code can cause."""
+
+_ALGORITHMS_WITHOUT_KID = {
+    FormatName.PRETIX: frozenset({Algorithm.EDDSA}),
+    FormatName.TRANSIT: frozenset({Algorithm.SM2}),
+    FormatName.AADHAAR: frozenset({Algorithm.RS256}),
+}
+"""Formats that name no key have one algorithm each; keys of another would waste the candidates."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustSnapshot:
+    """What a gate believes at one moment; implements `agent.trust.model.TrustView`.
+
+    Attributes:
+        keys: every issuer key, roots included.
+        operators: every key that may sign commands.
+        status_lists: verified Token Status Lists.
+        rosters: rosters by name.
+        profiles: site profiles (TOML bytes) by name.
+        models: model files by name.
+        version: version of the signed set; 0 for a plain directory.
+        updated_at: Unix seconds at which the set was last confirmed current.
+        expires_at: Unix seconds after which the set's signatures no longer vouch for it; None for
+            a plain directory.
+        source: the directory it came from.
+    """
+
+    keys: tuple[IssuerKey, ...] = ()
+    operators: tuple[OperatorKey, ...] = ()
+    status_lists: tuple[StatusList, ...] = ()
+    rosters: Mapping[str, Roster] = field(default_factory=dict)
+    profiles: Mapping[str, bytes] = field(default_factory=dict)
+    models: Mapping[str, Path] = field(default_factory=dict)
+    version: int = 0
+    updated_at: int = 0
+    expires_at: int | None = None
+    source: Path = Path()
+    _by_kid: Mapping[bytes, tuple[IssuerKey, ...]] = field(init=False, repr=False, compare=False)
+    _by_format: Mapping[FormatName, tuple[IssuerKey, ...]] = field(
+        init=False, repr=False, compare=False
+    )
+    _by_uri: Mapping[str, tuple[StatusList, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Build the indexes once.
+
+        Raises:
+            TrustError: more keys share an id than may be tried for one code.
+        """
+        object.__setattr__(self, "_by_kid", _index_by_kid(self.keys))
+        object.__setattr__(
+            self, "_by_format", {name: _candidates(self.keys, name) for name in FormatName}
+        )
+        by_uri: defaultdict[str, tuple[StatusList, ...]] = defaultdict(tuple)
+        for status_list in self.status_lists:
+            by_uri[status_list.uri] += (status_list,)
+        object.__setattr__(self, "_by_uri", dict(by_uri))
+
+    def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        """Return the keys with this id, roots excepted; expired ones too, so that a code of a
+        retired key is refused for the right reason.
+        """  # noqa: D205
+        return self._by_kid.get(bytes(kid), ())
+
+    def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
+        """Return at most 8 keys for a format without kid: those that name the format first."""
+        return self._by_format[name]
+
+    def roots(self) -> Sequence[IssuerKey]:
+        """Return pinned root certificates."""
+        return tuple(key for key in self.keys if key.is_root)
+
+    def status_answer(
+        self, reference: StatusReference, now: int, issuer: str | None = None
+    ) -> StatusAnswer:
+        """Return what the status list says, and why; see `TrustView.status`."""
+        lists = self._by_uri.get(reference.uri, ())
+        if issuer is not None:
+            lists = tuple(entry for entry in lists if entry.speaks_for(issuer))
+        if not lists:
+            return StatusAnswer(StatusVerdict.UNKNOWN, "no status list with this URI")
+        newest = max(lists, key=lambda entry: entry.issued_at)
+        return newest.answer(reference.index, now, confirmed_at=self.updated_at)
+
+    def status(
+        self, reference: StatusReference, now: int, issuer: str | None = None
+    ) -> StatusVerdict:
+        """Return what the status list says; see `TrustView.status`."""
+        return self.status_answer(reference, now, issuer).verdict
+
+    def roster(self, name: str) -> Roster | None:
+        """Return the roster of that name, or None."""
+        return self.rosters.get(name)
+
+    def operator(self, kid: bytes) -> OperatorKey | None:
+        """Return the operator's key with this id, or None; its validity is for the caller."""
+        kid = bytes(kid)
+        return next((key for key in self.operators if key.kid == kid), None)
+
+    def profile(self, name: str) -> bytes | None:
+        """Return the site profile (TOML) of that name, or None."""
+        return self.profiles.get(name)
+
+    def model(self, name: str) -> Path | None:
+        """Return where the model file of that name lies, or None."""
+        return self.models.get(name)
+
+    def age_s(self, now: int) -> int:
+        """Return the seconds since the set was last confirmed current, at least 0."""
+        return max(0, now - self.updated_at)
+
+
+def _index_by_kid(keys: Sequence[IssuerKey]) -> dict[bytes, tuple[IssuerKey, ...]]:
+    index: defaultdict[bytes, tuple[IssuerKey, ...]] = defaultdict(tuple)
+    for key in keys:
+        if not key.is_root:
+            index[key.kid] += (key,)
+    for kid, sharing in index.items():
+        if len(sharing) > MAX_CANDIDATES:
+            issuers = ", ".join(sorted({key.issuer for key in sharing}))
+            raise TrustError(
+                f"kid {kid.hex()}: {len(sharing)} keys share it ({issuers}); "
+                f"at most {MAX_CANDIDATES} are tried"
+            )
+    return dict(index)
+
+
+def _candidates(keys: Sequence[IssuerKey], name: FormatName) -> tuple[IssuerKey, ...]:
+    """Choose the keys to try, those that name the format first, the longest valid first."""
+    algorithms = _ALGORITHMS_WITHOUT_KID.get(name)
+    fitting = [
+        key
+        for key in keys
+        if not key.is_root
+        and (not key.formats or name in key.formats)
+        and (algorithms is None or key.algorithm in algorithms)
+    ]
+    fitting.sort(key=lambda key: (name not in key.formats, -key.valid_until, key.issuer, key.kid))
+    return tuple(fitting[:MAX_CANDIDATES])

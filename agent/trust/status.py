@@ -1,0 +1,346 @@
+"""Token Status Lists: whether an issuer withdrew a credential, looked up offline.
+
+Rules:
+- a list is believed only after a trusted issuer's key verified it; `typ` must say that it is a
+  status list, so that no credential can be passed off as one;
+- `lst` is zlib, capped, complete, nothing after it; `bits` is 1, 2, 4 or 8; entries run from the
+  least significant bit of the first byte;
+- value 0 is valid, 1 invalid, 2 suspended; any other value, and an index past the end, is unknown;
+- a list that is past `exp`, or past its `ttl` since it was last confirmed current, can still
+  condemn but no longer acquit: what was withdrawn stays so, what was valid may have changed;
+- memory is the list itself, one bytes object; a lookup is one byte of it.
+
+Standard: draft-ietf-oauth-status-list (Token Status List), CWT and JWT form.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
+
+from agent.credential import cbor, cose, inflate
+from agent.credential.algorithms import ALGORITHMS
+from agent.credential.limits import LATEST_TIME
+from agent.credential.model import Rejected
+from agent.credential.numbers import Alg, Claim, Header
+from agent.trust.model import IssuerKey, KeySource, StatusVerdict, TrustError
+
+__all__ = [
+    "MAX_LIST_BYTES",
+    "MAX_TOKEN_BYTES",
+    "StatusAnswer",
+    "StatusList",
+    "encode_statuses",
+    "parse",
+    "parse_cwt",
+    "parse_jwt",
+]
+
+MAX_LIST_BYTES: Final = 32 << 20
+"""An unpacked list: ten million entries of 8 bits, and room to grow."""
+
+MAX_TOKEN_BYTES: Final = 48 << 20
+"""A token: a list that does not compress, in base64url."""
+
+_TYP_CWT: Final = "application/statuslist+cwt"
+_TYP_JWT: Final = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
+_STATUS_LIST: Final = 65533
+_TTL: Final = 65534
+_BITS: Final = frozenset({1, 2, 4, 8})
+_MAX_URI: Final = 2048
+_JOSE: Final = {"ES256": Alg.ES256, "ES384": Alg.ES384, "EdDSA": Alg.EDDSA, "PS256": Alg.PS256}
+_VERDICTS: Final = {
+    0: StatusVerdict.VALID,
+    1: StatusVerdict.INVALID,
+    2: StatusVerdict.SUSPENDED,
+}
+_CONDEMNS: Final = frozenset({StatusVerdict.INVALID, StatusVerdict.SUSPENDED})
+
+
+@dataclass(frozen=True, slots=True)
+class StatusAnswer:
+    """A verdict, and for UNKNOWN the reason, for the operator's log."""
+
+    verdict: StatusVerdict
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusList:
+    """A verified status list.
+
+    Attributes:
+        uri: the list's name (`sub`), which credentials refer to.
+        issuer: who signed it, as named in the trust set.
+        bits: bits an entry.
+        data: the unpacked list.
+        issued_at: Unix seconds.
+        expires_at: Unix seconds, None where the list does not say.
+        ttl_s: seconds for which a confirmed list may be used, None where the list does not say.
+        for_issuers: other issuers for whom the signer speaks, by the trust set's word.
+    """
+
+    uri: str
+    issuer: str
+    bits: int
+    data: bytes = field(repr=False)
+    issued_at: int = 0
+    expires_at: int | None = None
+    ttl_s: int | None = None
+    for_issuers: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        """Return the number of entries, the last byte's padding included."""
+        return len(self.data) * 8 // self.bits
+
+    def speaks_for(self, issuer: str) -> bool:
+        """Return whether this list may judge credentials of the issuer."""
+        return issuer == self.issuer or issuer in self.for_issuers
+
+    def value(self, index: int) -> int:
+        """Return the raw status value.
+
+        Raises:
+            IndexError: the list does not cover the index.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        bit = index * self.bits
+        return self.data[bit >> 3] >> (bit & 7) & ((1 << self.bits) - 1)
+
+    def answer(self, index: int, now: int, *, confirmed_at: int = 0) -> StatusAnswer:
+        """Return the verdict on an index.
+
+        Args:
+            index: the credential's place in the list.
+            now: Unix seconds.
+            confirmed_at: Unix seconds at which the list was last known to be current.
+        """
+        if not 0 <= index < len(self):
+            return StatusAnswer(
+                StatusVerdict.UNKNOWN, f"index {index} is outside the list of {len(self)}"
+            )
+        value = self.value(index)
+        verdict = _VERDICTS.get(value, StatusVerdict.UNKNOWN)
+        if verdict in _CONDEMNS:
+            return StatusAnswer(verdict)
+        if verdict is StatusVerdict.UNKNOWN:
+            return StatusAnswer(verdict, f"status value {value} has no meaning here")
+        if self.expires_at is not None and now > self.expires_at:
+            return StatusAnswer(StatusVerdict.UNKNOWN, "the status list has expired")
+        if self.ttl_s is not None and now > max(self.issued_at, confirmed_at) + self.ttl_s:
+            return StatusAnswer(StatusVerdict.UNKNOWN, "the status list is past its ttl")
+        return StatusAnswer(verdict)
+
+
+def parse(token: bytes, keys: KeySource, *, source: str) -> StatusList:
+    """Read and verify a status list in either form.
+
+    Args:
+        token: the CWT (COSE_Sign1, tag 18), or the JWT in compact form.
+        keys: issuer keys that may sign lists.
+        source: how errors name the token.
+
+    Raises:
+        TrustError: it is malformed, or no trusted key signed it.
+    """
+    try:
+        if len(token) > MAX_TOKEN_BYTES:
+            _refuse(f"{len(token)} bytes, {MAX_TOKEN_BYTES} allowed")
+        token = token.strip(b" \t\r\n") if token[:2] == b"ey" else token
+        return parse_jwt(token, keys) if token[:2] == b"ey" else parse_cwt(token, keys)
+    except TrustError as error:
+        raise TrustError(f"{source}: status list: {error}") from None
+    except Rejected as rejected:
+        raise TrustError(f"{source}: status list: {rejected}") from None
+
+
+def parse_cwt(token: bytes, keys: KeySource) -> StatusList:
+    """Read and verify the CWT form.
+
+    Raises:
+        Rejected: the token, its CBOR or its signature is bad.
+        TrustError: the claims are bad, or no trusted key is named.
+    """
+    message = cose.parse_sign1(token)
+    if message.protected.get(Header.TYP) != _TYP_CWT:
+        _refuse(f"typ is not {_TYP_CWT}")
+    kid = message.protected.get(Header.KID, message.unprotected.get(Header.KID))
+    if not isinstance(kid, bytes):
+        _refuse("no kid")
+    key = cose.verify_any(message, _candidates(keys, kid))
+    claims = cbor.decode(message.payload)
+    if not isinstance(claims, dict):
+        _refuse("claims are no map")
+    body = claims.get(_STATUS_LIST)
+    if not isinstance(body, dict) or not isinstance(body.get("lst"), bytes):
+        _refuse("no status_list with a byte string lst")
+    return _make(
+        key,
+        iss=claims.get(Claim.ISS),
+        sub=claims.get(Claim.SUB),
+        iat=claims.get(Claim.IAT),
+        exp=claims.get(Claim.EXP),
+        ttl=claims.get(_TTL),
+        bits=body.get("bits"),
+        packed=body["lst"],
+    )
+
+
+def parse_jwt(token: bytes, keys: KeySource) -> StatusList:
+    """Read and verify the JWT form (JWS compact serialisation).
+
+    Raises:
+        Rejected: the signature or the compressed list is bad.
+        TrustError: the token or its claims are bad, or no trusted key is named.
+    """
+    parts = token.split(b".")
+    if len(parts) != 3:
+        _refuse("no compact JWS of three parts")
+    header = _json(_base64url(parts[0]))
+    if header.get("typ") not in _TYP_JWT:
+        _refuse("typ is not statuslist+jwt")
+    if "crit" in header:
+        _refuse("a critical header is not understood")
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        _refuse("no kid")
+    candidates = _candidates(keys, *_kid_bytes(kid))
+    message = token[: len(parts[0]) + 1 + len(parts[1])]
+    key = _verify_jws(header.get("alg"), message, _base64url(parts[2]), candidates)
+    claims = _json(_base64url(parts[1]))
+    body = claims.get("status_list")
+    if not isinstance(body, dict) or not isinstance(body.get("lst"), str):
+        _refuse("no status_list with a text lst")
+    return _make(
+        key,
+        iss=claims.get("iss"),
+        sub=claims.get("sub"),
+        iat=claims.get("iat"),
+        exp=claims.get("exp"),
+        ttl=claims.get("ttl"),
+        bits=body.get("bits"),
+        packed=_base64url(body["lst"].encode("ascii", "replace")),
+    )
+
+
+def encode_statuses(statuses: Sequence[int] | bytes, bits: int) -> bytes:
+    """Pack status values, one an entry, least significant bits first; not yet compressed.
+
+    Raises:
+        ValueError: `bits` is not 1, 2, 4 or 8, or a value does not fit.
+    """
+    if bits not in _BITS:
+        raise ValueError(f"{bits} bits; 1, 2, 4 or 8 are allowed")
+    out = bytearray((len(statuses) * bits + 7) // 8)
+    for index, value in enumerate(statuses):
+        if not 0 <= value < 1 << bits:
+            raise ValueError(f"status {value} does not fit {bits} bits")
+        out[index * bits >> 3] |= value << (index * bits & 7)
+    return bytes(out)
+
+
+def _make(
+    key: IssuerKey, *, iss: Any, sub: Any, iat: Any, exp: Any, ttl: Any, bits: Any, packed: bytes
+) -> StatusList:
+    if not isinstance(sub, str) or not 0 < len(sub) <= _MAX_URI:
+        _refuse("sub is not the list's URI")
+    if iss is not None and key.iss and iss not in key.iss:
+        _refuse("iss is not the key's issuer")
+    if type(bits) is not int or bits not in _BITS:
+        _refuse("bits is not 1, 2, 4 or 8")
+    issued_at = _time("iat", iat)
+    if issued_at is None:
+        _refuse("no iat")
+    if not key.valid_from <= issued_at <= key.valid_until:
+        _refuse(f"signed outside the validity of {key.issuer}'s key")
+    return StatusList(
+        uri=sub,
+        issuer=key.issuer,
+        bits=bits,
+        data=inflate.unzlib(packed, limit=MAX_LIST_BYTES),
+        issued_at=issued_at,
+        expires_at=_time("exp", exp),
+        ttl_s=_time("ttl", ttl),
+        for_issuers=key.status_for,
+    )
+
+
+def _candidates(keys: KeySource, *kids: bytes) -> Sequence[IssuerKey]:
+    for kid in kids:
+        found = keys.by_kid(kid)
+        if found:
+            return found
+    raise TrustError(f"no trusted key has the kid {kids[0].hex()}")
+
+
+def _kid_bytes(kid: str) -> tuple[bytes, ...]:
+    """Return the key ids that a JOSE kid, which is text, can mean."""
+    try:
+        return kid.encode(), bytes.fromhex(kid)
+    except ValueError:
+        return (kid.encode(),)
+
+
+def _verify_jws(
+    alg: Any, message: bytes, signature: bytes, candidates: Sequence[IssuerKey]
+) -> IssuerKey:
+    """Return the key that verifies; the header's alg must be the key's own, RFC 8725 3.1."""
+    number = _JOSE.get(alg) if isinstance(alg, str) else None
+    if number is None:
+        _refuse("alg is no signature algorithm known here")
+    algorithm = ALGORITHMS[number]
+    for key in candidates:
+        if (
+            key.algorithm is algorithm.pinned
+            and algorithm.fits(key.public_key)
+            and algorithm.verify(key.public_key, signature, message)
+        ):
+            return key
+    raise TrustError("the signature does not verify")
+
+
+def _base64url(data: bytes) -> bytes:
+    """Decode base64url without padding, RFC 7515 section 2, strictly."""
+    padded = data + b"=" * (-len(data) % 4)
+    try:
+        decoded = base64.b64decode(padded, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        _refuse("not base64url")
+    if b"=" in data or b"+" in data or b"/" in data:
+        _refuse("not base64url")
+    return decoded
+
+
+def _json(data: bytes) -> Mapping[str, Any]:
+    try:
+        value = json.loads(data, object_pairs_hook=_once)
+    except (ValueError, RecursionError):
+        _refuse("not JSON, or a name twice in one object")
+    if not isinstance(value, dict):
+        _refuse("not a JSON object")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object, refusing a name that comes twice (RFC 8725 section 2.4)."""
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("a name twice in one object")
+    return out
+
+
+def _time(name: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= LATEST_TIME:
+        _refuse(f"{name} is not a plain number of seconds")
+    return value
+
+
+def _refuse(detail: str) -> NoReturn:
+    raise TrustError(detail)
