@@ -34,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 _UNDERSTOOD: Final = frozenset({Header.ALG, Header.CRIT, Header.KID, Header.KCWT, Header.TYP})
-_TAGS: Final = frozenset({Tag.SIGN1, Tag.CWT})
+_TAGS: Final = frozenset({Tag.MAC0, Tag.SIGN1, Tag.CWT})
 _KCWT_TAGS: Final = frozenset({Tag.SIGN1})
 _SIGN1_PREFIXES: Final = ((), (Tag.SIGN1,), (Tag.CWT, Tag.SIGN1))
 _GCM_TAG_BYTES: Final = 16
@@ -80,7 +80,7 @@ def parse_sign1(
     while isinstance(item, cbor.Tagged):
         prefix.append(item.number)
         item = item.value
-    if isinstance(item, dict):
+    if isinstance(item, dict) or Tag.MAC0 in prefix:
         raise Rejected(Reason.UNSIGNED, "claims without a signature")
     if tuple(prefix) not in _SIGN1_PREFIXES or not (prefix or untagged):
         raise Rejected(Reason.MALFORMED, "COSE: not tagged as a COSE_Sign1")

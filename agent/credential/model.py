@@ -122,6 +122,7 @@ class BusinessItem:
     reference: bytes = field(repr=False)
     valid_from: int
     valid_until: int
+    status: StatusReference | None = None
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
 

@@ -1,0 +1,357 @@
+"""Public keys: their identifiers, and how files and credentials carry them.
+
+Rules:
+- `kid` is the first 8 bytes of SHA-256 over the SubjectPublicKeyInfo (DER), unless the trust set
+  names another; for the X.509 signer of a DCC, over the certificate;
+- a key is pinned to one algorithm: the one that its make leaves, or the one that was asked for if
+  the make allows it;
+- private keys are refused where a public one belongs.
+
+Forms: PEM public key, PEM or DER certificate, JWK (RFC 7517), COSE_Key (RFC 9052 section 7). An SM2
+key is its point (04 | x | y), since `cryptography` has no such curve.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+
+from agent.credential import cbor
+from agent.credential.algorithms import ALGORITHMS, SM2_POINT_BYTES
+from agent.credential.limits import IDENTIFIER_BYTES
+from agent.credential.model import Rejected
+from agent.credential.numbers import CoseKey, Crv, Kty
+from agent.reason import Reason
+from agent.trust.model import Algorithm, IssuerKey
+
+__all__ = [
+    "KeyFileError",
+    "PublicKey",
+    "certificate_kid",
+    "cose_key",
+    "from_cose_key",
+    "issuer_key",
+    "load_public_key",
+    "public_key_kid",
+    "spki",
+]
+
+KID_BYTES: Final = 8
+
+_SM2_SPKI: Final = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d034200")
+"""SubjectPublicKeyInfo of an uncompressed SM2 point, up to the point."""
+
+_EC2_CURVES: Final[dict[int, tuple[ec.EllipticCurve, int, Algorithm]]] = {
+    Crv.P256: (ec.SECP256R1(), 32, Algorithm.ES256),
+    Crv.P384: (ec.SECP384R1(), 48, Algorithm.ES384),
+}
+_JWK_CURVES: Final = {"P-256": Crv.P256, "P-384": Crv.P384, "Ed25519": Crv.ED25519}
+
+
+class KeyFileError(ValueError):
+    """A key file cannot be used; the message is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key out of a file or a credential.
+
+    Attributes:
+        key: a `cryptography` public key, or the 65-byte point of an SM2 key.
+        algorithms: the algorithms that the key's make allows, the usual one first.
+        certificate: DER, where the key came in one.
+        kid: the identifier that the file itself names (JWK, COSE_Key), or None.
+    """
+
+    key: Any = field(repr=False)
+    algorithms: tuple[Algorithm, ...]
+    certificate: bytes | None = field(repr=False, default=None)
+    kid: bytes | None = None
+
+
+# --- identifiers ---------------------------------------------------------------------------------
+
+
+def spki(key: Any) -> bytes:
+    """Return the SubjectPublicKeyInfo (DER) of a public key, or of an SM2 point."""
+    if isinstance(key, bytes):
+        return _SM2_SPKI + key
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
+def public_key_kid(key: Any) -> bytes:
+    """Return the 8-byte key identifier: SHA-256 over SubjectPublicKeyInfo, cut."""
+    return hashlib.sha256(spki(key)).digest()[:KID_BYTES]
+
+
+def certificate_kid(der: bytes) -> bytes:
+    """Return the 8-byte key identifier of a DCC signer: SHA-256 over the certificate, cut."""
+    return hashlib.sha256(der).digest()[:KID_BYTES]
+
+
+# --- COSE_Key, as a credential's cnf carries it ---------------------------------------------------
+
+
+def from_cose_key(item: Any) -> tuple[Algorithm, Any]:
+    """Return the algorithm and public key that a decoded COSE_Key holds.
+
+    Args:
+        item: the map; P-256, P-384 (uncompressed, full length) or Ed25519.
+
+    Raises:
+        Rejected: `malformed` for another key or one that is not on its curve,
+            `algorithm_mismatch` when its own `alg` is not for such a key.
+    """
+    if not isinstance(item, dict):
+        raise Rejected(Reason.MALFORMED, "COSE_Key: no map")
+    kty, crv, x = item.get(CoseKey.KTY), item.get(CoseKey.CRV), item.get(CoseKey.X)
+    if type(kty) is not int or type(crv) is not int or not isinstance(x, bytes):
+        raise Rejected(Reason.MALFORMED, "COSE_Key: kty, crv or x is missing")
+    if kty == Kty.EC2 and crv in _EC2_CURVES:
+        curve, octets, algorithm = _EC2_CURVES[crv]
+        y = item.get(CoseKey.Y)
+        if not isinstance(y, bytes) or not len(x) == len(y) == octets:
+            raise Rejected(Reason.MALFORMED, f"COSE_Key: x and y are not {octets} bytes each")
+        return _agreed(item, algorithm), _point(curve, x, y)
+    if kty == Kty.OKP and crv == Crv.ED25519 and len(x) == 32:
+        return _agreed(item, Algorithm.EDDSA), Ed25519PublicKey.from_public_bytes(x)
+    raise Rejected(Reason.MALFORMED, "COSE_Key: neither P-256, P-384 nor Ed25519")
+
+
+def _agreed(item: Mapping[int, Any], algorithm: Algorithm) -> Algorithm:
+    """Return the algorithm, unless the COSE_Key's own `alg` is another."""
+    number = item.get(CoseKey.ALG)
+    if number is not None:
+        named = ALGORITHMS.get(number) if type(number) is int else None
+        if named is None or named.pinned is not algorithm:
+            raise Rejected(Reason.ALGORITHM_MISMATCH, "COSE_Key: alg is not for this key")
+    return algorithm
+
+
+def _point(curve: ec.EllipticCurve, x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
+    except ValueError:
+        raise Rejected(Reason.MALFORMED, "COSE_Key: not a point of the curve") from None
+
+
+def cose_key(key: Any) -> dict[int, Any]:
+    """Return the COSE_Key of a P-256, P-384 or Ed25519 public key.
+
+    Raises:
+        KeyFileError: another kind of key.
+    """
+    if isinstance(key, Ed25519PublicKey):
+        return {
+            CoseKey.KTY: int(Kty.OKP),
+            CoseKey.CRV: int(Crv.ED25519),
+            CoseKey.X: key.public_bytes_raw(),
+        }
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        numbers = key.public_numbers()
+        for crv, (curve, octets, _) in _EC2_CURVES.items():
+            if curve.name == key.curve.name:
+                return {
+                    CoseKey.KTY: int(Kty.EC2),
+                    CoseKey.CRV: int(crv),
+                    CoseKey.X: numbers.x.to_bytes(octets, "big"),
+                    CoseKey.Y: numbers.y.to_bytes(octets, "big"),
+                }
+    raise KeyFileError("a holder's key is P-256, P-384 or Ed25519")
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def load_public_key(data: bytes) -> PublicKey:
+    """Return the public key in a file: PEM key, PEM or DER certificate, JWK or COSE_Key.
+
+    Raises:
+        KeyFileError: none of these, or a private key.
+    """
+    text = data.strip()
+    if text.startswith(b"-----BEGIN"):
+        return _from_pem(text)
+    if text.startswith(b"{"):
+        return _from_jwk(text)
+    if data.startswith(b"\x30"):
+        return _from_certificate(data)
+    try:
+        item = cbor.decode(data)
+        _, key = from_cose_key(item)
+    except Rejected as error:
+        raise KeyFileError(
+            f"not a PEM or DER certificate, PEM public key, JWK or COSE_Key ({error.detail})"
+        ) from None
+    kid = item.get(CoseKey.KID)
+    return _public(key, kid=kid if isinstance(kid, bytes) else None)
+
+
+def issuer_key(
+    data: bytes,
+    *,
+    issuer: str,
+    algorithm: Algorithm | None = None,
+    kid: bytes | None = None,
+    **pins: Any,
+) -> IssuerKey:
+    """Build the trust set's key from a file.
+
+    Args:
+        data: the file; see `load_public_key`.
+        issuer: the name in the trust set.
+        algorithm: what the key is pinned to; None takes the usual one for its make.
+        kid: another identifier than the file's own or the computed one.
+        pins: further fields of `IssuerKey` (kinds, formats, iss, is_root, validity). A
+            certificate's own validity holds where no narrower one is given.
+
+    Raises:
+        KeyFileError: the file cannot be used, or the algorithm is not for such a key.
+    """
+    public = load_public_key(data)
+    pinned = public.algorithms[0] if algorithm is None else algorithm
+    if pinned not in public.algorithms:
+        allowed = ", ".join(public.algorithms)
+        raise KeyFileError(f"algorithm {pinned} is not for this key; allowed: {allowed}")
+    chosen = kid or public.kid or public_key_kid(public.key)
+    if len(chosen) > IDENTIFIER_BYTES:
+        raise KeyFileError(f"kid is longer than {IDENTIFIER_BYTES} bytes")
+    if public.certificate is not None:
+        certificate = x509.load_der_x509_certificate(public.certificate)
+        begin = int(certificate.not_valid_before_utc.timestamp())
+        end = int(certificate.not_valid_after_utc.timestamp())
+        pins["valid_from"] = max(pins.get("valid_from", begin), begin)
+        pins["valid_until"] = min(pins.get("valid_until", end), end)
+    return IssuerKey(
+        issuer=issuer,
+        kid=chosen,
+        algorithm=pinned,
+        public_key=public.key,
+        certificate=public.certificate,
+        **pins,
+    )
+
+
+def _public(key: Any, *, certificate: bytes | None = None, kid: bytes | None = None) -> PublicKey:
+    algorithms: tuple[Algorithm, ...]
+    if isinstance(key, bytes):
+        algorithms = (Algorithm.SM2,)
+    elif isinstance(key, rsa.RSAPublicKey):
+        algorithms = (Algorithm.PS256, Algorithm.RS256)
+    else:
+        algorithms = tuple(
+            dict.fromkeys(entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
+        )
+    if not algorithms:
+        raise KeyFileError("a key of this kind signs nothing here")
+    return PublicKey(key, algorithms, certificate, kid)
+
+
+def _from_pem(text: bytes) -> PublicKey:
+    lines = text.split(b"\n")
+    label = lines[0].strip().removeprefix(b"-----BEGIN ").removesuffix(b"-----").decode("latin-1")
+    try:
+        der = base64.b64decode(b"".join(line.strip() for line in lines[1:-1]), validate=True)
+    except ValueError:
+        raise KeyFileError("damaged PEM, or more than one object in the file") from None
+    if label == "CERTIFICATE":
+        return _from_certificate(der)
+    if label == "PUBLIC KEY":
+        return _public(_from_spki(der))
+    if "PRIVATE" in label:
+        raise KeyFileError("a private key where the public one belongs; keep it off the gate")
+    raise KeyFileError(f"PEM of {label!r}; allowed: CERTIFICATE, PUBLIC KEY")
+
+
+def _from_spki(der: bytes) -> Any:
+    if der.startswith(_SM2_SPKI):
+        return _sm2_point(der.removeprefix(_SM2_SPKI))
+    try:
+        return load_der_public_key(der)
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyFileError("the public key is damaged or of an unknown kind") from None
+
+
+def _sm2_point(point: bytes) -> bytes:
+    from agent.credential import sm2
+
+    try:
+        # Only a point of the curve comes back from its compressed form as itself.
+        sound = len(point) == SM2_POINT_BYTES and sm2.decompress(sm2.compress(point)) == point
+    except ValueError:
+        sound = False
+    if not sound:
+        raise KeyFileError("the SM2 key is no point of its curve")
+    return point
+
+
+def _from_certificate(der: bytes) -> PublicKey:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except ValueError:
+        raise KeyFileError("the certificate is damaged") from None
+    try:
+        key: Any = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        at = der.find(_SM2_SPKI)
+        if at < 0:
+            raise KeyFileError("the certificate's key is of an unknown kind") from None
+        start = at + len(_SM2_SPKI)
+        key = _sm2_point(der[start : start + SM2_POINT_BYTES])
+    return _public(key, certificate=der)
+
+
+def _from_jwk(text: bytes) -> PublicKey:
+    try:
+        jwk = json.loads(text)
+    except ValueError:
+        raise KeyFileError("a damaged JWK") from None
+    if not isinstance(jwk, Mapping) or "keys" in jwk:
+        raise KeyFileError("a JWK holds one key; a set of keys is not taken")
+    if "d" in jwk or "k" in jwk:
+        raise KeyFileError("a private or secret key where the public one belongs")
+    kid = str(jwk["kid"]).encode() if "kid" in jwk else None
+    try:
+        if jwk.get("kty") == "RSA":
+            exponent, modulus = (int.from_bytes(_base64url(jwk[name])) for name in ("e", "n"))
+            return _public(rsa.RSAPublicNumbers(exponent, modulus).public_key(), kid=kid)
+        if jwk.get("crv") == "SM2":  # no registered name; as the world's SM2 libraries write it
+            coordinates = (_base64url(jwk[name]) for name in ("x", "y"))
+            point = bytes.fromhex(jwk["point"]) if "point" in jwk else b"\4" + b"".join(coordinates)
+            return _public(_sm2_point(point), kid=kid)
+        item = {
+            CoseKey.KTY: Kty.OKP if jwk.get("kty") == "OKP" else Kty.EC2,
+            CoseKey.CRV: int(_JWK_CURVES[jwk["crv"]]),
+            CoseKey.X: _base64url(jwk["x"]),
+        }
+        if "y" in jwk:
+            item[CoseKey.Y] = _base64url(jwk["y"])
+        _, key = from_cose_key({label: _plain(value) for label, value in item.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        raise KeyFileError(f"JWK: {type(error).__name__} in its members") from None
+    except Rejected as error:
+        raise KeyFileError(error.detail.replace("COSE_Key", "JWK")) from None
+    return _public(key, kid=kid)
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, int) else value
+
+
+def _base64url(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
