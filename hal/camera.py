@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-__all__ = ["Camera", "Frame", "Luma", "Rgb"]
+__all__ = ["Camera", "CameraSettings", "Frame", "Luma", "Rgb"]
 
 Luma = NDArray[np.uint8]
 """Shape (H, W), uint8; rows may be strided (padding stays outside the view)."""
@@ -77,6 +77,35 @@ class Frame:
         for plane in (self.luma, self.colour, self.chroma):
             if plane is not None and plane.flags.writeable:
                 plane.fill(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSettings:
+    """What a driver is told; the same words as the configuration's, as plain values.
+
+    Attributes:
+        name: given to every frame.
+        index: which of the board's cameras.
+        width: of the frames before rotation, pixels.
+        height: of the frames before rotation, pixels.
+        fps: frames a second.
+        rotation: 0, 90, 180 or 270 degrees clockwise, done by the driver.
+        flicker_us: half the mains period, so that lamps do not band; 0 leaves it to the driver.
+        exposure_values: exposure compensation in stops, alternated from frame to frame.
+        focus: `fixed`, `manual` (at `lens_position`) or `auto`.
+        lens_position: dioptres (1/m).
+    """
+
+    name: str = "code"
+    index: int = 0
+    width: int = 1280
+    height: int = 720
+    fps: float = 15.0
+    rotation: int = 0
+    flicker_us: int = 10_000
+    exposure_values: tuple[float, ...] = (0.0, -2.0)
+    focus: str = "fixed"
+    lens_position: float = 5.0
 
 
 class Camera(Protocol):
