@@ -102,10 +102,14 @@ class Decision(_Closed, frozen=True):
 
 
 class Passage(_Closed, frozen=True):
-    """What the barrier and its beams saw."""
+    """What the barrier and its beams saw; `outcome` is `agent.passage_types.Occurrence`'s word."""
 
     passage: Hex
-    outcome: Literal["passed", "not_passed", "reversed", "forced", "held_open", "several"]
+    outcome: Literal[
+        "passed", "annulled", "aborted", "tailgating", "crawl_back", "wrong_way", "without_grant",
+        "unchecked", "forced_open", "held_open", "held_open_cleared", "released",
+    ]  # fmt: skip
+    reason: Reason | None = None
     direction: Direction | None = None
     zone: Token | None = None
     subject: Subject | None = None

@@ -94,7 +94,12 @@ def _create(path: Path) -> bytes:
             file.write(key)
             file.flush()
             os.fsync(file.fileno())
-        scratch.rename(path)
+        try:
+            os.link(scratch, path)
+        finally:
+            scratch.unlink()
+    except FileExistsError:
+        return load_or_create_key(path)
     except OSError as error:
         raise SubjectKeyError(f"{path}: {error.strerror}") from error
     return key

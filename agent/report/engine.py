@@ -1,0 +1,414 @@
+"""One gate's reporting, without a thread: what the reporter does, step by step.
+
+Rules:
+- The owner calls `step` often and serves the link's socket; nothing here waits, but making a
+  connection (a few seconds at most).
+- Connections are retried after 1 to 60 s, with jitter; one that was short-lived, or was taken over
+  by another client of the same id, does not reset that, so two gates with one name do not fight
+  fast.
+- At each connection: subscribe, then info, state, config, discovery and last `online`.
+- Rows in flight are few; what the broker refuses (135) or nobody reads (16) stays in the journal,
+  shows as a fault, and is tried again later.
+- Everything from outside is judged here or refused; nothing received may raise.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.journal_model import JournalError, Outbox, Row
+from agent.report import payloads
+from agent.report.events import Fault, encode_event, source
+from agent.report.faults import FaultBoard
+from agent.report.link import (
+    Connected,
+    Delivered,
+    Link,
+    LinkError,
+    LinkSettings,
+    Lost,
+    Message,
+    Received,
+    Subscribed,
+)
+from agent.report.topics import GateAddress
+from agent.report.values import Sources, Values
+from agent.report.window import Window
+
+__all__ = ["Engine", "EngineSettings", "Inbox"]
+
+INFLIGHT = 32
+CONNACK_TIMEOUT_S = 10.0
+EVENT_EXPIRY_S = 7 * 86_400
+_LONGEST_BACKOFF_S = 60.0
+_SETTLED_S = 30.0
+_UNREACHABLE_AFTER_S = 20.0
+_REFUSED_PAUSE_S = 60.0
+_NO_LISTENER_PAUSE_S = 15.0
+_SILENT_COLLECTOR_S = 300.0
+_TAKEN_OVER = 142
+_NO_SUBSCRIBERS = 16
+_REFUSAL = 128
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How one gate reports.
+
+    Attributes:
+        event_rate: backlog rows a second.
+        wait_for_ack: False frees rows by the broker's word.
+        resend_s: silence of the collector after which rows are sent again.
+    """
+
+    link: LinkSettings
+    gate: GateAddress
+    event_rate: float = 200.0
+    metrics_s: float = 60.0
+    wait_for_ack: bool = True
+    resend_s: float = 20.0
+
+
+class Inbox(Protocol):
+    """Who judges what arrives beside acknowledgements, and adds retained messages of its own."""
+
+    def subscriptions(self) -> list[tuple[str, int]]:
+        """Return further (filter, QoS) pairs."""
+
+    def births(self) -> list[Message]:
+        """Return further messages for the start of a connection."""
+
+    def received(self, message: Received, *, connected_at: float) -> None:
+        """Take a message that is no acknowledgement."""
+
+
+@dataclass(slots=True)
+class _Counters:
+    connections: int = 0
+    published: int = 0
+    confirmed: int = 0
+    acknowledged: int = 0
+    no_listener: int = 0
+    refused_messages: int = 0
+
+
+class Engine:
+    """Drives one link for one gate.
+
+    Args:
+        settings: how.
+        outbox: the journal.
+        sources: values to publish.
+        inbox: commands, configuration and discovery; None for a gate that only reports.
+        tell: receives fault events for the journal.
+        now: monotonic seconds.
+
+    Attributes:
+        link: the connection, or None.
+        up: True between CONNACK and the end of the connection.
+        faults: what is wrong.
+    """
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        outbox: Outbox,
+        sources: Sources,
+        *,
+        inbox: Inbox | None = None,
+        tell: Callable[[Fault], None] = lambda _fault: None,
+        now: float = 0.0,
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._sources = sources
+        self._inbox = inbox
+        self._gate = settings.gate
+        self._source = source(self._gate.site, self._gate.gate)
+        self._values = Values(settings.gate, outbox, sources, metrics_s=settings.metrics_s, now=now)
+        self._window = Window(outbox, rate=settings.event_rate, resend_s=settings.resend_s)
+        self.faults = FaultBoard("mqtt", tell)
+        self.link: Link | None = None
+        self.up = False
+        self.counters = _Counters()
+        self._inflight: dict[int, tuple[str, int]] = {}
+        self._confirmed: dict[str, set[int]] = {}
+        self._outgoing: deque[Message] = deque(maxlen=64)
+        self._attempts = 0
+        self._retry_at = now
+        self._down_since = now
+        self._opened_at = now
+        self._connected_at = 0.0
+        self._ticked_at = now
+        self._heard_at = now
+
+    # -- for the owner ------------------------------------------------------------------------
+
+    def step(self, now: float) -> float:
+        """Do what is due; return the seconds until it should be called again at the latest."""
+        try:
+            if self.link is None:
+                return self._open(now)
+            self._handle(now)
+            if self.link is not None and self.up:
+                self._publish(now)
+                self._handle(now)
+            self._tick(now)
+        except LinkError as error:
+            self._lose(now, error.code, str(error))
+        except JournalError as error:
+            self.faults.raise_("journal", str(error), now)
+            return 1.0
+        return self._next_due(now)
+
+    def send(self, message: Message) -> None:
+        """Queue a message beside the events; the oldest is dropped when the broker is slow."""
+        self._outgoing.append(message)
+
+    def replay(self, boot_id: str, first: int, last: int) -> None:
+        """Send journaled rows again."""
+        self._window.replay(boot_id, first, last)
+
+    def stop(self) -> None:
+        """Say `stopped` and end the connection in order."""
+        link, self.link = self.link, None
+        if link is None:
+            return
+        try:
+            if self.up:
+                link.publish(self._values.status("stopped"))
+            link.close()
+        except LinkError as error:
+            self.faults.raise_(error.code, str(error), self._ticked_at)
+        self.up = False
+
+    def abandon(self) -> None:
+        """Drop the connection so that the last will is published; for tests and simulations."""
+        link, self.link = self.link, None
+        if link is not None:
+            link.close(will=True)
+        self.up = False
+
+    def counted(self, refused_commands: int = 0) -> payloads.ReporterCounters:
+        """Return the counters since start."""
+        counters = self.counters
+        return payloads.ReporterCounters(
+            connections=counters.connections,
+            published=counters.published,
+            confirmed=counters.confirmed,
+            acknowledged=counters.acknowledged,
+            resent=self._window.resent,
+            refused_commands=refused_commands,
+            refused_messages=counters.refused_messages,
+            no_listener=counters.no_listener,
+        )
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    def _open(self, now: float) -> float:
+        if now - self._down_since > _UNREACHABLE_AFTER_S:
+            self.faults.raise_("unreachable", "no connection to the broker", now)
+        self.faults.tick(now)
+        if now < self._retry_at:
+            return self._retry_at - now
+        self._attempts += 1
+        self._backoff(now)
+        try:
+            self.link = Link(self._settings.link, self._values.status("offline"))
+        except LinkError as error:
+            if error.code != "unreachable":
+                self.faults.raise_(error.code, str(error), now)
+            return self._retry_at - now
+        self._opened_at = now
+        return 0.0
+
+    def _backoff(self, now: float, at_least_s: float = 0.0) -> None:
+        longest = min(_LONGEST_BACKOFF_S, 2.0 ** min(self._attempts - 1, 6))
+        # Jitter only spreads gates apart; nothing secret hangs on it.
+        spread = longest * (0.5 + random.random())  # noqa: S311
+        self._retry_at = now + max(at_least_s, spread)
+
+    def _connected(self, happening: Connected, now: float) -> None:
+        if happening.code:
+            self._lose(now, "refused", f"broker refused: {happening.text}")
+            return
+        self.up = True
+        self._opened_at = now
+        self._heard_at = now
+        self._connected_at = self._sources.clock()
+        self.counters.connections += 1
+        for code in ("unreachable", "refused", "tls", "credentials"):
+            self.faults.clear(code, now)
+        self._window.opened(now)
+        self._subscribe()
+        self._births(now)
+
+    def _subscribe(self) -> None:
+        assert self.link is not None
+        wanted = [(self._gate.topic("ack"), 1)] if self._settings.wait_for_ack else []
+        if self._inbox is not None:
+            wanted += self._inbox.subscriptions()
+        if wanted:
+            self.link.subscribe(wanted)
+
+    def _births(self, now: float) -> None:
+        for message in self._values.births(self.faults.active(), now):
+            self._put(message)
+        if self._inbox is not None:
+            for message in self._inbox.births():
+                self._put(message)
+        self._put(self._values.status("online"))
+
+    def _lose(self, now: float, code: str, detail: str) -> None:
+        """Forget the connection; everything undelivered is in the journal."""
+        link, self.link = self.link, None
+        if link is not None:
+            link.close(will=True)
+        if self.up:
+            self._down_since = now
+            if now - self._opened_at > _SETTLED_S:
+                self._attempts = 0
+        self.up = False
+        self._inflight.clear()
+        self._backoff(now, 30.0 if code == "taken_over" else 0.0)
+        if code in ("taken_over", "refused"):
+            self.faults.raise_(code, detail, now)
+
+    # -- receiving ----------------------------------------------------------------------------
+
+    def _handle(self, now: float) -> None:
+        while self.link is not None and self.link.happenings:
+            happening = self.link.happenings.popleft()
+            match happening:
+                case Connected():
+                    self._connected(happening, now)
+                case Delivered():
+                    self._delivered(happening, now)
+                case Received():
+                    self._received(happening, now)
+                case Subscribed():
+                    self._subscribed(happening, now)
+                case Lost():
+                    code = "taken_over" if happening.code == _TAKEN_OVER else "connection_lost"
+                    self._lose(now, code, happening.text)
+        if self.link is not None and self.link.fileno() < 0:
+            self._lose(now, "connection_lost", "the socket is closed")
+        elif self.link is not None and not self.up and now - self._opened_at > CONNACK_TIMEOUT_S:
+            self._lose(now, "refused", "the broker does not answer")
+
+    def _subscribed(self, happening: Subscribed, now: float) -> None:
+        if any(code >= _REFUSAL for code in happening.codes):
+            self.faults.raise_("subscription_refused", f"codes {happening.codes}", now)
+        else:
+            self.faults.clear("subscription_refused", now)
+
+    def _delivered(self, happening: Delivered, now: float) -> None:
+        row = self._inflight.pop(happening.mid, None)
+        if happening.code >= _REFUSAL:
+            self.counters.refused_messages += 1
+            name = "not_authorized" if happening.code == 135 else "publish_refused"
+            self.faults.raise_(name, f"the broker refuses to publish: reason {happening.code}", now)
+            self._window.pause(now, _REFUSED_PAUSE_S)
+            return
+        if row is None:
+            return
+        self.counters.confirmed += 1
+        self.faults.clear("not_authorized", now)
+        self.faults.clear("publish_refused", now)
+        if happening.code == _NO_SUBSCRIBERS:
+            self.counters.no_listener += 1
+            self._window.pause(now, _NO_LISTENER_PAUSE_S)
+        if not self._settings.wait_for_ack:
+            self._confirm(*row, now)
+
+    def _confirm(self, boot_id: str, seq: int, now: float) -> None:
+        """Free rows by the broker's word, in order."""
+        waiting = self._confirmed.setdefault(boot_id, set())
+        waiting.add(seq)
+        known = next((boot for boot in self._outbox.boots() if boot.boot_id == boot_id), None)
+        if known is None:
+            del self._confirmed[boot_id]
+            return
+        upto = known.acknowledged
+        while upto + 1 in waiting:
+            upto += 1
+            waiting.discard(upto)
+        if upto > known.acknowledged:
+            self._free(boot_id, upto, now)
+
+    def _received(self, message: Received, now: float) -> None:
+        if message.topic != self._gate.topic("ack"):
+            if self._inbox is not None:
+                self._inbox.received(message, connected_at=self._connected_at)
+            return
+        if not message.payload:
+            return
+        try:
+            ack = payloads.decode_ack(message.payload)
+            self._free(ack.boot_id, ack.seq, now)
+        except ValueError as error:
+            self.faults.raise_("bad_ack", str(error), now)
+
+    def _free(self, boot_id: str, seq: int, now: float) -> None:
+        freed = self._outbox.acknowledge(boot_id, seq)
+        self._heard_at = now
+        self.faults.clear("silent_collector", now)
+        if freed:
+            self.counters.acknowledged += freed
+            self.faults.clear("bad_ack", now)
+            self._window.acknowledged(now)
+
+    # -- sending ------------------------------------------------------------------------------
+
+    def _publish(self, now: float) -> None:
+        for row in self._window.take(now, INFLIGHT - len(self._inflight)):
+            self._publish_row(row)
+        while self._outgoing:
+            self._put(self._outgoing.popleft())
+        for message in self._values.due(self.faults.active(), now):
+            self._put(message)
+        metrics = self._values.metrics(self.counted(), now)
+        if metrics is not None:
+            self._put(metrics)
+
+    def _publish_row(self, row: Row) -> None:
+        mid = self._put(
+            Message(
+                self._gate.topic(f"event/{row.type}"),
+                encode_event(row, self._source),
+                expiry_s=EVENT_EXPIRY_S,
+                content_type="application/cloudevents+json; charset=utf-8",
+            )
+        )
+        self._inflight[mid] = (row.boot_id, row.seq)
+        self.counters.published += 1
+
+    def _put(self, message: Message) -> int:
+        assert self.link is not None
+        return self.link.publish(message)
+
+    # -- time ---------------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        if now - self._ticked_at < 1.0:
+            return
+        self._ticked_at = now
+        self.faults.clear("journal", now)
+        self.faults.tick(now)
+        if self.link is not None:
+            self.link.tick()
+        if self._outbox.unacknowledged() == 0:
+            self._heard_at = now
+        elif now - self._heard_at > _SILENT_COLLECTOR_S:
+            self.faults.raise_("silent_collector", "events wait and nobody acknowledges", now)
+
+    def _next_due(self, now: float) -> float:
+        if self.link is None:
+            return max(0.0, self._retry_at - now)
+        if not self.up or len(self._inflight) >= INFLIGHT:
+            return 0.25
+        return min(0.25, self._window.wait_s(now))

@@ -1,0 +1,364 @@
+"""One MQTT connection: a paho client that lives exactly as long as its socket.
+
+Rules:
+- A new paho client for every connection, so that nothing hides in an old one's queue: what was not
+  delivered is in the journal, and nowhere else.
+- No paho thread. The owner calls `service`; callbacks only put a value into a queue, so none can
+  raise, block, or publish from inside.
+- TLS 1.2 at least; the server's name is checked; a private CA and a client certificate by file.
+- Secrets come from files (systemd's `LoadCredential`), are read at each connection so that they can
+  be renewed, and are never logged.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+__all__ = [
+    "Connected",
+    "Delivered",
+    "Happening",
+    "Link",
+    "LinkError",
+    "LinkSettings",
+    "Lost",
+    "Message",
+    "Received",
+    "Subscribed",
+    "credential_path",
+    "parse_url",
+]
+
+CONNECT_TIMEOUT_S = 5.0
+_INFLIGHT = 100
+_READS = 64
+_WITH_WILL = 4
+
+
+class LinkError(Exception):
+    """The connection could not be made or used; `code` is a closed word for the fault event."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """Where and as whom to connect.
+
+    Attributes:
+        tls: True for mqtts.
+        version5: False speaks MQTT 3.1.1.
+        password_file: read at every connection.
+        session_expiry_s: 0 asks for a clean session.
+    """
+
+    host: str
+    port: int
+    tls: bool
+    client_id: str
+    version5: bool = True
+    username: str = ""
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    keepalive_s: int = 30
+    session_expiry_s: int = 86_400
+    manual_ack: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is published; the expiry and the content type are MQTT 5's and left out in 3.1.1."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int = 1
+    retain: bool = False
+    expiry_s: int | None = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """CONNACK; `code` 0 is success, else the reason's MQTT 5 number."""
+
+    code: int
+    text: str
+    session_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """SUBACK; codes from 128 up are refusals."""
+
+    mid: int
+    codes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """PUBACK; 0 and 16 are successes, from 128 up are refusals."""
+
+    mid: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from the broker."""
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int
+    retain: bool
+    mid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The connection is over; `code` is MQTT 5's reason, 0 when the broker gave none."""
+
+    code: int
+    text: str
+
+
+Happening = Connected | Subscribed | Delivered | Received | Lost
+
+
+def parse_url(url: str) -> tuple[str, int, bool]:
+    """Return host, port and whether TLS is spoken.
+
+    Raises:
+        ValueError: not mqtt://HOST[:PORT] or mqtts://HOST[:PORT].
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username:
+        raise ValueError(f"{url!r}: allowed are mqtt://HOST[:PORT] and mqtts://HOST[:PORT]")
+    tls = parts.scheme == "mqtts"
+    return parts.hostname, parts.port or (8883 if tls else 1883), tls
+
+
+def credential_path(name: str, base: Path) -> Path | None:
+    """Resolve a secret's file name: absolute, else systemd's credentials directory, else `base`."""
+    if not name:
+        return None
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory and not Path(name).is_absolute():
+        offered = Path(directory, name)
+        if offered.exists():
+            return offered
+    return base / name
+
+
+class Link:
+    """A connection being made, in use, or over.
+
+    Args:
+        settings: where and as whom.
+        will: last will, or None.
+
+    Raises:
+        LinkError: no connection; the code says why.
+    """
+
+    def __init__(self, settings: LinkSettings, will: Message | None = None) -> None:
+        self.happenings: deque[Happening] = deque()
+        self._v5 = settings.version5
+        self._client = self._make(settings)
+        if will is not None:
+            self._client.will_set(
+                will.topic, will.payload, will.qos, will.retain, self._properties(will, will=True)
+            )
+        self._connect(settings)
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, -1 when the connection is over."""
+        socket = self._client.socket()
+        return -1 if socket is None else socket.fileno()
+
+    def wants_write(self) -> bool:
+        """Return whether bytes wait for the socket."""
+        return bool(self._client.want_write())
+
+    def has_buffered(self) -> bool:
+        """Return whether TLS holds bytes that select cannot see."""
+        socket = self._client.socket()
+        return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
+
+    def wait(self, timeout_s: float, *wakers: Any) -> None:
+        """Wait for the socket or a waker (anything with `fileno`), and serve the socket."""
+        fd = self.fileno()
+        if fd < 0:
+            return
+        timeout = 0.0 if self.has_buffered() else timeout_s
+        writers = [fd] if self.wants_write() else []
+        readable, writable, _ = select.select([fd, *wakers], writers, [], timeout)
+        self.service(read=fd in readable or self.has_buffered(), write=bool(writable))
+
+    def service(self, *, read: bool, write: bool) -> None:
+        """Read and write what is ready; results stand in `happenings`."""
+        if read:
+            for _ in range(_READS):
+                before = len(self.happenings)
+                self._client.loop_read()
+                if len(self.happenings) == before:
+                    break
+        if write:
+            self._client.loop_write()
+
+    def tick(self) -> None:
+        """Keep the connection alive; call about once a second."""
+        self._client.loop_misc()
+
+    def publish(self, message: Message) -> int:
+        """Hand a message to the socket; return its packet id, which `Delivered` will name.
+
+        Raises:
+            LinkError: the connection is gone.
+        """
+        info = self._client.publish(
+            message.topic, message.payload, message.qos, message.retain, self._properties(message)
+        )
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise LinkError("connection_lost", paho.error_string(info.rc))
+        return info.mid
+
+    def subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
+        """Subscribe to (filter, QoS) pairs; return the packet id that `Subscribed` will name.
+
+        With MQTT 5 the retain flag stays as the publisher set it, so that a retained command shows.
+
+        Raises:
+            LinkError: the connection is gone.
+        """
+        if self._v5:
+            wanted: list[Any] = [
+                (topic, SubscribeOptions(qos=qos, retainAsPublished=not topic.startswith("$share")))
+                for topic, qos in topics
+            ]
+        else:
+            wanted = list(topics)
+        code, mid = self._client.subscribe(wanted)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise LinkError("connection_lost", paho.error_string(code))
+        return mid
+
+    def acknowledge(self, message: Received) -> None:
+        """Send PUBACK for a message, where `manual_ack` was asked for."""
+        self._client.ack(message.mid, message.qos)
+
+    def close(self, *, will: bool = False) -> None:
+        """End the connection; may be called twice.
+
+        Args:
+            will: True lets the broker publish the last will all the same (MQTT 5).
+        """
+        if will and self._v5:
+            self._client.disconnect(
+                reasoncode=ReasonCode(PacketTypes.DISCONNECT, identifier=_WITH_WILL)
+            )
+        else:
+            self._client.disconnect()
+        if self.fileno() >= 0:
+            self._client.loop_write()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _make(self, settings: LinkSettings) -> paho.Client:
+        clean = None if settings.version5 else settings.session_expiry_s == 0
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            clean_session=clean,
+            protocol=paho.MQTTv5 if settings.version5 else paho.MQTTv311,
+            manual_ack=settings.manual_ack,
+        )
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(_INFLIGHT)
+        client.max_queued_messages_set(_INFLIGHT)
+        if settings.username:
+            client.username_pw_set(settings.username, _read_password(settings.password_file))
+        if settings.tls:
+            client.tls_set_context(_tls_context(settings))
+        put = self.happenings.append
+        client.on_connect = lambda _c, _u, flags, reason, _p: put(
+            Connected(reason.value, str(reason), flags.session_present)
+        )
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: put(Lost(reason.value, str(reason)))
+        client.on_publish = lambda _c, _u, mid, reason, _p: put(Delivered(mid, reason.value))
+        client.on_subscribe = lambda _c, _u, mid, reasons, _p: put(
+            Subscribed(mid, tuple(reason.value for reason in reasons))
+        )
+        client.on_message = lambda _c, _u, m: put(
+            Received(m.topic, bytes(m.payload), m.qos, m.retain, m.mid)
+        )
+        return client
+
+    def _connect(self, settings: LinkSettings) -> None:
+        arguments: dict[str, Any] = {}
+        if self._v5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = settings.session_expiry_s
+            arguments = {"clean_start": settings.session_expiry_s == 0, "properties": properties}
+        try:
+            self._client.connect(settings.host, settings.port, settings.keepalive_s, **arguments)
+        except ssl.SSLError as error:
+            raise LinkError("tls", f"TLS: {error.reason or error}") from error
+        except (OSError, ValueError) as error:
+            raise LinkError("unreachable", f"{settings.host}:{settings.port}: {error}") from error
+
+    def _properties(self, message: Message, *, will: bool = False) -> Properties | None:
+        if not self._v5:
+            return None
+        kind = PacketTypes.WILLMESSAGE if will else PacketTypes.PUBLISH
+        return _properties(kind, message.expiry_s, message.content_type)
+
+
+@lru_cache(maxsize=64)
+def _properties(kind: int, expiry_s: int | None, content_type: str) -> Properties:
+    """Return properties to read only; paho packs them anew each time and never changes them."""
+    properties = Properties(kind)  # type: ignore[no-untyped-call]
+    properties.PayloadFormatIndicator = 0 if content_type == "application/cose" else 1
+    properties.ContentType = content_type
+    if expiry_s is not None:
+        properties.MessageExpiryInterval = expiry_s
+    return properties
+
+
+def _read_password(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LinkError("credentials", f"{path.name}: the password cannot be read") from error
+
+
+def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if settings.cert_file is not None:
+            context.load_cert_chain(settings.cert_file, settings.key_file)
+    except (OSError, ssl.SSLError) as error:
+        raise LinkError("credentials", f"TLS files: {error}") from error
+    return context
