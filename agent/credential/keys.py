@@ -342,6 +342,8 @@ def _from_jwk(text: bytes) -> PublicKey:
         if "y" in jwk:
             item[CoseKey.Y] = _base64url(jwk["y"])
         _, key = from_cose_key({label: _plain(value) for label, value in item.items()})
+    except KeyFileError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise KeyFileError(f"JWK: {type(error).__name__} in its members") from None
     except Rejected as error:
