@@ -1,0 +1,168 @@
+"""A CWT of the native profile: which key signed it, what it claims, and for how long.
+
+Rules, in this order:
+- `kid` stands in the protected header; the keys of that id that may sign the format, and to which
+  the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most;
+- nothing is taken from the claims, but `iss` to find the key, before the signature verified;
+- `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types;
+- `exp` is after `iat` and `nbf`; the validity ends one second before `exp` (RFC 8392, 3.1.4);
+- the key may vouch for this kind of document now; now lies in the validity.
+
+The same rules hold for an identity and for the ticket beside it. Standards: RFC 8392, and
+draft-ietf-oauth-status-list for the status reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.credential import cbor, cose
+from agent.credential.checks import check_key, check_validity, for_format, seconds
+from agent.credential.limits import IDENTIFIER_BYTES, ISSUER_KEYS, STATUS_INDEX
+from agent.credential.model import FormatName, Kind, Rejected, StatusReference
+from agent.credential.numbers import SD_CWT_TYP, VCT_PREFIX, Claim, Header
+from agent.credential.registry import ReadRules
+from agent.reason import Reason
+from agent.trust.model import IssuerKey, KeySource
+
+__all__ = ["Token", "claims_of", "holder_key_of", "kind_of", "read_token", "status_of"]
+
+_KINDS = {VCT_PREFIX + kind: kind for kind in Kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A verified CWT.
+
+    Attributes:
+        key: the issuer's key that verified it.
+        claims: all claims.
+        kind: from `vct`.
+        subject: `sub`.
+        identifier: `cti`.
+        issued_at: `iat`, Unix seconds.
+        valid_from, valid_until: Unix seconds, inclusive.
+    """
+
+    key: IssuerKey
+    claims: Mapping[int | str, Any] = field(repr=False)
+    kind: Kind
+    subject: str = field(repr=False)
+    identifier: bytes
+    issued_at: int
+    valid_from: int
+    valid_until: int
+
+
+def claims_of(payload: bytes) -> dict[int | str, Any]:
+    """Decode a set of claims.
+
+    Floats are let through here, so that a time that is one is told as `bad_time`.
+
+    Raises:
+        Rejected: `malformed`.
+    """
+    claims = cbor.decode(payload, floats=True)
+    if not isinstance(claims, dict):
+        raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
+    return claims
+
+
+def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
+    """Verify an issuer's CWT and check everything but what it is used for.
+
+    Raises:
+        Rejected: with the reason; see the module's rules.
+    """
+    typ = message.protected.get(Header.TYP)
+    if typ is not None and typ != SD_CWT_TYP:
+        raise Rejected(Reason.MALFORMED, "CWT: typ names another kind of token")
+    claims = claims_of(message.payload)
+    key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys))
+    _required(claims, Claim.ISS, str)
+    subject: str = _required(claims, Claim.SUB, str)
+    identifier: bytes = _required(claims, Claim.CTI, bytes)
+    if not 0 < len(identifier) <= IDENTIFIER_BYTES:
+        raise Rejected(Reason.MALFORMED, f"CWT: cti is not 1 to {IDENTIFIER_BYTES} bytes")
+    expiry = seconds(_required(claims, Claim.EXP), "exp")
+    issued = seconds(_required(claims, Claim.IAT), "iat")
+    begin = seconds(claims[Claim.NBF], "nbf") if Claim.NBF in claims else issued
+    if expiry <= issued:
+        raise Rejected(Reason.BAD_TIME, "exp is not after iat")
+    kind = kind_of(claims)
+    check_key(key, kind, rules)
+    if rules.clock_trusted and issued > rules.now + rules.max_future_s:
+        raise Rejected(Reason.ISSUED_IN_FUTURE, "iat of the credential")
+    check_validity(begin, expiry - 1, rules)
+    return Token(key, claims, kind, subject, identifier, issued, begin, expiry - 1)
+
+
+def _candidates(message: cose.Sign1, issuer: Any, keys: KeySource) -> list[IssuerKey]:
+    """Return the keys that the token may have been signed with."""
+    kid = message.protected.get(Header.KID)
+    if not isinstance(kid, bytes) or not 0 < len(kid) <= IDENTIFIER_BYTES:
+        raise Rejected(Reason.MALFORMED, "CWT: no kid in the protected header")
+    known = for_format(keys.by_kid(kid), FormatName.NATIVE)
+    found = [
+        key
+        for key in known[:ISSUER_KEYS]
+        if not key.is_root and (not key.iss or (isinstance(issuer, str) and issuer in key.iss))
+    ]
+    if not found:
+        detail = "iss does not belong to the key" if known else f"kid {kid.hex()}"
+        raise Rejected(Reason.UNKNOWN_ISSUER, detail)
+    return found
+
+
+def _required(claims: Mapping[int | str, Any], claim: Claim, of: type | None = None) -> Any:
+    if claim not in claims:
+        raise Rejected(Reason.MISSING_CLAIM, claim.name.lower())
+    value = claims[claim]
+    if of is not None and not isinstance(value, of):
+        raise Rejected(Reason.MALFORMED, f"CWT: {claim.name.lower()} is of another type")
+    return value
+
+
+def kind_of(claims: Mapping[int | str, Any]) -> Kind:
+    """Return the kind of document that `vct` names; `unknown` for none and for others' values.
+
+    Raises:
+        Rejected: `malformed` when it is no text.
+    """
+    vct = claims.get(Claim.VCT)
+    if vct is not None and not isinstance(vct, str):
+        raise Rejected(Reason.MALFORMED, "CWT: vct is no text")
+    return _KINDS.get(vct or "", Kind.UNKNOWN)
+
+
+def status_of(claims: Mapping[int | str, Any]) -> StatusReference | None:
+    """Return the Token Status List entry that the token names, or None.
+
+    Raises:
+        Rejected: `malformed`; a status that cannot be understood must not count as none.
+    """
+    if Claim.STATUS not in claims:
+        return None
+    status = claims[Claim.STATUS]
+    entry = status.get("status_list") if isinstance(status, dict) else None
+    if isinstance(entry, dict):
+        index, uri = entry.get("idx"), entry.get("uri")
+        if type(index) is int and 0 <= index < STATUS_INDEX and isinstance(uri, str) and uri:
+            return StatusReference(uri, index)
+    raise Rejected(Reason.MALFORMED, "CWT: status is no reference to a status list")
+
+
+def holder_key_of(claims: Mapping[int | str, Any]) -> Any:
+    """Return the COSE_Key in `cnf`, still a map, or None where there is no `cnf`.
+
+    Raises:
+        Rejected: `malformed` when `cnf` holds something else (RFC 8747).
+    """
+    confirmation = claims.get(Claim.CNF)
+    if confirmation is None:
+        return None
+    if not isinstance(confirmation, dict) or set(confirmation) != {1}:
+        raise Rejected(Reason.MALFORMED, "CWT: cnf is not one COSE_Key")
+    return confirmation[1]

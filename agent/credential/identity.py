@@ -1,0 +1,103 @@
+"""Claim 169: the identity data and biometrics that a credential carries, read strictly.
+
+Rules:
+- only what a gate can use leaves here: the face, the fingers, the birth date; the rest is for
+  `--show-claims` alone;
+- a biometric of another modality, or in a form that no matcher here takes, is passed over; one that
+  is taken must have the exact shape `{0: data, 1: format, 2: sub-format, 3: issuer}`;
+- the birth date is a date of the calendar, YYYYMMDD.
+
+Standard: MOSIP Claim 169, v1.2.1. Its published samples deviate from it; `claim169` is the tolerant
+reader, this one serves the native profile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from enum import IntEnum
+from typing import Any, Final
+
+from agent.credential.model import BiometricReference, Modality, ReferenceForm, Rejected
+from agent.reason import Reason
+
+__all__ = ["FACE", "FINGERS", "Identity", "birth_date", "references", "shown"]
+
+FACE: Final = 62
+FINGERS: Final = range(50, 60)
+"""Right thumb to right little finger, then the left hand."""
+
+_DATA, _FORMAT, _SUBFORMAT, _ISSUER = range(4)
+_FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
+
+
+class Identity(IntEnum):
+    """Attributes of claim 169 that the native profile names."""
+
+    ID = 1
+    FULL_NAME = 4
+    BIRTH_DATE = 8
+    GENDER = 9
+    NATIONALITY = 13
+
+
+def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
+    """Return the face and finger references of a claim 169.
+
+    Raises:
+        Rejected: `malformed`.
+    """
+    return tuple(
+        reference
+        for position in (FACE, *FINGERS)
+        if position in identity
+        for reference in _at(position, identity[position])
+    )
+
+
+def _at(position: int, entries: Any) -> Iterator[BiometricReference]:
+    if not isinstance(entries, list) or not entries:
+        raise Rejected(Reason.MALFORMED, f"claim 169: {position} is no list of biometrics")
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get(_DATA), bytes):
+            raise Rejected(Reason.MALFORMED, f"claim 169: {position} holds no biometric data")
+        kind, subformat, issuer = entry.get(_FORMAT), entry.get(_SUBFORMAT), entry.get(_ISSUER, "")
+        if type(kind) is not int or type(subformat) is not int or not isinstance(issuer, str):
+            raise Rejected(Reason.MALFORMED, f"claim 169: {position} has no sound format")
+        if kind in _FORMS:
+            yield BiometricReference(
+                modality=Modality.FACE if position == FACE else Modality.FINGER,
+                form=_FORMS[kind],
+                data=entry[_DATA],
+                subformat=subformat,
+                issuer=issuer,
+                position=position,
+            )
+
+
+def birth_date(identity: Mapping[Any, Any]) -> str | None:
+    """Return the birth date as YYYY-MM-DD, or None.
+
+    Raises:
+        Rejected: `malformed`.
+    """
+    value = identity.get(Identity.BIRTH_DATE)
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) == 8 and value.isascii() and value.isdigit():
+        text = f"{value[:4]}-{value[4:6]}-{value[6:]}"
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise Rejected(Reason.MALFORMED, "claim 169: no such birth date") from None
+        return text
+    raise Rejected(Reason.MALFORMED, "claim 169: the birth date is not YYYYMMDD")
+
+
+def shown(identity: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the named attributes for `--show-claims`, without biometrics."""
+    return {
+        attribute.name.lower(): identity[attribute]
+        for attribute in Identity
+        if isinstance(identity.get(attribute), (str, int))
+    }

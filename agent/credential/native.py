@@ -1,0 +1,171 @@
+"""The native profile: `NI1:` and base45 of a credential, shown as it is or signed by the phone.
+
+    NI1: base45( [Encrypt0] [zlib] message )
+
+- **static**: the message is the issuer's credential, a CWT in a tagged COSE_Sign1;
+- **dynamic**: it is a key binding token, a COSE_Sign1 by the holder's key with the credential in
+  its protected header `kcwt` (13) and `typ` (16) = 294, and `aud`, `iat`, `cnonce` as claims.
+
+Rules:
+- every message carries tag 18 (61 around it is allowed outside); a credential is never itself a key
+  binding token, so tokens do not nest;
+- the holder's key is the credential's `cnf`; nothing in the presentation can name another;
+- `aud` is this gate, this site or a wildcard (see `fits_audience`);
+- `iat` of the presentation is at most `max_age_s` old and `max_future_s` ahead, and not before the
+  credential's; where the gate shows a challenge, `cnonce` must repeat it;
+- the assurance level is what the issuer signed, basic where it says nothing;
+- the replay key is made of issuer, `cti` and the use's `iat` (a static code's: the credential's);
+- COSE_Encrypt0 is opened with the site's keys; compression stands inside it, never around it.
+
+Standards: RFC 8392, RFC 9052, RFC 9285, draft-ietf-spice-sd-cwt (key binding), draft-ietf-oauth-
+status-list, MOSIP Claim 169; private numbers in `numbers`. Selective disclosure is not part of it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Any, Final
+
+from agent.credential import base45, cbor, cose, identity
+from agent.credential.checks import check_fresh, replay_key, seconds
+from agent.credential.cwt import Token, claims_of, holder_key_of, read_token, status_of
+from agent.credential.inflate import is_zlib, unzlib
+from agent.credential.keys import from_cose_key
+from agent.credential.limits import IDENTIFIER_BYTES
+from agent.credential.model import Credential, FormatName, Level, Rejected
+from agent.credential.numbers import KB_TYP, Claim, Header, Tag
+from agent.credential.registry import ReadRules
+from agent.credential.ticket import read_ticket
+from agent.reason import Reason
+from agent.trust.model import KeySource
+
+__all__ = ["PREFIX", "fits_audience", "read", "sniff"]
+
+PREFIX: Final = b"NI1:"
+
+_LEVELS: Final = {1: Level.BASIC, 2: Level.UPGRADED}
+_REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+_MOST_REGIONS: Final = 64
+
+
+def sniff(payload: bytes) -> bool:
+    """Return whether the payload opens with `NI1:`."""
+    return payload.startswith(PREFIX)
+
+
+def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
+    """Verify a native code, static or dynamic.
+
+    Raises:
+        Rejected: with the reason; see the module's rules and those of `cwt`, `cose` and `cbor`.
+    """
+    data = base45.decode(payload.removeprefix(PREFIX))
+    if cose.is_encrypt0(data):
+        data = cose.decrypt0(data, rules.site_keys)
+    if is_zlib(data):
+        data = unzlib(data)
+    message = cose.parse_sign1(data, kcwt=True)
+    inner = message.protected.get(Header.KCWT)
+    if inner is None:
+        token = read_token(message, keys, rules)
+        return _credential(token, made_at=token.issued_at)
+    if message.protected.get(Header.TYP) != KB_TYP:
+        raise Rejected(Reason.MALFORMED, "a credential in a token that is no key binding token")
+    if not isinstance(inner, cbor.Tagged) or inner.number != Tag.SIGN1:
+        raise Rejected(Reason.MALFORMED, "kcwt is no tagged COSE_Sign1")
+    token = read_token(cose.sign1_of(inner.value), keys, rules)
+    use = _presentation(message, token, rules)
+    ticket = use.get(Claim.BUSINESS)
+    return _credential(
+        token,
+        made_at=use[Claim.IAT],
+        dynamic=True,
+        business=None if ticket is None else read_ticket(ticket, token, keys, rules),
+    )
+
+
+def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[int | str, Any]:
+    """Return the claims of a key binding token, once the holder's signature and they are sound."""
+    holder = holder_key_of(token.claims)
+    if holder is None:
+        raise Rejected(Reason.MISSING_CLAIM, "cnf")
+    algorithm, key = from_cose_key(holder)
+    cose.verify(message, algorithm, key, Reason.BAD_HOLDER_SIGNATURE)
+    claims = claims_of(message.payload)
+    for claim in (Claim.AUD, Claim.IAT):
+        if claim not in claims:
+            raise Rejected(Reason.MISSING_CLAIM, f"{claim.name.lower()} of the presentation")
+    if not fits_audience(claims[Claim.AUD], rules.site, rules.gate):
+        raise Rejected(Reason.WRONG_AUDIENCE, "")
+    made_at = seconds(claims[Claim.IAT], "iat of the presentation")
+    check_fresh(made_at, rules)
+    if made_at + rules.max_future_s < token.issued_at:
+        raise Rejected(Reason.BAD_TIME, "presented before the credential was issued")
+    nonce = claims.get(Claim.CNONCE)
+    if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= IDENTIFIER_BYTES):
+        raise Rejected(Reason.MALFORMED, "cnonce is no short byte string")
+    if rules.challenge is not None and not hmac.compare_digest(nonce or b"", rules.challenge):
+        raise Rejected(Reason.WRONG_CHALLENGE, "")
+    return claims
+
+
+def fits_audience(audience: Any, site: str, gate: str) -> bool:
+    """Return whether a presentation's `aud` names this gate.
+
+    It does when it is `site/gate`; `site` or `site/*`, any gate of the site; `group.*`, any gate of
+    any site whose name begins with `group.`; or `*`, made for no place in particular. It is one
+    text: a list of audiences is refused.
+    """
+    if not isinstance(audience, str):
+        return False
+    if audience in {f"{site}/{gate}", site, f"{site}/*", "*"}:
+        return True
+    return audience.endswith(".*") and site.startswith(audience[:-1])
+
+
+def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: Any) -> Credential:
+    """Turn a verified token into a credential."""
+    claims = token.claims
+    data = claims.get(Claim.IDENTITY, {})
+    if not isinstance(data, dict):
+        raise Rejected(Reason.MALFORMED, "claim 169 is no map")
+    return Credential(
+        format=FormatName.NATIVE,
+        issuer=token.key.issuer,
+        key_id=token.key.kid,
+        kind=token.kind,
+        level=_level(claims.get(Claim.LEVEL)),
+        subject=token.subject,
+        issued_at=token.issued_at,
+        valid_from=token.valid_from,
+        valid_until=token.valid_until,
+        dynamic=dynamic,
+        presented_at=made_at if dynamic else None,
+        replay_key=replay_key(token.key.issuer, token.identifier, made_at),
+        references=identity.references(data),
+        birth_date=identity.birth_date(data),
+        regions=_regions(claims.get(Claim.REGIONS)),
+        status=status_of(claims),
+        claims={"iss": claims[Claim.ISS], "vct": claims.get(Claim.VCT), **identity.shown(data)},
+        **more,
+    )
+
+
+def _level(value: Any) -> Level:
+    if value is None:
+        return Level.BASIC
+    if type(value) is not int or value not in _LEVELS:
+        raise Rejected(Reason.MALFORMED, "the assurance level is neither 1 nor 2")
+    return _LEVELS[value]
+
+
+def _regions(value: Any) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    # An empty list would read as "everywhere", which its issuer can hardly have meant.
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_REGIONS:
+        raise Rejected(Reason.MALFORMED, f"regions are no list of 1 to {_MOST_REGIONS}")
+    if not all(isinstance(region, str) and _REGION.fullmatch(region) for region in value):
+        raise Rejected(Reason.MALFORMED, "a region is no ISO 3166-2 code")
+    return frozenset(value)

@@ -1,0 +1,86 @@
+"""The business part: a ticket or reservation beside the identity, in the same presentation.
+
+CTID's codes have an identity part, a business part and one signature over both. Here the business
+part is a CWT of its own issuer (a railway, a library), carried in the key binding token's claims,
+so that the holder's signature covers it too.
+
+Rules:
+- it is verified exactly as an identity is, with its own issuer's key and kind;
+- it is bound to the holder: its `cnf` must be the identity's key; without `cnf`, its `sub` must be
+  the identity's `sub`; with neither it fits nobody;
+- whatever is wrong with it, the reason is `ticket_invalid`; the detail says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.credential import cose
+from agent.credential.cwt import Token, holder_key_of, read_token, status_of
+from agent.credential.model import BusinessItem, Rejected
+from agent.credential.numbers import Claim, CoseKey
+from agent.credential.registry import ReadRules
+from agent.reason import Reason
+from agent.trust.model import KeySource
+
+__all__ = ["read_ticket"]
+
+
+def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -> BusinessItem:
+    """Verify a ticket and that it is the holder's.
+
+    Args:
+        data: what stands in the business claim.
+        identity: the verified identity that presents it.
+        keys: the trusted keys.
+        rules: clock and place.
+
+    Raises:
+        Rejected: `ticket_invalid`, or `clock_untrusted`.
+    """
+    if not isinstance(data, bytes):
+        raise Rejected(Reason.TICKET_INVALID, "no byte string")
+    try:
+        token = read_token(cose.parse_sign1(data), keys, rules)
+        _check_holder(token, identity)
+        return BusinessItem(
+            issuer=token.key.issuer,
+            kind=token.kind,
+            reference=token.identifier,
+            valid_from=token.valid_from,
+            valid_until=token.valid_until,
+            status=status_of(token.claims),
+            claims=_details(token.claims),
+        )
+    except Rejected as error:
+        if error.reason is Reason.CLOCK_UNTRUSTED:
+            raise
+        detail = f"{error.reason} {error.detail}".strip()
+        raise Rejected(Reason.TICKET_INVALID, detail) from error
+
+
+def _check_holder(ticket: Token, identity: Token) -> None:
+    bound_to = holder_key_of(ticket.claims)
+    if bound_to is None:
+        fits = ticket.subject == identity.subject
+    else:
+        fits = _coordinates(bound_to) == _coordinates(holder_key_of(identity.claims))
+    if not fits:
+        raise Rejected(Reason.TICKET_INVALID, "it belongs to another holder")
+
+
+def _coordinates(key: Any) -> tuple[Any, ...]:
+    """Return what makes a COSE_Key this key, whatever else it says."""
+    if not isinstance(key, dict):
+        raise Rejected(Reason.MALFORMED, "cnf holds no COSE_Key")
+    return tuple(key.get(label) for label in (CoseKey.KTY, CoseKey.CRV, CoseKey.X, CoseKey.Y))
+
+
+def _details(claims: Mapping[int | str, Any]) -> dict[str, Any]:
+    details = claims.get(Claim.DETAILS, {})
+    if not isinstance(details, dict) or not all(
+        isinstance(name, str) and isinstance(value, (str, int)) for name, value in details.items()
+    ):
+        raise Rejected(Reason.MALFORMED, "details are no map of text to text or integer")
+    return details
