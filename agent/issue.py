@@ -36,8 +36,9 @@ from agent.issue_keys import Holder, Issuer, SigningKey, new_issuer
 from agent.trust.model import Algorithm
 
 __all__ = [
-    "Holder", "Issuer", "SigningKey", "encrypt", "face_image", "face_template", "finger_template", "new_issuer",
-    "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket", "wrap",
+    "Holder", "Issuer", "SigningKey", "encrypt", "face_image", "face_template", "finger_template",
+    "new_issuer", "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket",
+    "wrap",
 ]  # fmt: skip
 
 FACE_TEMPLATE: Final = 100

@@ -1,7 +1,7 @@
 """Signing keys of issuers and holders, and the files that a trust directory takes.
 
-For pilots, demos and tests; a production issuer keeps its keys in hardware. Private keys are written
-as unencrypted PKCS #8 PEM, public ones as PEM with a TOML beside them.
+For pilots, demos and tests; a production issuer keeps its keys in hardware. Private keys are
+written as unencrypted PKCS #8 PEM, public ones as PEM with a TOML beside them.
 """
 
 from __future__ import annotations
