@@ -115,11 +115,15 @@ class GpioConfig(_Section, frozen=True):
     tamper: Pin | None = 13
     release: Pin | None = 19
     door: Pin | None = None
+    key: Pin | None = None
+    """Key switch: turned, the gate is in `key_mode`."""
+    key_mode: Literal["free", "locked", "maintenance"] = "locked"
     relay_active: Literal["high", "low"] = "high"
     lamps_active: Literal["high", "low"] = "high"
     passage_active: Literal["high", "low"] = "low"
     release_active: Literal["high", "low"] = "low"
     door_active: Literal["high", "low"] = "high"
+    key_active: Literal["high", "low"] = "low"
     debounce_ms: Annotated[int, Meta(ge=0, le=1_000)] = 20
     poll_hz: Annotated[int, Meta(ge=50, le=500)] = 200
     output: Literal["relay", "wiegand26", "wiegand34", "osdp"] = "relay"
@@ -308,7 +312,7 @@ def _check(config: Config, source: str) -> None:
     pins: dict[int, str] = {}
     for field in (
         "relay", "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
-        "tamper", "release", "door", "wiegand_d0", "wiegand_d1",
+        "tamper", "release", "door", "key", "wiegand_d0", "wiegand_d1",
     ):  # fmt: skip
         pin = getattr(config.gpio, field)
         if pin is None:

@@ -308,10 +308,18 @@ class Annul:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """Open one way for so long; the gate's own limit holds above it."""
+    """Open one way for so long; the gate's own limit holds above it.
+
+    Attributes:
+        direction: which way.
+        seconds: how long, at most.
+        subject: keyed hash for whom it opens; an access controller behind a Wiegand or OSDP
+            output gets its number. Empty for a release or a command.
+    """
 
     direction: Direction
     seconds: float
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,8 +199,17 @@ class Turn:
         rules = self.rules
         grace = 0.0 if rules.sensing is Sensing.NONE else rules.grace_s
         deadline = self.now + rules.passage_timeout_s + grace
-        self.put(phase=Phase.OPEN, deadline=deadline, latest=deadline + rules.lane_s)
-        self.add(OpenGate(self.state.direction, rules.passage_timeout_s), Show(Signal.GRANTED))
+        self.put(
+            phase=Phase.OPEN,
+            opened_at=self.now,
+            deadline=deadline,
+            latest=deadline + rules.lane_s,
+        )
+        use = self.state.use
+        subject = "" if use is None else use.subject
+        self.add(
+            OpenGate(self.state.direction, rules.passage_timeout_s, subject), Show(Signal.GRANTED)
+        )
 
     def end_grant(
         self, outcome: Occurrence, reason: Reason | None = None, *, assumed: bool = False
@@ -208,6 +217,8 @@ class Turn:
         """Close, and record the one end of the grant; unless somebody passed, annul its use."""
         state = self.state
         values: dict[str, str | int | float | bool] = {"direction": state.direction.value}
+        if state.phase is Phase.OPEN:
+            values["open_ms"] = round((self.now - state.opened_at) * 1000, 3)
         if assumed:
             values["assumed"] = True
         if state.reason is not None:

@@ -267,6 +267,7 @@ class State:
         direction: which way it opens, from GRANTED on.
         pending: modalities that have not answered.
         deadline: when the phase ends by itself; in GRANTED, after which a commit comes too late.
+        opened_at: when the gate was asked to open, in OPEN.
         latest: the end of the longest extension of an opening.
         transaction: the command that waits for its commit, or empty.
         cancelled: why a grant on its way to the disk must not open, or None.
@@ -292,6 +293,7 @@ class State:
     direction: Direction = Direction.IN
     pending: frozenset[Modality] = frozenset()
     deadline: float | None = None
+    opened_at: float = float("-inf")
     latest: float = float("-inf")
     transaction: str = ""
     cancelled: Reason | None = None
