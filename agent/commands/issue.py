@@ -1,0 +1,259 @@
+"""`idgate issue`: keys, credentials, tickets and presentations, for pilots and tests.
+
+    idgate issue key city --out pilot --kind online-id      private key, and the trust directory's
+    idgate issue key phone --out pilot --holder             files under pilot/trust
+    idgate issue credential --issuer pilot/city.key.pem --holder pilot/phone.key.pem \
+        --subject 42 --level 2 --out pilot/card.cbor
+    idgate issue present pilot/card.cbor --holder pilot/phone.key.pem --aud library --png code.png
+
+Private keys are written readable by their owner only. Exit code 2 for anything that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.credential.model import BiometricReference, Kind, StatusReference
+
+if TYPE_CHECKING:
+    from agent.issue import Holder, Issuer
+
+__all__ = ["add_arguments", "run"]
+
+DAY_S = 86_400
+_TEMPLATE_BYTES = 128
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _key_arguments(actions.add_parser("key", help="make an issuer's or a holder's key"))
+    credential = actions.add_parser("credential", help="sign a credential")
+    _signing_arguments(credential, kind=Kind.ONLINE_ID)
+    _identity_arguments(credential)
+    ticket = actions.add_parser("ticket", help="sign a ticket to go beside an identity")
+    _signing_arguments(ticket, kind=Kind.RAIL_TICKET)
+    ticket.add_argument(
+        "--detail", action="append", default=[], metavar="NAME=VALUE", help="train, seat, number"
+    )
+    _present_arguments(actions.add_parser("present", help="make the code that a phone shows"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action; return the exit code."""
+    actions = {"key": _key, "credential": _credential, "ticket": _ticket, "present": _present}
+    try:
+        actions[arguments.action](arguments)
+    except OSError as error:
+        print(f"idgate issue: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"idgate issue: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="the issuer's name in the trust set, or the holder's")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="private key")
+    parser.add_argument("--trust", type=Path, metavar="DIR", help="public files (OUT/trust)")
+    parser.add_argument(
+        "--algorithm", default="ES256", choices=("ES256", "ES384", "EdDSA", "PS256", "SM2")
+    )
+    parser.add_argument("--holder", action="store_true", help="a holder's key: no trust files")
+    parser.add_argument("--iss", metavar="URI", help="what its credentials say in iss")
+    parser.add_argument(
+        "--kind", action="append", default=[], choices=[*Kind], help="what it may sign; repeatable"
+    )
+
+
+def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
+    parser.add_argument("--issuer", type=Path, required=True, metavar="KEY", help="private key")
+    parser.add_argument("--holder", type=Path, metavar="KEY", help="the holder's key; for dynamic")
+    parser.add_argument("--subject", required=True, help="opaque identifier at this issuer")
+    parser.add_argument("--kind", default=kind, choices=[*Kind])
+    parser.add_argument("--valid-days", type=float, default=30.0)
+    parser.add_argument("--at", type=_moment, metavar="TIME", help="issue time; ISO 8601 or Unix")
+    parser.add_argument("--status", type=_status, metavar="URI#INDEX", help="status list entry")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+
+def _identity_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--level", type=int, default=1, choices=(1, 2), help="2 is upgraded")
+    parser.add_argument("--birth-date", type=_date, metavar="YYYY-MM-DD")
+    parser.add_argument("--region", action="append", default=[], help="ISO 3166-2; repeatable")
+    parser.add_argument("--face", type=Path, metavar="FILE", help="128-byte template or picture")
+    parser.add_argument("--face-model", default="", metavar="ID", help="model of the template")
+    parser.add_argument("--finger", type=Path, metavar="FILE", help="the sensor's template")
+    parser.add_argument("--finger-family", default="r503", metavar="NAME")
+    parser.add_argument("--finger-position", type=int, default=51, choices=range(50, 60))
+
+
+def _present_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("credential", type=Path, help="file of `issue credential`")
+    parser.add_argument("--holder", type=Path, metavar="KEY", help="left out: a static code")
+    parser.add_argument("--aud", default="*", help="SITE/GATE, SITE, GROUP.* or *")
+    parser.add_argument("--at", type=_moment, metavar="TIME", help="time of use; ISO 8601 or Unix")
+    parser.add_argument("--challenge", type=bytes.fromhex, metavar="HEX", help="the gate's nonce")
+    parser.add_argument("--ticket", type=Path, metavar="FILE", help="file of `issue ticket`")
+    parser.add_argument("--site-key", type=Path, metavar="FILE", help="32 bytes: encrypt the code")
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the text; else print it")
+
+
+def _key(arguments: argparse.Namespace) -> None:
+    from agent import issue
+
+    issuer = issue.new_issuer(arguments.name, arguments.algorithm, iss=arguments.iss)
+    if arguments.holder:
+        issue.Holder(issuer.key).cose_key()  # refuses what no credential can carry
+    out: Path = arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    private = out / f"{arguments.name}.key.pem"
+    _write_private(private, issuer.key.private_pem())
+    print(private)
+    if arguments.holder:
+        return
+    _write_private(private.with_suffix(".toml"), issuer.trust_toml().encode())
+    trust: Path = arguments.trust or out / "trust"
+    trust.mkdir(parents=True, exist_ok=True)
+    public = trust / f"{arguments.name}.pem"
+    public.write_bytes(issuer.key.public_pem())
+    public.with_suffix(".toml").write_text(issuer.trust_toml(arguments.kind), encoding="utf-8")
+    print(public)
+
+
+def _credential(arguments: argparse.Namespace) -> None:
+    from agent import issue
+
+    token = issue.sign_credential(
+        _issuer(arguments.issuer),
+        _holder(arguments.holder),
+        **_common(arguments),
+        level=arguments.level,
+        birth_date=arguments.birth_date,
+        regions=arguments.region,
+        references=_references(arguments),
+    )
+    arguments.out.write_bytes(token)
+
+
+def _ticket(arguments: argparse.Namespace) -> None:
+    from agent import issue
+
+    details = dict(detail.partition("=")[::2] for detail in arguments.detail)
+    token = issue.sign_ticket(
+        _issuer(arguments.issuer),
+        _holder(arguments.holder),
+        **_common(arguments),
+        details=details,
+    )
+    arguments.out.write_bytes(token)
+
+
+def _present(arguments: argparse.Namespace) -> None:
+    from agent import issue
+
+    holder = _holder(arguments.holder)
+    site_key = arguments.site_key.read_bytes() if arguments.site_key else None
+    if site_key is not None and len(site_key) != 32:
+        raise ValueError(f"{arguments.site_key}: a site key is 32 bytes")
+    text = issue.present(
+        arguments.credential.read_bytes(),
+        holder,
+        at=_now(arguments.at) if holder else None,
+        audience=arguments.aud,
+        challenge=arguments.challenge,
+        ticket=arguments.ticket.read_bytes() if arguments.ticket else None,
+        site_key=site_key,
+    )
+    if arguments.png:
+        arguments.png.write_bytes(issue.qr_png(text))
+    if arguments.out:
+        arguments.out.write_text(text, encoding="ascii")
+    elif not arguments.png:
+        print(text)
+
+
+def _common(arguments: argparse.Namespace) -> dict[str, Any]:
+    at = _now(arguments.at)
+    return {
+        "subject": arguments.subject,
+        "issued_at": at,
+        "valid_until": at + int(arguments.valid_days * DAY_S),
+        "kind": arguments.kind,
+        "status": arguments.status,
+    }
+
+
+def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
+    from agent import issue
+
+    found = []
+    if arguments.face:
+        data = arguments.face.read_bytes()
+        if len(data) == _TEMPLATE_BYTES:
+            if not arguments.face_model:
+                raise ValueError("a face template needs --face-model, the id of its model")
+            found.append(issue.face_template(data, arguments.face_model))
+        else:
+            found.append(issue.face_image(data))
+    if arguments.finger:
+        found.append(
+            issue.finger_template(
+                arguments.finger.read_bytes(), arguments.finger_family, arguments.finger_position
+            )
+        )
+    return found
+
+
+def _issuer(file: Path) -> Issuer:
+    """Load an issuer: its private key, and name and iss from the TOML beside it."""
+    import tomllib
+
+    from agent.issue import Issuer, SigningKey
+
+    key = SigningKey.from_pem(file.read_bytes())
+    table = tomllib.loads(file.with_suffix(".toml").read_text(encoding="utf-8"))
+    return Issuer(str(table["issuer"]), str(table["iss"][0]), key)
+
+
+def _holder(file: Path | None) -> Holder | None:
+    from agent.issue import Holder, SigningKey
+
+    return None if file is None else Holder(SigningKey.from_pem(file.read_bytes()))
+
+
+def _write_private(file: Path, data: bytes) -> None:
+    """Write a new file that only its owner can read; an existing key is never overwritten."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+        stream.write(data)
+
+
+def _now(moment: int | None) -> int:
+    return int(time.time()) if moment is None else moment
+
+
+def _moment(text: str) -> int:
+    """Parse Unix seconds or ISO 8601 (UTC where no zone is named)."""
+    if text.isdecimal():
+        return int(text)
+    moment = datetime.fromisoformat(text)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+
+
+def _date(text: str) -> str:
+    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()
+
+
+def _status(text: str) -> StatusReference:
+    uri, _, index = text.rpartition("#")
+    if not uri:
+        raise ValueError(text)
+    return StatusReference(uri, int(index))
