@@ -12,16 +12,20 @@ Rules:
 - The issuer is the one that the CA certified. The issuer number in the account block is the code's
   own word and decides nothing.
 - Fresh means generated at most `validity` seconds ago, the issuer's number in seconds, never more
-  than 300. Some parsers take a generation time 8 hours off as well, a time zone error: refused here.
+  than 300. Some parsers also take a generation time 8 hours off, a time zone error: refused here.
 - The certificate's expiry is read as EMV does (four BCD digits MMYY, to the end of that month) and
   the month ends at midnight in China (UTC+8). One parser comments it as month and day.
 - Lengths are exact: nothing before, between or after the fields.
 
 Layout, big-endian: version (80 or 81) | length of the rest (2) | certificate (117) | payment
 account (16, ASCII) | card account (10) | issuer (4) | code platform (4) | account type (1) | amount
-limit in fen (3) | holder key, compressed (33) | authorisation expiry (4) | validity in seconds (2) |
-length of custom data (1) | custom data (0-32) | 15 | issuer's r, s (64, over certificate to custom
-data) | generated (4) | 15 | holder's r, s (64, over everything before the tag).
+limit in fen (3) | holder key, compressed (33) | authorisation expiry (4) | validity in seconds (2)
+| length of custom data (1) | custom data (0-32) | 15 | issuer's r, s (64, over certificate to
+custom data) | generated (4) | 15 | holder's r, s (64, over everything before its tag).
+
+Certificate: 24 | service id (4) | CA key index (1) | 12 | issuer (4) | expiry (2) | serial (3) |
+04 04 (SM2, SM2) | parameter (1) | 21 | issuer key, compressed (33) | the CA's r, s (64, over the
+fields from 12 to the key).
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.credential import sm2
+from agent.credential.checks import check_key, replay_key
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules

@@ -1,0 +1,237 @@
+"""EU Digital COVID Certificate, `HC1:`; a health certificate of the same make may follow it.
+
+Rules:
+- prefix, base45, zlib, COSE_Sign1, each strictly; compression is not optional.
+- `alg` is believed from the protected header only. The key id counts from there too, and from the
+  other header where the protected one has none: it only chooses the key (specification 2.6.3).
+- The signer is a document signer of the trust set, kid = first 8 bytes of SHA-256 of its
+  certificate. Where the certificate names what it may sign (extended key usage), that is held to.
+- `ES256` fixes the hash, not the curve (RFC 8152 section 8.1): under a P-384 key it is read so.
+- `exp` and `iat` are required. They may be floats, as some authorities wrote them, if finite.
+- Exactly one vaccination, test or recovery, of the fields that the schema requires.
+
+The subject is a hash of the certificate identifier (UVCI): one for each certificate, not person.
+
+Standards: eHealth Network, Electronic Health Certificates 1.0.5 and DCC JSON schema 1.3.0.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from agent.credential import base45, cbor, cose, inflate, x509
+from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
+from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
+from agent.credential.numbers import Alg, Claim, Header, Tag
+from agent.credential.registry import ReadRules
+from agent.reason import Reason
+from agent.trust.model import Algorithm, IssuerKey, KeySource
+
+__all__ = ["PREFIX", "read", "sniff"]
+
+PREFIX: Final = b"HC1:"
+_HCERT: Final = -260
+_EU_DGC_V1: Final = 1
+_OID_ARCS: Final = ("1.3.6.1.4.1.1847.2021.1.", "1.3.6.1.4.1.0.1847.2021.1.")
+"""The registered arc, and the one that was in use by mistake first."""
+
+_GROUPS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
+    "t": ("1", frozenset({"tg", "tt", "sc", "tr", "co", "is", "ci"})),
+    "v": ("2", frozenset({"tg", "vp", "mp", "ma", "dn", "sd", "dt", "co", "is", "ci"})),
+    "r": ("3", frozenset({"tg", "fr", "co", "is", "df", "du", "ci"})),
+}
+"""Kind of entry -> last arc of the usage that may sign it, and the fields that it needs."""
+
+_NUMBERS: Final = frozenset({"dn", "sd"})
+_VERSION: Final = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}", re.ASCII)
+_DATE_OF_BIRTH: Final = re.compile(r"(?:\d{4}(?:-\d\d(?:-\d\d(?:T\d\d:\d\d:\d\d)?)?)?)?", re.ASCII)
+_FULL_DATE: Final = 10
+
+
+def sniff(payload: bytes) -> bool:
+    """Return whether the payload has the prefix."""
+    return payload.startswith(PREFIX)
+
+
+def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
+    """Verify a health certificate.
+
+    Args:
+        payload: the bytes of the code.
+        keys: has the document signers.
+        rules: the gate's clock.
+
+    Raises:
+        Rejected: with the one reason.
+    """
+    message, kid = _parse(inflate.unzlib(base45.decode(payload.removeprefix(PREFIX))))
+    key = _signer(message, kid, keys)
+    claims = cbor.decode(message.payload, floats=True, shortest=False)
+    if not isinstance(claims, dict):
+        raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
+    country = claims.get(Claim.ISS)
+    if not isinstance(country, str | None) or (key.iss and country not in key.iss):
+        raise Rejected(Reason.UNKNOWN_ISSUER, "iss does not belong to the key")
+    check_key(key, Kind.HEALTH_CERTIFICATE, rules)
+    issued_at, valid_until = _times(claims)
+    check_validity(issued_at, valid_until, rules)
+    certificate = _certificate(claims)
+    group, entry = _entry(certificate)
+    _check_usage(key, group)
+    identifier = hashlib.sha256(entry["ci"].encode()).hexdigest()
+    return Credential(
+        format=FormatName.DCC,
+        issuer=key.issuer,
+        key_id=key.kid,
+        kind=Kind.HEALTH_CERTIFICATE,
+        level=Level.BASIC,
+        subject=identifier,
+        issued_at=issued_at,
+        valid_from=issued_at,
+        valid_until=valid_until,
+        dynamic=False,
+        replay_key=replay_key(key.issuer, identifier.encode(), issued_at),
+        birth_date=_birth_date(certificate),
+        claims={"country": country, "group": group, "certificate": certificate},
+    )
+
+
+def _parse(data: bytes) -> tuple[cose.Sign1, Any]:
+    """Return the message and the key id that it names.
+
+    The other header's kid is taken out before the message is read: a label in both headers is
+    otherwise refused, and the specification allows this one.
+    """
+    item = cbor.decode(data, tags=(Tag.SIGN1, Tag.CWT), tag_depth=1, shortest=False)
+    tags = []
+    while isinstance(item, cbor.Tagged):
+        tags.append(item.number)
+        item = item.value
+    if tags not in ([], [Tag.SIGN1], [Tag.CWT, Tag.SIGN1]):
+        raise Rejected(Reason.MALFORMED, "COSE: not tagged as a COSE_Sign1")
+    outer = None
+    if isinstance(item, list) and len(item) > 1 and isinstance(item[1], dict):
+        outer = item[1].pop(Header.KID, None)
+    message = cose.sign1_of(item, shortest=False)
+    return message, message.protected.get(Header.KID, outer)
+
+
+def _signer(message: cose.Sign1, kid: Any, keys: KeySource) -> IssuerKey:
+    """Return the key of the trust set that verifies the message."""
+    if not isinstance(kid, bytes):
+        raise Rejected(Reason.UNKNOWN_ISSUER, "no key id")
+    candidates = for_format(keys.by_kid(kid), FormatName.DCC)
+    if not candidates:
+        raise Rejected(Reason.UNKNOWN_ISSUER, f"kid {kid[:8].hex()}")
+    for key in candidates:
+        if _verifies_with_p384(message, key):
+            return key
+    return cose.verify_any(message, candidates)
+
+
+def _verifies_with_p384(message: cose.Sign1, key: IssuerKey) -> bool:
+    """Return whether a P-384 key signed the message with SHA-256."""
+    public_key = key.public_key
+    if not (
+        key.algorithm in (Algorithm.ES256, Algorithm.ES384)
+        and isinstance(public_key, ec.EllipticCurvePublicKey)
+        and isinstance(public_key.curve, ec.SECP384R1)
+        and message.protected.get(Header.ALG) == Alg.ES256
+        and len(message.signature) == 96
+    ):
+        return False
+    r = int.from_bytes(message.signature[:48], "big")
+    s = int.from_bytes(message.signature[48:], "big")
+    try:
+        public_key.verify(
+            encode_dss_signature(r, s), cose.signed_bytes(message), ec.ECDSA(hashes.SHA256())
+        )
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _times(claims: Mapping[Any, Any]) -> tuple[int, int]:
+    """Return the first and last second of validity; `exp` itself belongs to it, as the test data
+    of the member states has it.
+    """  # noqa: D205
+    return _time(claims, Claim.IAT), _time(claims, Claim.EXP)
+
+
+def _time(claims: Mapping[Any, Any], label: Claim) -> int:
+    value, name = claims.get(label), label.name.lower()
+    if value is None:
+        raise Rejected(Reason.MISSING_CLAIM, name)
+    if isinstance(value, float) and math.isfinite(value):
+        value = math.floor(value)
+    return seconds(value, name)
+
+
+def _certificate(claims: Mapping[Any, Any]) -> Mapping[str, Any]:
+    """Return the certificate, its common fields checked."""
+    container = claims.get(_HCERT)
+    if container is None:
+        raise Rejected(Reason.MISSING_CLAIM, "hcert")
+    certificate = container.get(_EU_DGC_V1) if isinstance(container, dict) else None
+    if not isinstance(certificate, dict):
+        raise Rejected(Reason.MALFORMED, "hcert holds no certificate of version 1")
+    version, name, born = (certificate.get(field) for field in ("ver", "nam", "dob"))
+    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+        raise Rejected(Reason.MALFORMED, "schema: ver")
+    if not isinstance(name, dict) or not isinstance(name.get("fnt"), str):
+        raise Rejected(Reason.MALFORMED, "schema: nam")
+    if not all(isinstance(part, str) for part in name.values()):
+        raise Rejected(Reason.MALFORMED, "schema: nam")
+    if not isinstance(born, str) or not _DATE_OF_BIRTH.fullmatch(born):
+        raise Rejected(Reason.MALFORMED, "schema: dob")
+    return certificate
+
+
+def _entry(certificate: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the one entry and its group."""
+    present = [group for group in _GROUPS if certificate.get(group) is not None]
+    if len(present) != 1:
+        raise Rejected(Reason.MALFORMED, "schema: not exactly one kind of entry")
+    group = present[0]
+    entries = certificate[group]
+    if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
+        raise Rejected(Reason.MALFORMED, f"schema: {group} is not one entry")
+    entry = entries[0]
+    for field in _GROUPS[group][1]:
+        value = entry.get(field)
+        right = type(value) is int if field in _NUMBERS else isinstance(value, str)
+        if not right:
+            raise Rejected(Reason.MALFORMED, f"schema: {group}.{field}")
+    return group, entry
+
+
+def _check_usage(key: IssuerKey, group: str) -> None:
+    """Raise where the signer's certificate names usages and this kind of entry is not one."""
+    if key.certificate is None:
+        return
+    usages = x509.extended_usages(key.certificate)
+    named = {
+        usage.removeprefix(arc) for usage in usages for arc in _OID_ARCS if usage.startswith(arc)
+    }
+    if named and _GROUPS[group][0] not in named:
+        raise Rejected(Reason.ISSUER_NOT_ENTITLED, f"the signer may not sign {group}")
+
+
+def _birth_date(certificate: Mapping[str, Any]) -> str | None:
+    """Return the date of birth where it is a full date of the calendar."""
+    born = certificate["dob"][:_FULL_DATE]
+    try:
+        dt.date.fromisoformat(born)
+    except ValueError:
+        return None
+    return str(born)
