@@ -228,6 +228,12 @@ class Journal(Store):
         until: float = found[1]
         return until
 
+    def has_room(self) -> bool:
+        """Return whether a decision could be recorded now, by number of rows."""
+        if len(self) < self._capacity - RESERVE:
+            return True
+        return any(boot.freed < boot.acknowledged for boot in list(self._boots.values()))
+
     def __len__(self) -> int:
         """Rows kept."""
         return sum(boot.last - boot.freed for boot in list(self._boots.values()))
@@ -261,6 +267,8 @@ class Journal(Store):
             if self._since_checkpoint >= _CHECKPOINT_FORCED_ROWS:
                 self._since_checkpoint = 0
                 self._checkpoint(self._writer)
+        if self._listener is not None:
+            self._listener()
         return seq
 
     def _free_candidate(self, room: int) -> tuple[BootCounters, int] | None:

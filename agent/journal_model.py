@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -126,6 +127,9 @@ class Outbox(Protocol):
 
     def maintain(self) -> None:
         """Do the housekeeping that would make a writer wait."""
+
+    def listen(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback`, which must not block, after each new row."""
 
 
 def new_boot_id() -> str:

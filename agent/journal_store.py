@@ -75,6 +75,7 @@ class Store:
         self._boots: dict[str, BootCounters] = {}
         self._stale = False
         self._closed = False
+        self._listener: Callable[[], None] | None = None
         self._since_checkpoint = 0
         self._load()
 
@@ -160,6 +161,10 @@ class Store:
         self._since_checkpoint = 0
         with self._read_lock:
             self._checkpoint(self._reader)
+
+    def listen(self, callback: Callable[[], None] | None) -> None:
+        """Call `callback`, which must not block or raise, after each new row; None ends that."""
+        self._listener = callback
 
     def close(self) -> None:
         """Close the files; may be called twice."""

@@ -82,6 +82,9 @@ class Inbox(Protocol):
     def births(self) -> list[Message]:
         """Return further messages for the start of a connection."""
 
+    def refused(self) -> int:
+        """Return how many commands were refused."""
+
     def received(self, message: Received, *, connected_at: float) -> None:
         """Take a message that is no acknowledgement."""
 
@@ -173,6 +176,11 @@ class Engine:
         """Send journaled rows again."""
         self._window.replay(boot_id, first, last)
 
+    def fail(self, detail: str, now: float) -> None:
+        """Drop the connection after an error that nobody foresaw."""
+        self.faults.note("internal", detail, now)
+        self._lose(now, "internal", detail)
+
     def stop(self) -> None:
         """Say `stopped` and end the connection in order."""
         link, self.link = self.link, None
@@ -193,7 +201,7 @@ class Engine:
             link.close(will=True)
         self.up = False
 
-    def counted(self, refused_commands: int = 0) -> payloads.ReporterCounters:
+    def counted(self) -> payloads.ReporterCounters:
         """Return the counters since start."""
         counters = self.counters
         return payloads.ReporterCounters(
@@ -202,7 +210,7 @@ class Engine:
             confirmed=counters.confirmed,
             acknowledged=counters.acknowledged,
             resent=self._window.resent,
-            refused_commands=refused_commands,
+            refused_commands=0 if self._inbox is None else self._inbox.refused(),
             refused_messages=counters.refused_messages,
             no_listener=counters.no_listener,
         )

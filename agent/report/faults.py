@@ -4,10 +4,12 @@ Rules:
 - A fault is raised and cleared by its code; raising it again only counts.
 - It is told (to the journal) when it begins and when it ends, at most once a minute each, so that a
   broker or an attacker cannot fill the journal by making it flap.
+- Thread-safe.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,28 +41,30 @@ class FaultBoard:
         self._part = part
         self._tell = tell
         self._entries: dict[str, _Entry] = {}
+        self._lock = threading.RLock()
 
     def raise_(self, code: str, detail: str, now: float) -> None:
         """Note that the fault is there; `now` is monotonic."""
-        entry = self._entries.get(code)
-        if entry is None:
-            entry = self._entries[code] = _Entry(detail[:200], count=0)
-        entry.active = True
-        entry.count += 1
-        entry.detail = detail[:200]
-        self._settle(code, entry, now)
+        with self._lock:
+            entry = self._entries.setdefault(code, _Entry(detail[:200], count=0))
+            entry.active = True
+            entry.count += 1
+            entry.detail = detail[:200]
+            self._settle(code, entry, now)
 
     def clear(self, code: str, now: float) -> None:
         """Note that the fault is over."""
-        entry = self._entries.get(code)
-        if entry is not None:
-            entry.active = False
-            self._settle(code, entry, now)
+        with self._lock:
+            entry = self._entries.get(code)
+            if entry is not None:
+                entry.active = False
+                self._settle(code, entry, now)
 
     def tick(self, now: float) -> None:
         """Tell what was held back."""
-        for code, entry in self._entries.items():
-            self._settle(code, entry, now)
+        with self._lock:
+            for code, entry in self._entries.items():
+                self._settle(code, entry, now)
 
     def active(self) -> tuple[str, ...]:
         """Return the codes of faults that are there now."""
@@ -68,10 +72,11 @@ class FaultBoard:
 
     def note(self, code: str, detail: str, now: float) -> None:
         """Tell a single happening that has no end of its own, with the same restraint."""
-        self.raise_(code, detail, now)
-        entry = self._entries[code]
-        entry.active = False
-        entry.told_active = False
+        with self._lock:
+            self.raise_(code, detail, now)
+            entry = self._entries[code]
+            entry.active = False
+            entry.told_active = False
 
     def _settle(self, code: str, entry: _Entry, now: float) -> None:
         if entry.active == entry.told_active or now - entry.told_at < QUIET_S:

@@ -210,9 +210,16 @@ class Link:
         if fd < 0:
             return
         timeout = 0.0 if self.has_buffered() else timeout_s
-        writers = [fd] if self.wants_write() else []
-        readable, writable, _ = select.select([fd, *wakers], writers, [], timeout)
-        self.service(read=fd in readable or self.has_buffered(), write=bool(writable))
+        poll = select.poll()
+        poll.register(fd, select.POLLIN | (select.POLLOUT if self.wants_write() else 0))
+        for waker in wakers:
+            poll.register(waker, select.POLLIN)
+        ready = dict(poll.poll(timeout * 1_000)).get(fd, 0)
+        hung = ready & (select.POLLERR | select.POLLHUP | select.POLLNVAL)
+        self.service(
+            read=bool(ready & select.POLLIN or hung) or self.has_buffered(),
+            write=bool(ready & select.POLLOUT),
+        )
 
     def service(self, *, read: bool, write: bool) -> None:
         """Read and write what is ready; results stand in `happenings`."""
