@@ -165,11 +165,11 @@ def _times(claims: Mapping[Any, Any]) -> tuple[int, int]:
     """Return the first and last second of validity; `exp` itself belongs to it, as the test data
     of the member states has it.
     """  # noqa: D205
-    return _time(claims, Claim.IAT), _time(claims, Claim.EXP)
+    return _time(claims, Claim.IAT, "iat"), _time(claims, Claim.EXP, "exp")
 
 
-def _time(claims: Mapping[Any, Any], label: Claim) -> int:
-    value, name = claims.get(label), label.name.lower()
+def _time(claims: Mapping[Any, Any], label: int, name: str) -> int:
+    value = claims.get(label)
     if value is None:
         raise Rejected(Reason.MISSING_CLAIM, name)
     if isinstance(value, float) and math.isfinite(value):
