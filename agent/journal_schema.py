@@ -138,10 +138,10 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
 def _require_format(db: sqlite3.Connection) -> None:
     mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
-        raise sqlite3.OperationalError(f"write-ahead log refused, journal mode is {mode}")
+        raise JournalFailed(f"the write-ahead log is refused, journal mode is {mode}")
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version not in (0, VERSION):
-        raise sqlite3.OperationalError(f"version {version} is not understood")
+        raise JournalFailed(f"the journal is of version {version}, this program writes {VERSION}")
 
 
 def _check(db: sqlite3.Connection) -> None:
