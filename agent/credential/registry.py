@@ -16,6 +16,7 @@ into the domain's error; formats raise `Rejected` themselves wherever they can s
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
@@ -29,6 +30,11 @@ __all__ = ["FORMATS", "Format", "ReadRules", "load_format", "read", "sniff"]
 
 FORMATS: Final[dict[FormatName, str]] = {
     FormatName.NATIVE: "agent.credential.native",
+    FormatName.DCC: "agent.credential.dcc",
+    FormatName.TRANSIT: "agent.credential.transit",
+    FormatName.AADHAAR: "agent.credential.aadhaar",
+    FormatName.PRETIX: "agent.credential.pretix",
+    FormatName.CLAIM169: "agent.credential.claim169",
 }
 """Format name -> module, in the order in which they are asked: prefixes before shapes."""
 
@@ -75,6 +81,7 @@ class Format(Protocol):
         """
 
 
+@functools.cache
 def load_format(name: FormatName) -> Format:
     """Import and return the module of a format."""
     return cast("Format", importlib.import_module(FORMATS[name]))
