@@ -35,7 +35,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from agent.credential import inflate
-from agent.credential.checks import check_key, check_validity, for_format, replay_key
+from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
 from agent.credential.limits import (
     INFLATED_BYTES_AADHAAR,
     ISSUER_KEYS,
@@ -232,13 +232,11 @@ def _issued_at(reference_id: str) -> int:
     if match is None:
         raise Rejected(Reason.MALFORMED, "the reference id is not of 21 digits")
     try:
-        moment = dt.datetime(*map(int, match.groups()), tzinfo=_INDIA)
+        year, month, day, hour, minute, second = (int(part) for part in match.groups())
+        moment = dt.datetime(year, month, day, hour, minute, second, tzinfo=_INDIA)
     except ValueError:
         raise Rejected(Reason.BAD_TIME, "the reference id holds no time") from None
-    seconds = int(moment.timestamp())
-    if seconds < 0:
-        raise Rejected(Reason.BAD_TIME, "the reference id holds no time")
-    return seconds
+    return seconds(int(moment.timestamp()), "the reference id's time")
 
 
 def _subject(letter: Letter) -> str:
