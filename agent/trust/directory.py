@@ -92,7 +92,7 @@ def load_directory(
         snapshot,
         operators=tuple(operators),
         status_lists=tuple(_status_lists(path / "status", snapshot)),
-        rosters=_rosters(path, roster_key, check_digest=not verified),
+        rosters=_rosters(path, roster_key, settled=verified),
         profiles={
             file.stem: read_file(file, MAX_TEXT_FILE)
             for file in _files(path / "profiles", {".toml"})
@@ -109,8 +109,12 @@ def _files(folder: Path, suffixes: Iterable[str] | None) -> list[Path]:
     """List a folder's files; an unknown one is a fault, since it was meant to do something."""
     if not folder.is_dir():
         return []
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise TrustError(f"{folder}: cannot be read: {error.strerror}") from None
     files = []
-    for entry in sorted(folder.iterdir()):
+    for entry in entries:
         name = entry.name
         if name.startswith(".") or name.endswith("~") or entry.suffix in _IGNORED_SUFFIXES:
             continue
@@ -237,13 +241,13 @@ def _status_lists(folder: Path, keys: TrustSnapshot) -> Iterator[StatusList]:
         yield parse(read_file(file, MAX_TOKEN_BYTES), keys, source=str(file))
 
 
-def _rosters(path: Path, key: bytes | None, *, check_digest: bool) -> dict[str, Roster]:
+def _rosters(path: Path, key: bytes | None, *, settled: bool) -> dict[str, Roster]:
     files = [file for file in _files(path / "rosters", {".roster"}) if file.name != _ROSTER_KEY]
     if not files:
         return {}
     if key is None:
         key = load_key(path / _ROSTER_KEY)
-    return {file.stem: load_roster(file, key, check_digest=check_digest) for file in files}
+    return {file.stem: load_roster(file, key, settled=settled) for file in files}
 
 
 def _refuse_doubles(keys: list[IssuerKey], operators: list[OperatorKey]) -> None:

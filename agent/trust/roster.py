@@ -8,7 +8,7 @@ Rules:
   optionally a zone and a time window; nothing else about a person is written;
 - the key is not part of the roster, nor of the signed set; the file names the key that it needs by
   a check value, so a wrong key is an error and never an empty list;
-- records have one width and are sorted; a lookup is one HMAC and one bisection in mapped memory;
+- records have one width and are sorted; a lookup is an HMAC and a bisection in the file's own bytes;
 - a file is checked whole before it is believed: magic, sizes, digest of the records.
 
 File: `IDGROST1`, length of the header (u32, big endian), header (JSON), records. A record is the
@@ -89,12 +89,15 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zones: tuple[str, ...] = ()
 
 
+_Buffer = bytes | mmap.mmap
+
+
 class _Hashes:
     """The records' hashes as a sequence to bisect; makes one short bytes object a look."""
 
     __slots__ = ("_data", "_start", "_width", "has_terms", "size")
 
-    def __init__(self, data: mmap.mmap, start: int, width: int, count: int) -> None:
+    def __init__(self, data: _Buffer, start: int, width: int, count: int) -> None:
         self._data = data
         self._start = start
         self._width = width
@@ -117,7 +120,7 @@ class _Hashes:
 
 
 class Roster:
-    """A mapped roster; implements `agent.trust.model.RosterView`.
+    """An open roster; implements `agent.trust.model.RosterView`.
 
     Made by `load_roster`. The file may be removed while it is in use.
     """
@@ -189,13 +192,15 @@ def load_key(path: Path) -> bytes:
     return key
 
 
-def load_roster(path: Path, key: bytes, *, check_digest: bool = True) -> Roster:
-    """Map a roster file.
+def load_roster(path: Path, key: bytes, *, settled: bool = False) -> Roster:
+    """Open a roster file.
 
     Args:
         path: the file; its name without suffix is the roster's.
         key: the roster key.
-        check_digest: False where a signature over the whole file was just checked.
+        settled: True where a signature over the whole file was just checked and nobody writes to
+            it any more: it is mapped. Otherwise it is read and its digest checked, since a mapped
+            file that is cut short while it is in use ends the process.
 
     Raises:
         TrustError: it cannot be read, is damaged, or was made with another key.
@@ -205,16 +210,20 @@ def load_roster(path: Path, key: bytes, *, check_digest: bool = True) -> Roster:
             size = os.fstat(file.fileno()).st_size
             if not len(_MAGIC) + _LENGTH.size <= size <= _MAX_FILE:
                 raise TrustError(f"{path}: {size} bytes cannot be a roster")
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data: _Buffer = (
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                if settled
+                else file.read(_MAX_FILE)
+            )
     except OSError as error:
         raise TrustError(f"{path}: cannot be read: {error.strerror}") from None
     header, start = _read_header(path, data)
     width = _HASH_BYTES + (_TERMS.size if header.terms else 0)
-    if start + header.count * width != size:
+    if start + header.count * width != len(data):
         raise TrustError(f"{path}: cut short, or more than its header says")
     if not hmac.compare_digest(header.key_check, _key_check(key)):
         raise TrustError(f"{path}: made with another roster key")
-    if check_digest:
+    if not settled:
         with memoryview(data) as view, view[start:] as records:
             digest = hashlib.sha256(records).hexdigest()
         if digest != header.sha256:
@@ -320,7 +329,7 @@ def _csv_time(text: str, default: int, where: str) -> int:
     return int(moment.astimezone(UTC).timestamp())
 
 
-def _read_header(path: Path, data: mmap.mmap) -> tuple[_Header, int]:
+def _read_header(path: Path, data: _Buffer) -> tuple[_Header, int]:
     start = len(_MAGIC) + _LENGTH.size
     if data[: len(_MAGIC)] != _MAGIC:
         raise TrustError(f"{path}: not a roster")
