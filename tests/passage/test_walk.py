@@ -75,7 +75,8 @@ class Walk:
         self.begun: set[int] = set()
         self.open_grant: int | None = None
         self.on_disk: set[int] = set()
-        self.marks: set[bytes] = set()
+        self.marks: dict[int, bytes] = {}
+        self.passed: set[int] = set()
         self.answers: Counter[str] = Counter()
         self.commands = 0
         self.steps = 0
@@ -147,8 +148,8 @@ class Walk:
         if isinstance(event, Committed) and self.commit is not None:
             assert event.attempt == self.commit.attempt
             self._granted(self.commit.attempt)
-            if self.commit.use is not None:
-                self.marks.add(self.commit.use.replay_key)
+            if self.commit.use is not None and self.commit.use.replay_key:
+                self.marks[event.attempt] = self.commit.use.replay_key
             self.on_disk.add(self.commit.attempt)
             self.commit = None
         elif isinstance(event, CommitFailed) and self.commit is not None:
@@ -185,10 +186,12 @@ class Walk:
                 self.ends[effect.attempt] += 1
                 self.open_grant = None
                 self.last_end = effect
+                if effect.what is Occurrence.PASSED:
+                    self.passed.add(effect.attempt)
             case Annul():
                 assert self.last_end.attempt == effect.attempt
                 assert self.last_end.what is not Occurrence.PASSED
-                self.marks.remove(effect.use.replay_key)
+                assert self.marks.pop(effect.attempt) == effect.use.replay_key
             case Respond():
                 self.answers[effect.transaction] += 1
 
@@ -229,6 +232,7 @@ class Walk:
         assert self.open_grant is None
         assert all(self.decisions[attempt] == 1 for attempt in self.begun)
         assert self.begun == set(range(1, self.state.attempt + 1))
+        assert set(self.marks) <= self.passed, "a use that nobody passed on was not annulled"
         granted = set(self.ends)
         assert all(self.ends[attempt] == 1 for attempt in granted)
         assert all(self.answers[f"t{n}"] == 1 for n in range(1, self.commands + 1))
