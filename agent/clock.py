@@ -55,6 +55,9 @@ STEP_BACK_S = 5.0
 LEAP_AHEAD_S = 300.0
 """How far the clock may run ahead of the boot-time clock without a time server's word."""
 
+SOURCES_EVERY_S = 10.0
+"""How often `flush` asks the sources: a real-time clock on a slow bus takes its time."""
+
 _TIME_ERROR = 5
 """`adjtimex` returns this while the kernel's clock is not synchronised, adjtimex(2)."""
 
@@ -234,6 +237,7 @@ class ClockGuard:
         self._lock = threading.Lock()
         self._boot_id = boot_id()
         self._sources = sources()
+        self._asked_at = boottime()
         self._damage = ""
         self._memory = self._load()
         self._written: ClockMemory | None = self._memory
@@ -283,7 +287,7 @@ class ClockGuard:
                 self._memory = replace(self._memory, highest=float(unix_s), boot_id="")
 
     def flush(self, *, force: bool = False) -> None:
-        """Ask the sources again and write the memory if it is due.
+        """Ask the sources again and write the memory, each if it is due.
 
         Args:
             force: write now, as at shutdown.
@@ -291,12 +295,14 @@ class ClockGuard:
         Raises:
             OSError: the memory cannot be written.
         """
-        sources = self._read_sources()
-        with self._lock:
-            self._sources = sources
+        now = self._boottime()
+        if force or now - self._asked_at >= SOURCES_EVERY_S:
+            sources = self._read_sources()
+            with self._lock:
+                self._sources, self._asked_at = sources, now
         self.check()
         with self._lock:
-            memory, now = self._memory, self._boottime()
+            memory = self._memory
             due = force or now - self._written_at >= self._every_s
             if not due or memory == self._written or self._damage:
                 return

@@ -8,7 +8,7 @@ Rules:
   optionally a zone and a time window; nothing else about a person is written;
 - the key is not part of the roster, nor of the signed set; the file names the key that it needs by
   a check value, so a wrong key is an error and never an empty list;
-- records have one width and are sorted; a lookup is an HMAC and a bisection in the file's own bytes;
+- records have one width and are sorted; a lookup is an HMAC and a bisection in the bytes;
 - a file is checked whole before it is believed: magic, sizes, digest of the records.
 
 File: `IDGROST1`, length of the header (u32, big endian), header (JSON), records. A record is the

@@ -1,7 +1,7 @@
 """The daemon's hold on trust: one current snapshot, replaced whole, in its own thread.
 
 Rules:
-- reading `current` takes no lock and never waits; a passage that began with a snapshot ends with
+- reading `snapshot` takes no lock and never waits; a passage that began with a snapshot ends with
   it;
 - whatever goes wrong with new trust, the old stays in force, and the fault is reported: its age
   says how long that has been so, and the policy says how long it may;
@@ -19,8 +19,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
+from agent.config import Config
 from agent.trust.model import TrustError
 from agent.trust.snapshot import TrustSnapshot
 
@@ -52,17 +53,20 @@ class TrustAge:
     error: str
 
 
+class _Crew(Protocol):
+    """Where the store's thread runs."""
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread of that name."""
+
+
 class TrustStore:
     """Holds the current trust.
 
     Args:
-        directory: a plain directory, or the cache of a signed set.
-        signed: whether only signed sets are believed.
-        source: where updates come from; empty for none.
-        refresh_s: interval of the schedule.
-        roster_key: the key to the rosters; None takes the directory's `roster.key`.
-        wall: Unix seconds.
-        on_change: called in the store's thread with each new snapshot.
+        config: the gate's settings.
+        clock: Unix seconds.
+        on_change: called with each new snapshot, in the thread that brought it.
 
     Raises:
         TrustError: there is no trust to begin with. A signed cache without a set yet is updated
@@ -71,33 +75,28 @@ class TrustStore:
 
     def __init__(
         self,
-        directory: Path,
+        config: Config,
         *,
-        signed: bool = False,
-        source: str = "",
-        refresh_s: float = 3_600.0,
-        roster_key: bytes | None = None,
-        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.time,
         on_change: Callable[[TrustSnapshot], None] | None = None,
     ) -> None:
-        self._directory = directory
-        self._signed = signed
-        self._source = source
-        self._refresh_s = refresh_s
-        self._roster_key = roster_key
-        self._wall = wall
+        settings = config.trust
+        self._directory = config.path(settings.directory)
+        self._signed = settings.signed
+        self._source = _source(config, settings.url) if settings.signed else ""
+        self._refresh_s = settings.refresh_s
+        self._clock = clock
         self._on_change = on_change
         self._nudged = threading.Event()
         self._stopping = threading.Event()
         self._turn = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._error = ""
-        self._current = self._first()
+        self._snapshot = self._first()
 
     @property
-    def current(self) -> TrustSnapshot:
-        """The snapshot to believe now."""
-        return self._current
+    def snapshot(self) -> TrustSnapshot:
+        """What to believe now."""
+        return self._snapshot
 
     @property
     def error(self) -> str:
@@ -106,7 +105,7 @@ class TrustStore:
 
     def age(self) -> TrustAge:
         """Return how current the trust is."""
-        now, snapshot = int(self._wall()), self._current
+        now, snapshot = int(self._clock()), self._snapshot
         expires = snapshot.expires_at
         return TrustAge(
             version=snapshot.version,
@@ -116,81 +115,88 @@ class TrustStore:
             error=self._error,
         )
 
-    def reload(self) -> str:
-        """Read the directory or cache again; return what went wrong, empty for nothing.
+    def reload(self) -> None:
+        """Read the directory or cache again.
 
-        The old snapshot stays in force when something did.
+        Raises:
+            TrustError: it cannot be believed; the old snapshot stays in force.
         """
-        with self._turn:
-            return self._attempt(self._load)
+        self._attempt(self._load)
 
-    def update(self) -> str:
-        """Fetch what is new, or read again where there is no source; see `reload`."""
-        with self._turn:
-            return self._attempt(self._fetch if self._signed and self._source else self._load)
+    def update(self) -> None:
+        """Fetch what is new, or read again where there is no source.
+
+        Raises:
+            TrustError: it cannot be had or believed; the old snapshot stays in force.
+        """
+        self._attempt(self._fetch if self._source else self._load)
 
     def nudge(self) -> None:
-        """Ask the store's thread for an update now."""
+        """Ask the store's thread for an update now; returns at once."""
         self._nudged.set()
 
-    def start(self) -> None:
-        """Begin the schedule."""
-        self._thread = threading.Thread(target=self._run, name="trust", daemon=True)
-        self._thread.start()
+    def start(self, crew: _Crew) -> None:
+        """Begin the schedule in a thread of the crew's."""
+        crew.start("trust", self.run)
 
-    def stop(self, timeout_s: float = 5.0) -> None:
+    def stop(self) -> None:
         """End the schedule; an update that hangs in the network is left behind."""
         self._stopping.set()
         self._nudged.set()
-        if self._thread is not None:
-            self._thread.join(timeout_s)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the schedule's thread runs."""
-        return self._thread is not None and self._thread.is_alive()
-
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Update on schedule and when nudged, until stopped."""
         while not self._stopping.is_set():
             spread = 1 + random.uniform(-_JITTER, _JITTER)  # noqa: S311 - spreads load, no secret
             self._nudged.wait(self._refresh_s * spread)
             self._nudged.clear()
-            if not self._stopping.is_set():
+            if self._stopping.is_set():
+                return
+            try:
                 self.update()
+            except TrustError as error:
+                _log.warning("trust stays at version %d: %s", self._snapshot.version, error)
 
-    def _attempt(self, step: Callable[[], TrustSnapshot]) -> str:
-        before = self._current
+    def _attempt(self, step: Callable[[], TrustSnapshot]) -> None:
         try:
-            self._current = step()
+            fresh = step()  # outside the lock: a reload must not wait for the network
         except TrustError as error:
             self._error = str(error)
-            _log.warning("trust stays at version %d: %s", before.version, error)
-            return self._error
-        self._error = ""
+            raise
+        with self._turn:
+            self._error = ""
+            if (fresh.version, fresh.updated_at) < (
+                self._snapshot.version,
+                self._snapshot.updated_at,
+            ):
+                return  # read before, and finished after, an update
+            self._snapshot = fresh
         if self._on_change is not None:
-            self._on_change(self._current)
-        return ""
+            self._on_change(fresh)
 
     def _first(self) -> TrustSnapshot:
         from agent.trust.cache import read_pointer
 
-        if self._signed and self._source and read_pointer(self._directory) is None:
+        if self._source and read_pointer(self._directory) is None:
             return self._fetch()
         return self._load()
 
     def _load(self) -> TrustSnapshot:
-        now = int(self._wall())
+        now = int(self._clock())
         if self._signed:
             from agent.trust.cache import load_signed
 
-            return load_signed(self._directory, now, roster_key=self._roster_key)
+            return load_signed(self._directory, now)
         from agent.trust.directory import load_directory
 
-        return load_directory(self._directory, now=now, roster_key=self._roster_key)
+        return load_directory(self._directory, now=now)
 
     def _fetch(self) -> TrustSnapshot:
         from agent.trust.update import update
 
-        return update(
-            self._directory, self._source, now=int(self._wall()), roster_key=self._roster_key
-        ).snapshot
+        return update(self._directory, self._source, now=int(self._clock())).snapshot
+
+
+def _source(config: Config, url: str) -> str:
+    """Return where updates come from: a URL, or a path relative to the settings file."""
+    return url if not url or "://" in url else str(config.path(url))
