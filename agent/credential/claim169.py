@@ -28,7 +28,7 @@ from typing import Any, Final
 from agent.credential import base45, cbor, cose, inflate, x509
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
 from agent.credential.cwt import claims_of, status_of
-from agent.credential.identity import FACE, FINGERS, Identity, shown
+from agent.credential.identity import FACE, FINGERS, shown
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import (
     BiometricReference,
@@ -47,7 +47,7 @@ from agent.trust.model import IssuerKey, KeySource
 
 __all__ = ["read", "sniff"]
 
-_PHOTO, _PHOTO_FORMAT = 16, 17
+_ID, _BIRTH_DATE, _PHOTO, _PHOTO_FORMAT = 1, 8, 16, 17
 _DATA, _FORMAT, _SUBFORMAT, _ISSUER = range(4)
 _FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
 _PHOTO_FORMATS: Final = range(1, 5)
@@ -98,7 +98,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         dynamic=False,
         replay_key=replay_key(key.issuer, subject.encode(), valid_from),
         references=_references(identity),
-        birth_date=_birth_date(identity.get(Identity.BIRTH_DATE)),
+        birth_date=_birth_date(identity.get(_BIRTH_DATE)),
         status=status_of(claims),
         claims={"iss": claims.get(Claim.ISS), **shown(identity)},
     )
@@ -159,7 +159,7 @@ def _identity(claims: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _subject(claims: Mapping[Any, Any], identity: Mapping[Any, Any]) -> str:
     """Return `sub`, or the id among the attributes where there is none."""
-    subject = claims.get(Claim.SUB, identity.get(Identity.ID))
+    subject = claims.get(Claim.SUB, identity.get(_ID))
     if subject is None:
         raise Rejected(Reason.MISSING_CLAIM, "neither sub nor an id")
     if not isinstance(subject, str) or not subject:
