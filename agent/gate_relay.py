@@ -3,13 +3,17 @@
 Rules:
 - An opening lasts at most `limit_s` from its cause; asking again while open prolongs up to that
   limit only. A press of the release button is a cause of its own.
+- An opening that ran out without having been closed is followed by a rest, so that a controller
+  gone wild cannot hold the gate open by asking for ever.
 - `hold` (fire, free passage) keeps the relay on, in pulse mode too; nothing else can.
 - `None` as the time means never.
 """
 
 from __future__ import annotations
 
-__all__ = ["Relay"]
+__all__ = ["REST_S", "Relay"]
+
+REST_S = 1.0
 
 
 class Relay:
@@ -35,7 +39,10 @@ class Relay:
             now: monotonic seconds.
             renew: True for a new cause that restarts the limit.
         """
-        if self._cause_at is None or now >= self._until or renew:
+        ran_out = self._cause_at is not None and now >= self._until
+        if ran_out and not renew and now < self._until + REST_S:
+            return
+        if self._cause_at is None or ran_out or renew:
             self._cause_at = now
             self._until = now
         length = seconds if self._pulse_s is None else self._pulse_s
