@@ -189,7 +189,8 @@ class Judge:
                 now=now,
                 direction=place.direction,
                 clock_trusted=clock_trusted,
-                trust_age_s=max(0, now - trust.updated_at),
+                # A plain directory is as old as its reading: only a signed set can go stale.
+                trust_age_s=max(0, now - trust.updated_at) if trust.version else 0,
                 max_trust_age_s=place.max_trust_age_s,
                 status=None
                 if credential.status is None

@@ -1,0 +1,85 @@
+"""Builds the biometric checks that the settings name, and joins them to the gate's threads.
+
+The models are opened, and answer their golden vectors, before the gate is ready: a gate with a
+wrong model never asks for a face.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from agent.biometrics.face import FaceSession, FaceVerifier
+from agent.checks import Check
+from agent.config import Config
+from agent.credential.model import BiometricReference, Credential, Modality
+from agent.passage_events import StartBiometric
+from agent.reason import Reason
+from agent.watcher import FaceFeed
+
+__all__ = ["FaceCheck", "build_checks"]
+
+FRAME_WAIT_S = 0.25
+
+
+class FaceCheck:
+    """Compares who stands before the camera with the credential's face.
+
+    Args:
+        verifier: detector, embedder and liveness.
+        feed: the camera's frames.
+    """
+
+    def __init__(self, verifier: FaceVerifier, feed: FaceFeed) -> None:
+        self.verifier = verifier
+        self._feed = feed
+
+    def __call__(self, effect: StartBiometric, cancelled: threading.Event) -> Reason:
+        """Run one check; `GRANTED` when it is the person."""
+        reference = reference_of(effect, Modality.FACE)
+        if reference is None:
+            return Reason.NO_REFERENCE
+        self._feed.open()
+        try:
+            with self.verifier.begin(reference, time.monotonic(), effect.timeout_s) as session:
+                return self._watch(session, cancelled)
+        finally:
+            self._feed.close()
+
+    def _watch(self, session: FaceSession, cancelled: threading.Event) -> Reason:
+        seen = False
+        while not cancelled.is_set():
+            frame = self._feed.take(FRAME_WAIT_S)
+            now = time.monotonic()
+            if frame is None:
+                outcome = session.expire(now)
+            else:
+                seen = True
+                try:
+                    outcome = session.offer(frame, now)
+                finally:
+                    frame.wipe()
+            if outcome is not None:
+                return outcome.reason if seen else Reason.CAMERA_FAULT
+        return Reason.PERSON_LEFT
+
+
+def reference_of(effect: StartBiometric, modality: Modality) -> BiometricReference | None:
+    """Return the credential's first reference of a modality."""
+    credential = effect.use.context
+    if not isinstance(credential, Credential):
+        return None
+    return next((ref for ref in credential.references if ref.modality is modality), None)
+
+
+def build_checks(config: Config, feed: FaceFeed) -> dict[Modality, Check]:
+    """Open what the settings name.
+
+    Raises:
+        ModelError: a face model, its manifest or its runtime cannot be used.
+    """
+    checks: dict[Modality, Check] = {}
+    if config.face is not None:
+        verifier = FaceVerifier.from_config(config.face, config.path(""))
+        checks[Modality.FACE] = FaceCheck(verifier, feed)
+    return checks

@@ -1,0 +1,112 @@
+"""The biometric threads: one a modality, each running one check at a time.
+
+Rules:
+- Every `start` is answered by exactly one `BiometricDone`, unless it was stopped first.
+- A check that raises ends as `sensor_fault` (finger) or `camera_fault` (face): unknown is closed.
+  It is logged by type and place, never by content.
+- A stop only sets a flag; the check looks at it between frames or touches.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+
+from agent import log
+from agent.biometrics.errors import FaceRejected
+from agent.credential.model import Modality
+from agent.passage_events import BiometricDone, StartBiometric
+from agent.reason import Reason
+from hal.errors import HalError
+
+__all__ = ["Check", "Checks"]
+
+Check = Callable[[StartBiometric, threading.Event], Reason]
+"""Runs one check until it is decided, its `timeout_s` is over or the flag is set; `GRANTED` when
+the person matched, else why not."""
+
+_FAULTS = {Modality.FACE: Reason.CAMERA_FAULT, Modality.FINGER: Reason.SENSOR_FAULT}
+_log = log.get(__name__)
+
+
+class Checks:
+    """Runs checks in threads of their own.
+
+    Args:
+        checks: what is fitted.
+        post: takes the answers.
+        on_fault: told of a check that broke, for the journal.
+    """
+
+    def __init__(
+        self,
+        checks: Mapping[Modality, Check],
+        *,
+        post: Callable[[BiometricDone], None],
+        on_fault: Callable[[Modality, str], None],
+    ) -> None:
+        self._post = post
+        self._on_fault = on_fault
+        self._checks = dict(checks)
+        self._queues: dict[Modality, queue.Queue[tuple[StartBiometric, threading.Event] | None]] = {
+            modality: queue.Queue(8) for modality in checks
+        }
+        self._lock = threading.Lock()
+        self._running: dict[tuple[int, Modality], threading.Event] = {}
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What is fitted."""
+        return tuple(self._checks)
+
+    def start(self, effect: StartBiometric) -> None:
+        """Begin a check; one that nothing is fitted for is answered at once."""
+        if effect.modality not in self._queues:
+            self._answer(effect, Reason.NO_REFERENCE)
+            return
+        flag = threading.Event()
+        with self._lock:
+            self._running[effect.attempt, effect.modality] = flag
+        self._queues[effect.modality].put((effect, flag), timeout=1.0)
+
+    def stop(self, attempt: int) -> None:
+        """Cancel what runs for an attempt."""
+        with self._lock:
+            for (running, _), flag in self._running.items():
+                if running == attempt:
+                    flag.set()
+
+    def close(self) -> None:
+        """Cancel everything and let the threads end."""
+        with self._lock:
+            for flag in self._running.values():
+                flag.set()
+        for jobs in self._queues.values():
+            jobs.put(None, timeout=1.0)
+
+    def run(self, modality: Modality) -> None:
+        """Be the thread of a modality until closed."""
+        jobs = self._queues[modality]
+        while (job := jobs.get()) is not None:
+            effect, flag = job
+            reason = self._checked(effect, flag)
+            with self._lock:
+                self._running.pop((effect.attempt, modality), None)
+            if not flag.is_set():
+                self._answer(effect, reason)
+
+    def _checked(self, effect: StartBiometric, flag: threading.Event) -> Reason:
+        try:
+            return self._checks[effect.modality](effect, flag)
+        except FaceRejected as rejected:
+            _log.info("reference refused", reason=rejected.reason.value, detail=rejected.detail)
+            return rejected.reason
+        except (HalError, ValueError, RuntimeError) as error:
+            _log.exception("check failed", modality=effect.modality.value)
+            self._on_fault(effect.modality, type(error).__name__)
+            return _FAULTS[effect.modality]
+
+    def _answer(self, effect: StartBiometric, reason: Reason) -> None:
+        matched = reason is Reason.GRANTED
+        self._post(BiometricDone(effect.attempt, effect.modality, matched, reason))

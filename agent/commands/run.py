@@ -1,0 +1,60 @@
+"""`idgate run`: the daemon."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["EXIT_SETTINGS", "EXIT_UNAVAILABLE", "add_arguments", "run"]
+
+EXIT_SETTINGS = 2
+EXIT_UNAVAILABLE = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until stopped; 0 stopped, 2 settings, 3 a device, disk or part is not there, 70 fault."""
+    from agent import config, log
+
+    try:
+        settings = config.load(arguments.config)
+    except config.ConfigError as error:
+        return _refuse(str(error), EXIT_SETTINGS)
+    log.configure(level=settings.log.level, style=settings.log.format)
+    return _run(settings)
+
+
+def _run(settings: object) -> int:
+    from agent.biometrics.errors import ModelError
+    from agent.config import Config, ConfigError
+    from agent.daemon import Daemon, forbid_core_dumps
+    from agent.hardware import open_hardware
+    from agent.journal import JournalError
+    from agent.notify import ServiceManager
+    from agent.policy import ProfileError
+    from agent.report.subjects import SubjectKeyError
+    from agent.scan import ScanError
+    from agent.trust.model import TrustError
+    from hal.errors import HalError
+
+    assert isinstance(settings, Config)
+    forbid_core_dumps()
+    try:
+        hardware = open_hardware(settings)
+        daemon = Daemon(settings, hardware, service=ServiceManager())
+        daemon.handle_signals()
+        return daemon.run()
+    except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
+        return _refuse(str(error), EXIT_SETTINGS)
+    except (HalError, JournalError, ScanError, OSError) as error:
+        return _refuse(str(error), EXIT_UNAVAILABLE)
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"idgate run: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,206 @@
+"""`idgate verify`: what the gate would decide about a payload, without a gate.
+
+Nothing is marked as used. Personal data is shown only with `--show-claims`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent.config import Config
+    from agent.trust.model import TrustView
+    from agent.verify import Judgement, Place
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--config", type=Path, metavar="FILE", help="a gate's settings")
+    source.add_argument("--trust", type=Path, metavar="DIR", help="directory of issuer keys")
+    parser.add_argument("--site", metavar="PROFILE", help="site profile: a shipped name or a file")
+    parser.add_argument(
+        "--gate", metavar="SITE/GATE", default="", help="the gate that codes may be made out to"
+    )
+    parser.add_argument("--at", metavar="TIME", help="judge at this time (ISO 8601 or Unix)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--show-claims", action="store_true", help="show what the credential says; personal data"
+    )
+    parser.add_argument("--image", type=Path, metavar="FILE", help="read the code in a picture")
+    parser.add_argument("payload", nargs="?", help="the code's text, or - for one a line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Judge; 0 granted, 1 denied, 2 usage."""
+    from agent.config import ConfigError
+    from agent.credential.keys import KeyFileError
+    from agent.policy import ProfileError
+    from agent.trust.model import TrustError
+
+    if (arguments.payload is None) == (arguments.image is None):
+        return _usage("give one payload, - for standard input, or --image FILE")
+    try:
+        clock = _clock(arguments.at)
+        place, trust = _place(arguments, int(clock()))
+    except (ConfigError, ProfileError, TrustError, KeyFileError, ValueError, OSError) as error:
+        return _usage(str(error))
+    try:
+        payloads = _payloads(arguments)
+        granted = _judge_all(arguments, payloads, place, trust, clock)
+    except _Unusable as error:
+        return _usage(str(error))
+    return 0 if granted else 1
+
+
+class _Unusable(Exception):
+    """The input cannot be read at all."""
+
+
+def _judge_all(
+    arguments: argparse.Namespace,
+    payloads: Iterator[bytes],
+    place: Place,
+    trust: TrustView,
+    clock: Callable[[], float],
+) -> bool:
+    from agent.verify import Forgetful, Judge
+
+    judge = Judge(place, timer=time.perf_counter_ns, memory=Forgetful())
+    granted = True
+    for payload in payloads:
+        judgement = judge.judge(payload, trust=trust, now=int(clock()))
+        shown = _shown(judgement, claims=arguments.show_claims)
+        granted = granted and shown["decision"] == "granted"
+        text = json.dumps(shown, default=_plain) if arguments.json else _text(shown)
+        print(text, flush=True)
+    return granted
+
+
+def _usage(message: str) -> int:
+    print(f"idgate verify: {message}", file=sys.stderr)
+    return 2
+
+
+def _clock(at: str | None) -> Callable[[], float]:
+    if at is None:
+        return time.time
+    try:
+        moment = float(at)
+    except ValueError:
+        try:
+            parsed = datetime.fromisoformat(at)
+        except ValueError:
+            raise ValueError(f"--at {at}: neither ISO 8601 nor Unix seconds") from None
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    return lambda: moment
+
+
+def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
+    """Put together where and by which trust the payload is judged."""
+    from agent import config
+    from agent.policy import load_profile
+    from agent.trust.directory import load_directory
+    from agent.verify import Place
+
+    if arguments.config is not None:
+        settings = config.load(arguments.config)
+        return _configured(arguments, settings, now)
+    if arguments.trust is None:
+        raise ValueError("give --config FILE or --trust DIR: nothing is believed without keys")
+    site, _, gate = arguments.gate.partition("/")
+    profile = load_profile(arguments.site or "library", base_dir=Path())
+    return Place(site=site, gate=gate, profile=profile), load_directory(arguments.trust, now=now)
+
+
+def _configured(
+    arguments: argparse.Namespace, settings: Config, now: int
+) -> tuple[Place, TrustView]:
+    from dataclasses import replace
+
+    from agent.place import believed, place_of
+    from agent.policy import load_profile
+
+    place = place_of(settings)
+    if arguments.site:
+        profile = load_profile(arguments.site, base_dir=Path(settings.base_dir))
+        place = replace(place, profile=profile)
+    if arguments.gate:
+        site, _, gate = arguments.gate.partition("/")
+        place = replace(place, site=site, gate=gate)
+    return place, believed(settings, now=now)
+
+
+def _payloads(arguments: argparse.Namespace) -> Iterator[bytes]:
+    if arguments.image is not None:
+        yield from _in_picture(arguments.image)
+    elif arguments.payload == "-":
+        for line in sys.stdin.buffer:
+            yield line.rstrip(b"\r\n")
+    else:
+        yield arguments.payload.encode("utf-8", "surrogateescape")
+
+
+def _in_picture(path: Path) -> Iterator[bytes]:
+    from agent.config import ScanConfig
+    from agent.picture import PictureError, load_luma
+    from agent.scan import Scanner
+
+    try:
+        luma = load_luma(path)
+    except PictureError as error:
+        raise _Unusable(str(error)) from None
+    with Scanner(ScanConfig()) as scanner:
+        scanner.wait_ready()
+        result = scanner.scan_luma(luma, thorough=True, deadline_ms=5_000)
+    if not result.payloads:
+        raise _Unusable(f"{path}: no QR code found")
+    for payload in result.payloads:
+        yield payload.data
+
+
+def _shown(judgement: Judgement, *, claims: bool) -> dict[str, Any]:
+    credential = judgement.credential
+    shown: dict[str, Any] = {
+        "decision": "granted" if judgement.demand is not None else "denied",
+        "reason": judgement.reason.value,
+        "format": judgement.format.value if judgement.format else None,
+        "issuer": credential.issuer if credential else None,
+        "kind": judgement.kind.value if judgement.kind else None,
+        "level": int(credential.level) if credential else None,
+        "valid_from": credential.valid_from if credential else None,
+        "valid_until": credential.valid_until if credential else None,
+        "biometric": judgement.demand.ask.value if judgement.demand else None,
+        "timings_ms": {name: round(ms, 3) for name, ms in judgement.timings_ms.items()},
+    }
+    if claims and credential is not None:
+        shown["subject"] = credential.subject
+        shown["birth_date"] = credential.birth_date
+        shown["claims"] = dict(credential.claims)
+    return shown
+
+
+def _plain(value: object) -> object:
+    """Show bytes inside claims by their length: pictures and templates are not for terminals."""
+    if isinstance(value, bytes | bytearray):
+        return f"{len(value)} bytes"
+    return str(value)
+
+
+def _text(shown: dict[str, Any]) -> str:
+    facts = [
+        f"{name} {value}"
+        for name, value in shown.items()
+        if name not in {"decision", "timings_ms"} and value is not None
+    ]
+    ms = sum(shown["timings_ms"].values())
+    return f"{shown['decision']}: {', '.join(facts)} ({ms:.1f} ms)"

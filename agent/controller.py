@@ -1,0 +1,457 @@
+"""The thread that decides: feeds the passage machine and carries out what it asks for.
+
+Rules:
+- One thread, one machine. Everybody else only posts events; the queue is bounded, and when it is
+  full a sighting is dropped (the next frame brings another) while an input waits or stops the
+  daemon: a fire is never lost.
+- Nothing here waits for a person, a camera or a network. The slowest thing is a commit to the disk.
+- The gate is asked to open only by the machine's `OpenGate`, which follows a commit.
+- An exception ends the thread, the thread's end stops the daemon, and the service manager restarts
+  it with the gate closed.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from agent import log, passage
+from agent.journal import AlreadyUsed, Journal, JournalError, JournalFailed, JournalFull
+from agent.passage_events import (
+    Annul,
+    BiometricDone,
+    CloseGate,
+    CodesSeen,
+    Commit,
+    CommitFailed,
+    Committed,
+    Effect,
+    Event,
+    HoldGate,
+    KeyTurned,
+    OpenGate,
+    Record,
+    Refused,
+    Respond,
+    SetMode,
+    Show,
+    Shutdown,
+    StartBiometric,
+    StopBiometrics,
+    Tick,
+    Verified,
+    Verify,
+)
+from agent.passage_turn import COUNTED
+from agent.passage_types import (
+    Direction,
+    Mode,
+    Occurrence,
+    RecordKind,
+    Requirement,
+    Rules,
+    Signal,
+    Use,
+)
+from agent.reason import Reason
+from agent.records import Recorder, Sighting, Subject, Trace
+from agent.report import events
+from agent.report.events import BiometricOutcome
+from agent.report.subjects import SubjectHasher
+from agent.trust.model import TrustView
+from agent.verify import Judge
+
+__all__ = ["ChecksPort", "Clock", "Controller", "GatePort", "Observation", "Parts", "Seen"]
+
+TICK_S = 0.05
+QUEUE_LIMIT = 512
+TRACES_KEPT = 16
+DYNAMIC_REMEMBERED_S = 86_400
+
+_log = log.get(__name__)
+
+
+class Clock(Protocol):
+    """The daemon's clocks."""
+
+    def wall(self) -> float:
+        """Unix seconds."""
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds that never go back."""
+
+    def trusted(self) -> bool:
+        """Whether the wall clock may be believed."""
+
+
+class GatePort(Protocol):
+    """What the controller asks of the gate; returns at once."""
+
+    def open(self, direction: Direction, seconds: float) -> None:
+        """Open one way."""
+
+    def close(self) -> None:
+        """End an opening."""
+
+    def hold(self, held: bool) -> None:
+        """Keep open, or stop doing so."""
+
+    def signal(self, signal: Signal) -> None:
+        """Show and sound."""
+
+
+class ChecksPort(Protocol):
+    """What the controller asks of the biometrics; each start is answered by `BiometricDone`."""
+
+    def start(self, effect: StartBiometric) -> None:
+        """Begin a check."""
+
+    def stop(self, attempt: int) -> None:
+        """Cancel what runs for an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One frame's codes, with the sighting of each digest; posted by the camera thread."""
+
+    event: CodesSeen
+    sightings: dict[bytes, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A row that was journaled, for metrics, the console and the demo.
+
+    Attributes:
+        seq: of the row.
+        event: as journaled.
+        trace: the attempt, where there is one.
+    """
+
+    seq: int
+    event: events.Event
+    trace: Trace | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a controller works with.
+
+    Attributes:
+        judge: judges payloads for this place.
+        trust: returns the snapshot to believe now.
+        clock: the daemon's clocks.
+        journal: where decisions and marks go.
+        hasher: turns subjects into what may be written.
+        gate: the gate.
+        checks: the biometrics.
+        recorder: makes events of records.
+        respond: answers a command by its transaction.
+        save_mode: persists the chosen mode.
+        observe: told of every row.
+        journal_full: what a full journal means for people.
+    """
+
+    judge: Judge
+    trust: Callable[[], TrustView]
+    clock: Clock
+    journal: Journal
+    hasher: SubjectHasher
+    gate: GatePort
+    checks: ChecksPort
+    recorder: Recorder
+    respond: Callable[[str, bool, Reason | None], None]
+    save_mode: Callable[[Mode], None]
+    observe: Callable[[Observation], None]
+    journal_full: Literal["deny", "free"] = "deny"
+
+
+class Controller:
+    """Owns the state of the passage.
+
+    Args:
+        parts: what it works with.
+        rules: times and habits of the place.
+        mode: the persisted mode.
+    """
+
+    def __init__(self, parts: Parts, rules: Rules, mode: Mode = Mode.NORMAL) -> None:
+        self._parts = parts
+        self.rules = rules
+        self._queue: queue.Queue[Event | Seen | None] = queue.Queue(QUEUE_LIMIT)
+        self._todo: deque[Event] = deque()
+        self._traces: dict[int, Trace] = {}
+        self._sightings: dict[bytes, Sighting] = {}
+        self._journal_ok = True
+        self._freed_for_full_journal = False
+        self.turns = 0
+        """Rounds of the loop, for the watchdog."""
+        self.dropped = 0
+        """Sightings that found the queue full."""
+        self.state, effects = passage.start(mode, self._now(), rules)
+        self._opening = effects
+
+    # -- from other threads --------------------------------------------------------------------
+
+    def post(self, event: Event | Seen, *, timeout_s: float = 2.0) -> None:
+        """Hand over an event; a sighting is dropped where the queue is full.
+
+        Raises:
+            queue.Full: the controller stands still; the caller's thread must end, and with it the
+                daemon.
+        """
+        if isinstance(event, Seen):
+            try:
+                self._queue.put_nowait(event)
+            except queue.Full:
+                self.dropped += 1
+            return
+        self._queue.put(event, timeout=timeout_s)
+
+    def stop(self) -> None:
+        """End the loop after what is queued."""
+        self._queue.put(None, timeout=2.0)
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Decide until `stop`; then end what is going on in its defined way."""
+        self._carry_out(self._opening)
+        self._drain()
+        while True:
+            try:
+                event = self._queue.get(timeout=TICK_S)
+            except queue.Empty:
+                event = Tick()
+            self.turns += 1
+            if event is None:
+                break
+            self.handle(event)
+        self.handle(Shutdown())
+
+    def handle(self, event: Event | Seen) -> None:
+        """Take one event through the machine, and everything that follows from it."""
+        if isinstance(event, Seen):
+            self._sightings.update(event.sightings)
+            event = event.event
+        self._todo.append(event)
+        self._drain()
+        if self._freed_for_full_journal:
+            self._look_for_room()
+
+    def _drain(self) -> None:
+        while self._todo:
+            event = self._todo.popleft()
+            if isinstance(event, BiometricDone):
+                self._note_biometric(event)
+            self.state, effects = passage.step(self.state, event, self._now(), self.rules)
+            self._carry_out(effects)
+
+    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            self._do(effect)
+
+    def _do(self, effect: Effect) -> None:
+        parts = self._parts
+        match effect:
+            case Verify():
+                self._verify(effect)
+            case Commit():
+                self._commit(effect)
+            case Record():
+                self._record(effect)
+            case Annul():
+                self._annul(effect)
+            case OpenGate():
+                self._open(effect)
+            case CloseGate():
+                parts.gate.close()
+            case HoldGate():
+                parts.gate.hold(effect.held)
+            case Show():
+                parts.gate.signal(effect.signal)
+            case StartBiometric():
+                parts.checks.start(effect)
+            case StopBiometrics():
+                parts.checks.stop(effect.attempt)
+            case SetMode():
+                parts.save_mode(effect.mode)
+            case Respond():
+                parts.respond(effect.transaction, effect.done, effect.reason)
+
+    # -- effects -------------------------------------------------------------------------------
+
+    def _verify(self, effect: Verify) -> None:
+        parts, code = self._parts, effect.code
+        judgement = parts.judge.judge(
+            code.payload,
+            trust=parts.trust(),
+            now=int(parts.clock.wall()),
+            clock_trusted=parts.clock.trusted(),
+        )
+        subject = Subject.of(judgement, parts.hasher, parts.clock.wall())
+        first = effect.attempt not in self._traces
+        trace = self._trace(effect.attempt)
+        if first:
+            trace.judgement, trace.subject = judgement, subject
+            trace.sighting = self._sightings.get(code.digest)
+            if trace.sighting is not None:
+                trace.stages_ms["decode"] = trace.sighting.decode_ms
+            trace.stages_ms.update(judgement.timings_ms)
+        self._sightings.clear()
+        if judgement.demand is None or judgement.credential is None or subject is None:
+            _log.info("refused", reason=judgement.reason.value, detail=judgement.detail)
+            self._todo.append(Refused(effect.attempt, code.digest, judgement.reason))
+            return
+        use = Use(
+            subject=subject.local,
+            requirement=Requirement(judgement.demand.ask.value),
+            direction=Direction(judgement.demand.direction),
+            replay_key=judgement.credential.replay_key,
+            context=judgement.credential,
+        )
+        self._todo.append(Verified(effect.attempt, code.digest, use))
+
+    def _commit(self, effect: Commit) -> None:
+        parts = self._parts
+        trace = self._trace(effect.attempt)
+        began = parts.clock.monotonic_ns()
+        event = parts.recorder.decision(effect.record, trace, now_ns=began)
+        try:
+            if effect.use is not None and effect.use.replay_key:
+                until = self._remember_until(effect.use)
+                seq = parts.journal.commit_use(effect.use.replay_key, until, event)
+            else:
+                seq = parts.journal.append(event)
+        except AlreadyUsed:
+            self._todo.append(CommitFailed(effect.attempt, Reason.REPLAYED))
+            return
+        except JournalFull:
+            self._full(effect.attempt)
+            return
+        except JournalFailed as error:
+            self._failed(error)
+            self._todo.append(CommitFailed(effect.attempt, Reason.JOURNAL_FAILED))
+            return
+        trace.stages_ms["commit"] = (parts.clock.monotonic_ns() - began) / 1e6
+        trace.granted_seq, trace.reason = seq, effect.record.reason
+        self._note(seq, event, trace)
+        self._todo.append(Committed(effect.attempt))
+
+    def _record(self, effect: Record) -> None:
+        parts = self._parts
+        trace = self._traces.get(effect.attempt) if effect.attempt else None
+        if trace is not None and effect.kind is RecordKind.DECISION:
+            trace.reason = effect.reason
+        event = parts.recorder.event(effect, trace, now_ns=parts.clock.monotonic_ns())
+        try:
+            if (
+                isinstance(event, events.Passage)
+                and effect.what is Occurrence.PASSED
+                and effect.use is not None
+            ):
+                seq = parts.journal.record_passage(
+                    event,
+                    subject=effect.use.subject,
+                    zone=parts.judge.place.zone,
+                    direction=effect.use.direction.value,
+                )
+            else:
+                seq = parts.journal.append(event)
+        except JournalError as error:
+            self._failed(error)
+            return
+        self._note(seq, event, trace)
+
+    def _annul(self, effect: Annul) -> None:
+        parts = self._parts
+        trace = self._traces.get(effect.attempt)
+        event = parts.recorder.annulment(effect.use, effect.attempt, trace)
+        try:
+            seq = parts.journal.annul_use(effect.use.replay_key, event)
+        except JournalError as error:
+            self._failed(error)
+            return
+        self._note(seq, event, trace)
+
+    def _open(self, effect: OpenGate) -> None:
+        parts = self._parts
+        parts.gate.open(effect.direction, effect.seconds)
+        trace = self._traces.get(self.state.attempt)
+        if trace is not None:
+            trace.opened_ns = parts.clock.monotonic_ns()
+            if trace.sighting is not None:
+                trace.stages_ms["total"] = (trace.opened_ns - trace.sighting.captured_ns) / 1e6
+
+    # -- helpers -------------------------------------------------------------------------------
+
+    def _note_biometric(self, event: BiometricDone) -> None:
+        """Keep the end of a check with its attempt; count what counts towards a lockout."""
+        trace = self._traces.get(event.attempt)
+        if trace is None or event.attempt != self.state.attempt:
+            return
+        reason = Reason.GRANTED if event.matched else event.reason
+        trace.biometrics += (BiometricOutcome(modality=event.modality.value, reason=reason),)
+        if trace.subject is None:
+            return
+        try:
+            if event.matched:
+                self._parts.journal.clear_failures(trace.subject.local)
+            elif event.reason in COUNTED:
+                self._parts.journal.add_failure(
+                    trace.subject.local,
+                    limit=self.rules.lockout_failures,
+                    lockout_s=self.rules.lockout_s,
+                )
+        except JournalError as error:
+            self._failed(error)
+
+    def _remember_until(self, use: Use) -> int:
+        """Return until when a use must be known again.
+
+        A dynamic code is stale after seconds; the day covers a clock that is put right. A static
+        one may be used again after the place's reuse time.
+        """
+        now = int(self._parts.clock.wall())
+        if use.context.dynamic:
+            return max(now, use.context.presented_at or now) + DYNAMIC_REMEMBERED_S
+        return now + int(self._parts.judge.place.profile.reuse_s)
+
+    def _trace(self, attempt: int) -> Trace:
+        trace = self._traces.get(attempt)
+        if trace is None:
+            trace = Trace(self._parts.recorder.passage_id(attempt))
+            self._traces[attempt] = trace
+            while len(self._traces) > TRACES_KEPT:
+                del self._traces[next(iter(self._traces))]
+        return trace
+
+    def _note(self, seq: int, event: events.Event, trace: Trace | None) -> None:
+        self._journal_ok = True
+        self._parts.observe(Observation(seq, event, trace))
+
+    def _failed(self, error: JournalError) -> None:
+        """Say once that the journal refuses; the next success says that it is over."""
+        if self._journal_ok:
+            _log.error("journal refuses", fault=error)
+        self._journal_ok = False
+
+    def _full(self, attempt: int) -> None:
+        self._failed(JournalFull("every row waits for the collector"))
+        self._todo.append(CommitFailed(attempt, Reason.JOURNAL_FULL))
+        if self._parts.journal_full == "free" and not self._freed_for_full_journal:
+            self._freed_for_full_journal = True
+            self._todo.append(KeyTurned(Mode.FREE))
+
+    def _look_for_room(self) -> None:
+        """Leave the free mode that a full journal caused, once the collector caught up."""
+        if self._parts.journal.has_room():
+            self._freed_for_full_journal = False
+            self._todo.append(KeyTurned(Mode.NORMAL))
+            self._drain()
+
+    def _now(self) -> float:
+        return self._parts.clock.monotonic_ns() / 1e9

@@ -1,0 +1,102 @@
+"""Opens the hardware that the settings name; part of the composition root.
+
+A driver is chosen by name. One that cannot start is an error; nothing falls back to another, least
+of all to a simulated one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.config import CameraConfig, Config
+from hal.camera import Camera, CameraSettings
+from hal.gpio import Gpio
+
+__all__ = ["Hardware", "camera_settings", "open_camera", "open_gpio", "open_hardware"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a daemon runs on.
+
+    Attributes:
+        cameras: in the order of the settings, started.
+        gpio: not yet set up.
+    """
+
+    cameras: tuple[Camera, ...]
+    gpio: Gpio
+
+    def close(self) -> None:
+        """Release every device."""
+        for camera in self.cameras:
+            camera.close()
+        self.gpio.close()
+
+
+def open_hardware(config: Config) -> Hardware:
+    """Open everything that the settings name.
+
+    Raises:
+        DeviceUnavailable: a device or its driver is not there; the message says what to do.
+    """
+    gpio = open_gpio(config)
+    cameras: list[Camera] = []
+    try:
+        # `extend` keeps what was opened before one fails.
+        cameras.extend(open_camera(camera, config) for camera in config.camera)
+    except BaseException:
+        Hardware(tuple(cameras), gpio).close()
+        raise
+    return Hardware(tuple(cameras), gpio)
+
+
+def camera_settings(camera: CameraConfig) -> CameraSettings:
+    """Return a camera's settings as hal takes them."""
+    return CameraSettings(
+        name=camera.name,
+        index=camera.index,
+        width=camera.width,
+        height=camera.height,
+        fps=camera.fps,
+        rotation=camera.rotation,
+        flicker_us=camera.flicker_us,
+        exposure_values=camera.exposure_values,
+        focus=camera.focus,
+        lens_position=camera.lens_position,
+    )
+
+
+def open_camera(camera: CameraConfig, config: Config) -> Camera:
+    """Open a camera that mends itself where it can.
+
+    Raises:
+        DeviceUnavailable: it is not there.
+    """
+    from hal.recovery import RecoveringCamera
+
+    settings = camera_settings(camera)
+    if camera.driver == "picamera2":
+        from hal.raspberrypi.camera import open_camera as open_real
+
+        return RecoveringCamera(lambda: open_real(settings), name=camera.name)
+    from hal.simulated.camera import open_camera as open_simulated
+
+    frames = config.simulation.frames and str(config.path(config.simulation.frames))
+    return RecoveringCamera(lambda: open_simulated(settings, frames), name=camera.name)
+
+
+def open_gpio(config: Config) -> Gpio:
+    """Open the pins' driver.
+
+    Raises:
+        DeviceUnavailable: it is not there.
+    """
+    if config.gpio.driver == "rpi-gpio":
+        from hal.raspberrypi.gpio import RaspberryPiGpio
+
+        return RaspberryPiGpio()
+    from hal.simulated.gpio import SimulatedGpio
+
+    pins = config.simulation.pins_file
+    return SimulatedGpio(pins_file=config.path(pins) if pins else None)

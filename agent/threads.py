@@ -1,0 +1,55 @@
+"""Threads whose death is noticed.
+
+A thread that ends by an exception stops the daemon, and the service manager restarts it: a gate
+that half works is worse than one that starts anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent import log
+
+__all__ = ["Crew"]
+
+_log = log.get(__name__)
+
+
+class Crew:
+    """The daemon's threads.
+
+    Attributes:
+        lost: set when one of them ended by an exception.
+        why: which one, and the exception's type.
+    """
+
+    def __init__(self) -> None:
+        self.lost = threading.Event()
+        self.why = ""
+        self._threads: list[threading.Thread] = []
+
+    def start(self, name: str, target: Callable[[], None]) -> None:
+        """Run `target` in a thread of that name."""
+
+        def run() -> None:
+            try:
+                target()
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon stops
+                self.lose(f"{name}: {type(error).__name__}")
+                _log.exception("thread ended", thread=name)
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def lose(self, why: str) -> None:
+        """Say that a part of the daemon is gone."""
+        self.why = self.why or why
+        self.lost.set()
+
+    def join(self, timeout_s: float) -> list[str]:
+        """Wait for all to end; return the names of those that did not."""
+        for thread in self._threads:
+            thread.join(timeout_s)
+        return [thread.name for thread in self._threads if thread.is_alive()]

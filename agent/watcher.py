@@ -1,0 +1,160 @@
+"""The camera threads: frames in, sightings of codes and frames for the face check out.
+
+Rules:
+- Newest frame only: a frame that comes while the last is being decoded is never seen.
+- A frame is borrowed. What the face check gets is a copy, made only while a face is wanted, and
+  wiped when the next one replaces it or the check is over.
+- A camera fault that its own recovery could not mend ends the thread, and with it the daemon.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+
+from agent import log
+from agent.controller import Seen
+from agent.credential import registry
+from agent.passage_events import CodesSeen
+from agent.passage_types import Code
+from agent.records import Sighting
+from agent.scan import Scanner, ScanResult
+from hal.camera import Camera, Frame
+
+__all__ = ["FaceFeed", "Watcher", "sighted"]
+
+_log = log.get(__name__)
+
+
+class FaceFeed:
+    """The newest frame for the face check, while one is wanted. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._frame: Frame | None = None
+        self._takers = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether frames should be offered."""
+        return self._takers > 0
+
+    def open(self) -> None:
+        """Begin to want frames."""
+        with self._condition:
+            self._takers += 1
+
+    def close(self) -> None:
+        """Stop wanting frames; what is left is wiped."""
+        with self._condition:
+            self._takers -= 1
+            if self._takers <= 0:
+                self._takers = 0
+                self._drop()
+
+    def offer(self, frame: Frame) -> None:
+        """Hand in a borrowed frame; copied where one is wanted."""
+        if not self.wanted:
+            return
+        copy = frame.copy()
+        with self._condition:
+            self._drop()
+            if self._takers:
+                self._frame = copy
+                self._condition.notify()
+            else:
+                copy.wipe()
+
+    def take(self, timeout_s: float) -> Frame | None:
+        """Wait for a frame and take it; the taker wipes it. None when none came in time."""
+        with self._condition:
+            if self._frame is None:
+                self._condition.wait(timeout_s)
+            frame, self._frame = self._frame, None
+            return frame
+
+    def _drop(self) -> None:
+        if self._frame is not None:
+            self._frame.wipe()
+            self._frame = None
+
+
+class Watcher:
+    """One camera's loop.
+
+    Args:
+        camera: started, recovering by itself where it can.
+        scanner: decodes; None for a camera that serves faces only.
+        feed: gets frames while a face is wanted; None for a camera that serves codes only.
+        post: takes the sightings.
+        timeout_s: longest wait for one frame.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        *,
+        scanner: Scanner | None,
+        feed: FaceFeed | None,
+        post: Callable[[Seen], None],
+        timeout_s: float,
+    ) -> None:
+        self._camera = camera
+        self._scanner = scanner
+        self._feed = feed
+        self._post = post
+        self._timeout_s = timeout_s
+        self._stopped = threading.Event()
+        self._in_view = False
+        self.turns = 0
+        """Frames taken, for the watchdog."""
+
+    def stop(self) -> None:
+        """End the loop after the frame in hand."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Take frames until stopped.
+
+        Raises:
+            DeviceFault: the camera is gone for good.
+        """
+        while not self._stopped.is_set():
+            if self._scanner is None and (self._feed is None or not self._feed.wanted):
+                self.turns += 1
+                self._stopped.wait(0.02)
+                continue
+            self._one()
+
+    def _one(self) -> None:
+        with self._camera.capture(self._timeout_s) as frame:
+            self.turns += 1
+            if self._feed is not None:
+                self._feed.offer(frame)
+            if self._scanner is None:
+                return
+            captured_ns = frame.captured_ns
+            result = self._scanner.scan(frame)
+        # Empty frames matter once: a code that left the view may be shown again.
+        if result.payloads or self._in_view:
+            self._post(sighted(result, captured_ns))
+        self._in_view = bool(result.payloads)
+
+
+def sighted(result: ScanResult, captured_ns: int) -> Seen:
+    """Return a scan's different codes as the machine's event, each with its sighting."""
+    codes: dict[bytes, Code] = {}
+    sightings: dict[bytes, Sighting] = {}
+    for payload in result.payloads:
+        digest = hashlib.sha256(payload.data).digest()
+        known = registry.sniff(payload.data) is not None
+        codes[digest] = Code(digest, payload.data, known=known)
+        sightings[digest] = Sighting(
+            captured_ns=captured_ns,
+            decode_ms=result.decode_ms,
+            sequence=result.sequence,
+            decoder=str(payload.decoder),
+            corners=tuple((int(x), int(y)) for x, y in payload.corners),
+        )
+    return Seen(CodesSeen(tuple(codes.values())), sightings)
