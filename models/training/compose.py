@@ -142,6 +142,10 @@ class FrameComposer:
         visible = visible * _inside(boxes, edge)
         return FrameSample(picture, *frame_targets(boxes, points, visible))
 
+    def picture(self) -> np.ndarray:
+        """The picture of one frame alone."""
+        return self.sample().picture
+
     def _placement(self, scene: Scene) -> np.ndarray:
         """A transform that brings one of the scene's faces to a random size, place and turn."""
         rng = self._rng
@@ -263,6 +267,10 @@ class CropComposer:
         if kind < 0.88 and len(self.mined):
             return self.mined[self._rng.integers(len(self.mined))], nothing, 0.0
         return self._frames.background((POINTS_SIZE, POINTS_SIZE)), nothing, 0.0
+
+    def picture(self) -> np.ndarray:
+        """The picture of one crop alone."""
+        return self.sample()[0]
 
     def _pick(self) -> tuple[Scene, np.ndarray]:
         scene = self._scenes[self._rng.integers(len(self._scenes))]

@@ -44,14 +44,12 @@ def export(arguments: argparse.Namespace) -> None:
     negatives = draw_negatives(60, rng)
     frames = compose.FrameComposer(held_out, negatives, rng)
     crops = compose.CropComposer(held_out, negatives, rng)
+    square = (POINTS_SIZE, POINTS_SIZE)
     plans = (
-        (FaceDetector(), "detector.pt", DETECTOR_FILE, lambda: frames.sample().picture, DETECTOR_SIZE),
-        (
-            PointRefiner(), "refiner.pt", REFINER_FILE,
-            lambda: crops.sample()[0], (POINTS_SIZE, POINTS_SIZE),
-        ),
-    )  # fmt: skip
-    for network, checkpoint, name, picture, size in plans:
+        (FaceDetector(), "detector.pt", DETECTOR_FILE, DETECTOR_SIZE, frames.picture),
+        (PointRefiner(), "refiner.pt", REFINER_FILE, square, crops.picture),
+    )
+    for network, checkpoint, name, size, picture in plans:
         network.load_state_dict(torch.load(arguments.work / checkpoint))
         pictures = as_seen(np.stack([picture() for _ in range(CALIBRATION_PICTURES)]))
         export_one(network, pictures, arguments.out / name)

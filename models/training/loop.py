@@ -1,7 +1,7 @@
 """The training loop that all networks share: a time budget, a sample pool, averaged weights.
 
-The learning rate follows the clock, not a count of steps: on shared cores nobody knows how many steps
-an hour holds, and a schedule that ends early or never is worth nothing.
+The learning rate follows the clock, not a count of steps: on shared cores nobody knows how many
+steps an hour holds, and a schedule that ends early or never is worth nothing.
 """
 
 import threading
@@ -80,7 +80,7 @@ class SamplePool:
                     self._put(sample)
                     self._more.notify_all()
                     self._more.wait_for(lambda: self._stop.is_set() or not self._ahead())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again by the drawing thread
             with self._more:
                 self._failure = error
                 self._more.notify_all()
@@ -127,6 +127,7 @@ def train(
     network: nn.Module,
     batch: Callable[[int], tuple[Tensor, ...]],
     loss: Callable[..., dict[str, Tensor]],
+    *,
     schedule: Schedule,
     checkpoint: Path,
     parameters: list[nn.Parameter] | None = None,

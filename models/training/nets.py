@@ -6,7 +6,7 @@ Rules:
 - No batch normalisation. The two small networks standardise their weights instead (scaled weight
   standardisation, Brock et al. 2021), which costs nothing per pixel and folds into plain
   convolutions before export; the embedder has plain convolutions to begin with.
-- Only operators that TFLite has had since 2.5 as int8: convolution, addition, ReLU, nearest-neighbour
+- Only operators that TFLite has long had as int8: convolution, addition, ReLU, nearest-neighbour
   resizing, pooling, fully connected. tflite-runtime 2.14 has to run the result.
 - Pictures come in as they come from the camera: RGB, 0..255, channels last at the border
   (`Deployed`), channels first inside.
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# A ReLU halves the second moment and shifts the mean; convolutions whose output meets one start with
-# this gain, so that a signal of unit variance keeps it (NF-ResNets, eq. 3).
+# A ReLU halves the second moment and shifts the mean; convolutions whose output meets one start
+# with this gain, so that a signal of unit variance keeps it (NF-ResNets, eq. 3).
 RELU_GAIN = math.sqrt(2.0 / (1.0 - 1.0 / math.pi))
 # Residual branches start small, so that a block begins close to the identity.
 BRANCH_GAIN = 0.2
@@ -29,8 +29,8 @@ BRANCH_GAIN = 0.2
 DETECTOR_SIZE = (160, 224)  # rows, columns
 DETECTOR_STRIDE = 8
 POINTS_SIZE = 96
-# Where the five points of an upright face stand in the refiner's crop, in pixels: right eye, left eye,
-# nose, right and left mouth corner. A mean face, with room for a turned head around it.
+# Where the five points of an upright face stand in the refiner's crop, in pixels: right eye, left
+# eye, nose, right and left mouth corner. A mean face, with room for a turned head around it.
 POINTS_TEMPLATE = (
     (35.0, 39.0),
     (61.0, 39.0),
@@ -46,8 +46,8 @@ EMBEDDER_SIZE = 150
 class StandardisedConv(nn.Conv2d):
     """A convolution whose weights are standardised per output channel at every use.
 
-    The learned per-channel gain takes the place of a normalisation layer's scale. `folded` gives the
-    equal plain convolution.
+    The learned per-channel gain takes the place of a normalisation layer's scale. `folded` gives
+    the equal plain convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
@@ -123,8 +123,8 @@ def normalised(x: Tensor) -> Tensor:
 class FaceDetector(nn.Module):
     """Anchor-free detector with one output level at stride 8.
 
-    A small feature pyramid: features at strides 8, 16 and 32, the deep ones brought back up, so that
-    one map serves faces of 10 to 150 px in the 224x160 input. Outputs, for each cell:
+    A small feature pyramid: features at strides 8, 16 and 32, the deep ones brought back up, so
+    that one map serves faces of 10 to 150 px in the 224x160 input. Outputs, for each cell:
     one score (logit), four box values (centre offset in strides, log size in strides) and ten point
     offsets in strides from the cell's centre.
     """
@@ -167,8 +167,8 @@ def doubled(x: Tensor) -> Tensor:
 class PointRefiner(nn.Module):
     """A second, closer look at one upright 96x96 face crop.
 
-    Gives the five points as offsets from `POINTS_TEMPLATE` in crop pixels / `POINT_UNIT`, and a logit
-    that says whether this is a face at all: what passed the first network by mistake ends here.
+    Gives the five points as offsets from `POINTS_TEMPLATE` in crop pixels / `POINT_UNIT`, and a
+    logit that says whether this is a face at all: what passed the first network by mistake ends here.
     """
 
     POINT_UNIT = 8.0
@@ -229,7 +229,7 @@ class FaceEmbedder(nn.Module):
         convs = [nn.Conv2d(3, stem, 7, 2)]
         channels = stem
         for width, halves in self.blocks:
-            # Without padding where the resolution is halved: as in dlib, whose weights these continue.
+            # No padding where the resolution is halved: as in dlib, whose weights these continue.
             convs.append(nn.Conv2d(channels, width, 3, 2 if halves else 1, 0 if halves else 1))
             convs.append(nn.Conv2d(width, width, 3, 1, 1))
             channels = width
@@ -286,7 +286,7 @@ class Deployed(nn.Module):
 
 
 def multiply_accumulates(network: nn.Module, rows: int, columns: int) -> int:
-    """Count the multiply-accumulates of one (1, 3, rows, columns) picture, convolutions and layers."""
+    """Count the multiply-accumulates of one (1, 3, rows, columns) picture."""
     total = 0
 
     def count(module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:

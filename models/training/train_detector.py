@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace, schedule: Schedule) -> nn.Module:
         return x, *(torch.from_numpy(array.astype(np.float32)) for array in rest)
 
     try:
-        return train(network, batch, loss, schedule, arguments.work / name)
+        return train(network, batch, loss, schedule=schedule, checkpoint=arguments.work / name)
     finally:
         pool.close()
 
