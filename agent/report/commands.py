@@ -134,18 +134,16 @@ def claims(
     issued_at: int,
     arguments: Mapping[str, Any],
     lifetime_s: int = LIFETIME_S,
-) -> bytes:
-    """Return the claims of a command as CBOR, ready to be signed."""
-    return cbor.encode(
-        {
-            int(Claim.AUD): gate.name,
-            int(Claim.EXP): issued_at + lifetime_s,
-            int(Claim.IAT): issued_at,
-            int(Claim.CTI): request_id,
-            NAME_CLAIM: name.value,
-            ARGUMENTS_CLAIM: dict(arguments),
-        }
-    )
+) -> dict[int, Any]:
+    """Return the claims of a command, ready to be signed."""
+    return {
+        int(Claim.AUD): gate.name,
+        int(Claim.EXP): issued_at + lifetime_s,
+        int(Claim.IAT): issued_at,
+        int(Claim.CTI): request_id,
+        NAME_CLAIM: name.value,
+        ARGUMENTS_CLAIM: dict(arguments),
+    }
 
 
 def open_signed(

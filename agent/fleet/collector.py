@@ -1,0 +1,263 @@
+"""The collector: stores events, finds gaps, asks for replays, acknowledges what is stored.
+
+Rules:
+- A message is confirmed to the broker (PUBACK) after the transaction that stored it, and the gate's
+  rows are acknowledged after that: killed at any point, it promised nothing that is not on disk.
+- A database that fails ends the connection; the broker keeps the messages until it is back.
+- What is no event, or names another gate than its topic, is noted, confirmed and dropped: the ACL
+  binds a gate to its topics, and the topic is believed over the content.
+- Acknowledgements are gathered for a moment, the highest of each boot being enough.
+- A gap that stays for `GAP_PATIENCE_S` is asked for with a signed `replay`, where an operator key
+  was given; a gate sends again by itself in any case.
+- One thread; paho's calls, the database and the clock meet here only.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from agent.fleet.store import BootKey, EventStore, StoredEvent
+from agent.report import payloads
+from agent.report.events import decode_event, source
+from agent.report.link import (
+    Connected,
+    Link,
+    LinkError,
+    LinkSettings,
+    Lost,
+    Message,
+    Received,
+    Subscribed,
+)
+from agent.report.topics import GateAddress, parse_topic, share
+
+__all__ = ["Collector", "CollectorCounts", "ReplaySigner"]
+
+_LOG = logging.getLogger(__name__)
+BATCH = 500
+ACK_EVERY_S = 0.25
+GAP_PATIENCE_S = 3.0
+GAP_AGAIN_S = 15.0
+REPLAY_ROWS = 2_000
+_RETRY_S = (1.0, 2.0, 5.0, 10.0)
+_REFUSAL = 128
+
+ReplaySigner = Callable[[GateAddress, str, int, int], Message]
+"""(gate, boot_id, first, last) -> a signed replay command, made at the moment it is sent."""
+
+
+@dataclass(slots=True)
+class CollectorCounts:
+    """What happened since start."""
+
+    received: int = 0
+    batches: int = 0
+    rejected: int = 0
+    acks: int = 0
+    replays: int = 0
+    connections: int = 0
+
+
+class Collector:
+    """Runs one collector until `stop` returns True.
+
+    Args:
+        settings: the broker; `manual_ack` must be on.
+        store: the database.
+        group: name of the shared subscription.
+        signer: signs replay commands; None never asks.
+        clock: Unix seconds.
+        monotonic: seconds.
+    """
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        store: EventStore,
+        *,
+        group: str = "collectors",
+        signer: ReplaySigner | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not settings.manual_ack:
+            raise ValueError("the collector confirms by itself: manual_ack must be on")
+        self._settings = settings
+        self._store = store
+        self._group = group
+        self._signer = signer
+        self._clock = clock
+        self._monotonic = monotonic
+        self._link: Link | None = None
+        self._up = False
+        self._failures = 0
+        self._retry_at = 0.0
+        self._ticked_at = 0.0
+        self._batch: list[Received] = []
+        self._acks: dict[BootKey, int] = {}
+        self._acked_at = 0.0
+        self._gap_since: dict[BootKey, float] = {}
+        self.counts = CollectorCounts()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Collect until told to stop; then store what came, acknowledge it, and disconnect."""
+        while not stop():
+            self.step(0.1)
+        if self._link is not None and self._up:
+            self._store_batch()
+            self._send_acks(self._monotonic())
+            self._link.close()
+
+    def step(self, timeout_s: float) -> None:
+        """Do one turn: wait for the broker at most so long."""
+        now = self._monotonic()
+        if self._link is None:
+            self._connect(now, timeout_s)
+            return
+        try:
+            self._link.wait(0.0 if self._batch else timeout_s)
+            received = self._drain(now)
+            if self._batch and (len(self._batch) >= BATCH or not received):
+                self._store_batch()
+            self._housekeeping(self._monotonic())
+        except LinkError as error:
+            self._lose(now, str(error))
+        except SQLAlchemyError as error:
+            self._lose(now, f"database: {type(error).__name__}")
+
+    # -- connection ---------------------------------------------------------------------------
+
+    def _connect(self, now: float, timeout_s: float) -> None:
+        if now < self._retry_at:
+            time.sleep(min(timeout_s, self._retry_at - now))
+            return
+        try:
+            self._link = Link(self._settings)
+        except LinkError as error:
+            self._lose(now, str(error))
+
+    def _lose(self, now: float, why: str) -> None:
+        """Start anew: what was not confirmed, the broker or the gate sends again."""
+        if self._link is not None:
+            self._link.close()
+        self._link = None
+        self._up = False
+        self._batch.clear()
+        self._retry_at = now + _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
+        self._failures += 1
+        _LOG.warning("not connected: %s", why)
+
+    def _drain(self, now: float) -> int:
+        """Take what the link brought; return how many messages that were."""
+        received = 0
+        while self._link is not None and self._link.happenings:
+            match self._link.happenings.popleft():
+                case Connected(code=0):
+                    self._up = True
+                    self._failures = 0
+                    self.counts.connections += 1
+                    self._link.subscribe([(share(self._group, "event/+"), 1)])
+                case Connected(text=text) | Lost(text=text):
+                    self._lose(now, text)
+                case Subscribed(codes=codes) if any(code >= _REFUSAL for code in codes):
+                    self._lose(now, "the broker refuses the subscription: look at its ACL")
+                case Received() as message:
+                    self._batch.append(message)
+                    received += 1
+                case _:
+                    continue
+        if self._link is not None and self._link.fileno() < 0:
+            self._lose(now, "the socket is closed")
+        return received
+
+    # -- storing ------------------------------------------------------------------------------
+
+    def _store_batch(self) -> None:
+        batch, self._batch = self._batch, []
+        found = [event for message in batch if (event := self._read(message)) is not None]
+        if found:
+            self._acks.update(self._store.add(found))
+        self.counts.received += len(batch)
+        self.counts.batches += 1
+        if self._link is not None:
+            for message in batch:
+                self._link.acknowledge(message)
+
+    def _read(self, message: Received) -> StoredEvent | None:
+        at = self._clock()
+        try:
+            return _stored(message, at)
+        except ValueError as error:
+            self.counts.rejected += 1
+            self._store.reject(message.topic, str(error), at)
+            return None
+
+    def _housekeeping(self, now: float) -> None:
+        if self._link is None or not self._up:
+            return
+        if self._acks and now - self._acked_at >= ACK_EVERY_S:
+            self._send_acks(now)
+        if now - self._ticked_at >= 1.0:
+            self._ticked_at = now
+            self._link.tick()
+            self._ask_for_gaps(now)
+
+    def _send_acks(self, now: float) -> None:
+        self._acked_at = now
+        acks, self._acks = self._acks, {}
+        for key, seq in acks.items():
+            ack = payloads.Ack(boot_id=key.boot_id, seq=seq)
+            self._publish(Message(key.gate.topic("ack"), payloads.encode(ack), retain=True))
+            self.counts.acks += 1
+
+    def _ask_for_gaps(self, now: float) -> None:
+        behind = set(self._store.behind())
+        self._gap_since = {key: self._gap_since.get(key, now + GAP_PATIENCE_S) for key in behind}
+        due = {key for key, when in self._gap_since.items() if when <= now}
+        if self._signer is None or not due:
+            return
+        for gap in self._store.gaps():
+            if gap.key in due:
+                due.discard(gap.key)
+                self._gap_since[gap.key] = now + GAP_AGAIN_S
+                last = min(gap.last, gap.first + REPLAY_ROWS - 1)
+                self._publish(self._signer(gap.key.gate, gap.key.boot_id, gap.first, last))
+                self.counts.replays += 1
+        # Another collector may have closed the gap; looking it up again says so.
+        for key in due:
+            self._gap_since[key] = now + GAP_AGAIN_S
+
+    def _publish(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.publish(message)
+
+
+def _stored(message: Received, at: float) -> StoredEvent:
+    """Read a message strictly.
+
+    Raises:
+        ValueError: it is no event of the gate whose topic it came on.
+    """
+    address = parse_topic(message.topic)
+    if address is None or not address[1].startswith("event/"):
+        raise ValueError("not an event's topic")
+    gate, path = address
+    envelope, _ = decode_event(message.payload)
+    if envelope.source != source(gate.site, gate.gate):
+        raise ValueError("the source is not the topic's gate")
+    kind = path.removeprefix("event/")
+    if envelope.type != f"idgate.{kind}.v1":
+        raise ValueError("the type is not the topic's")
+    return StoredEvent(
+        BootKey(gate, envelope.bootid),
+        envelope.seq,
+        kind,
+        envelope.time,
+        at,
+        bytes(envelope.data).decode("utf-8"),
+    )

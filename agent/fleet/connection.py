@@ -1,0 +1,62 @@
+"""How the fleet's commands connect: the same options everywhere, the gate's own link below."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+from pathlib import Path
+
+from agent.report.link import LinkSettings, credential_path, parse_url
+
+__all__ = ["add_broker_arguments", "settings_from"]
+
+
+def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name a broker."""
+    group = parser.add_argument_group("broker")
+    group.add_argument("--broker", default="mqtt://localhost:1883", metavar="URL")
+    group.add_argument("--mqtt", choices=("5", "3.1.1"), default="5", help="protocol version")
+    group.add_argument("--client-id", default="", metavar="ID")
+    group.add_argument("--username", default="", metavar="NAME")
+    group.add_argument("--password-file", default="", metavar="FILE")
+    group.add_argument("--ca", default="", metavar="FILE", help="private CA (PEM)")
+    group.add_argument("--cert", default="", metavar="FILE", help="client certificate (PEM)")
+    group.add_argument("--cert-key", default="", metavar="FILE", help="its key (PEM)")
+
+
+def settings_from(
+    arguments: argparse.Namespace,
+    role: str,
+    *,
+    stable: bool = False,
+    manual_ack: bool = False,
+) -> LinkSettings:
+    """Return the link that the options describe.
+
+    Args:
+        arguments: parsed options.
+        role: part of the client id.
+        stable: True for a session that the broker keeps: the id is then the same at each start.
+        manual_ack: confirm messages by hand.
+
+    Raises:
+        ValueError: the URL is none.
+    """
+    host, port, tls = parse_url(arguments.broker)
+    suffix = socket.gethostname() if stable else f"{socket.gethostname()}-{os.getpid()}"
+    here = Path.cwd()
+    return LinkSettings(
+        host=host,
+        port=port,
+        tls=tls,
+        client_id=arguments.client_id or f"idgate-{role}-{suffix}",
+        version5=arguments.mqtt == "5",
+        username=arguments.username,
+        password_file=credential_path(arguments.password_file, here),
+        ca_file=credential_path(arguments.ca, here),
+        cert_file=credential_path(arguments.cert, here),
+        key_file=credential_path(arguments.cert_key, here),
+        session_expiry_s=86_400 * 7 if stable else 0,
+        manual_ack=manual_ack,
+    )
