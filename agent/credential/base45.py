@@ -39,10 +39,8 @@ def decode(text: bytes) -> bytes:
         raise Rejected(Reason.MALFORMED, "base45: a character left over")
     digits = text.translate(_DIGITS)
     full = groups * 3
-    total = sum(
-        weight * _lanes(digits[place:full:3]) for place, weight in enumerate((1, 45, 45 * 45))
-    )
-    lanes = total.to_bytes(groups * 4, "big")
+    least, middle, high = (_lanes(digits[place:full:3]) for place in range(3))
+    lanes = (least + 45 * middle + 2025 * high).to_bytes(groups * 4, "big")
     out = bytearray(groups * 2)
     out[0::2] = lanes[2::4]
     out[1::2] = lanes[3::4]

@@ -28,7 +28,7 @@ __all__ = ["Tagged", "decode", "encode", "head"]
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 _SIMPLE: Final = 7 << 5
-_LEAST: Final = {24: 24, 25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
+_LEAST: Final = {25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
 """Additional information -> smallest number that needs that many bytes."""
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 _CONSTANTS: Final = {20: False, 21: True, 22: None}
@@ -69,7 +69,7 @@ def decode(
         raise Rejected(Reason.MALFORMED, "CBOR: cut short") from None
     except UnicodeDecodeError:
         raise Rejected(Reason.MALFORMED, "CBOR: text is not UTF-8") from None
-    if reader.pos != len(data):
+    if reader.at != len(data):
         _refuse("bytes after the item")
     return value
 
@@ -77,13 +77,14 @@ def decode(
 class _Reader:
     """One pass over one buffer."""
 
-    __slots__ = ("data", "floats", "pos", "shortest", "tag_depth", "tags")
+    __slots__ = ("at", "data", "floats", "shortest", "size", "tag_depth", "tags")
 
     def __init__(
         self, data: bytes, tags: Collection[int], tag_depth: int, *, floats: bool, shortest: bool
     ) -> None:
         self.data = data
-        self.pos = 0
+        self.size = len(data)
+        self.at = 0
         self.tags = tags
         self.tag_depth = tag_depth
         self.floats = floats
@@ -92,78 +93,93 @@ class _Reader:
     def item(self, depth: int) -> Any:
         """Read one item with `depth` containers around it.
 
-        The whole dispatch stands in one function: calls are what a reader in Python pays for.
+        The dispatch stands in one function, the commonest first: calls are what a reader in Python
+        pays for.
         """
         data = self.data
-        at = self.pos
+        at = self.at
         initial = data[at]
-        number = initial & 31
         at += 1
+        if initial < 24:
+            self.at = at
+            return initial
+        number = initial & 31
         if initial >= _SIMPLE:
             return self._simple(number, at)
-        if number > 23:
-            if number > 27:
-                _refuse("indefinite length" if number == 31 else "reserved additional information")
-            least = _LEAST[number]
-            end = at + (1 << (number - 24))
-            number = int.from_bytes(data[at:end], "big")
-            at = end
-            if number < least and self.shortest:
+        if number == 24:
+            number = data[at]
+            at += 1
+            if number < 24 and self.shortest:
                 _refuse("a number not in its shortest form")
-        left = len(data) - at
-        if left < 0:
-            _refuse("cut short")
+        elif number > 24:
+            number, at = self._number(number, at)
         major = initial >> 5
-        self.pos = at
-        if major == _UNSIGNED:
-            return number
+        if major == _TEXT or major == _BYTES:  # noqa: PLR1714, SIM109 - the faster form
+            self.at = end = at + number
+            if end > self.size:
+                _refuse("cut short")
+            return data[at:end] if major == _BYTES else str(data[at:end], "utf-8")
+        self.at = at
         if major == _NEGATIVE:
             return -1 - number
-        if major == _TAG:
-            if number not in self.tags or depth > self.tag_depth:
-                _refuse(f"tag {number} is not allowed here")
-        elif number > left:
-            # True of containers too, whose elements take a byte each: told before allocating.
-            _refuse("cut short")
-        elif major <= _TEXT:
-            self.pos = end = at + number
-            return data[at:end] if major == _BYTES else str(data[at:end], "utf-8")
+        if major == _UNSIGNED:
+            return number
         if depth >= CBOR_DEPTH:
             _refuse(f"nested deeper than {CBOR_DEPTH}")
-        if major == _MAP:
-            return self._map(number, depth + 1)
-        item = self.item
         depth += 1
-        if major == _ARRAY:
-            return [item(depth) for _ in range(number)]
-        return Tagged(number, item(depth))
+        if major == _TAG:
+            if number not in self.tags or depth - 1 > self.tag_depth:
+                _refuse(f"tag {number} is not allowed here")
+            return Tagged(number, self.item(depth))
+        # Every element takes a byte at least: a false length is told before allocating.
+        if number > self.size - at:
+            _refuse("cut short")
+        if major == _MAP:
+            return self._map(number, depth)
+        item = self.item
+        return [item(depth) for _ in range(number)]
 
     def _map(self, pairs: int, depth: int) -> dict[int | str, Any]:
         item = self.item
+        data = self.data
         out: dict[int | str, Any] = {}
         for _ in range(pairs):
-            key = item(depth)
-            kind = type(key)
-            if kind is not int and kind is not str:
-                _refuse("a map key that is neither integer nor text")
+            key = data[self.at]
+            if key < 24:
+                self.at += 1
+            else:
+                key = item(depth)
+                if type(key) is not int and type(key) is not str:
+                    _refuse("a map key that is neither integer nor text")
             out[key] = item(depth)
         if len(out) != pairs:
             _refuse("a key twice in one map")
         return out
 
+    def _number(self, info: int, at: int) -> tuple[int, int]:
+        """Return the number in the 2, 4 or 8 bytes after an initial byte, and where they end."""
+        if info > 27:
+            _refuse("indefinite length" if info == 31 else "reserved additional information")
+        end = at + (1 << (info - 24))
+        if end > self.size:
+            _refuse("cut short")
+        number = int.from_bytes(self.data[at:end], "big")
+        if number < _LEAST[info] and self.shortest:
+            _refuse("a number not in its shortest form")
+        return number, end
+
     def _simple(self, info: int, at: int) -> Any:
         """Read what follows an initial byte of major type 7."""
+        self.at = at
         if info in _CONSTANTS:
-            self.pos = at
             return _CONSTANTS[info]
         if info not in _FLOATS or not self.floats:
             _refuse(f"simple value or float {info} is not allowed here")
-        raw = self.data[at : at + (1 << (info - 24))]
-        self.pos = at + len(raw)
-        if len(raw) != 1 << (info - 24):
+        self.at = end = at + (1 << (info - 24))
+        if end > self.size:
             _refuse("cut short")
-        value: float = struct.unpack(_FLOATS[info], raw)[0]
-        if self.shortest and len(_float(value)) != len(raw) + 1:
+        value: float = struct.unpack(_FLOATS[info], self.data[at:end])[0]
+        if self.shortest and len(_float(value)) != end - at + 1:
             _refuse("a float not in its shortest form")
         return value
 

@@ -81,13 +81,13 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
         raise Rejected(Reason.MALFORMED, "CWT: typ names another kind of token")
     claims = claims_of(message.payload)
     key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys))
-    _required(claims, Claim.ISS, str)
-    subject: str = _required(claims, Claim.SUB, str)
-    identifier: bytes = _required(claims, Claim.CTI, bytes)
+    _required(claims, Claim.ISS, "iss", str)
+    subject: str = _required(claims, Claim.SUB, "sub", str)
+    identifier: bytes = _required(claims, Claim.CTI, "cti", bytes)
     if not 0 < len(identifier) <= IDENTIFIER_BYTES:
         raise Rejected(Reason.MALFORMED, f"CWT: cti is not 1 to {IDENTIFIER_BYTES} bytes")
-    expiry = seconds(_required(claims, Claim.EXP), "exp")
-    issued = seconds(_required(claims, Claim.IAT), "iat")
+    expiry = seconds(_required(claims, Claim.EXP, "exp"), "exp")
+    issued = seconds(_required(claims, Claim.IAT, "iat"), "iat")
     begin = seconds(claims[Claim.NBF], "nbf") if Claim.NBF in claims else issued
     if expiry <= issued:
         raise Rejected(Reason.BAD_TIME, "exp is not after iat")
@@ -116,12 +116,12 @@ def _candidates(message: cose.Sign1, issuer: Any, keys: KeySource) -> list[Issue
     return found
 
 
-def _required(claims: Mapping[int | str, Any], claim: Claim, of: type | None = None) -> Any:
+def _required(claims: Mapping[int | str, Any], claim: int, name: str, of: type = object) -> Any:
     if claim not in claims:
-        raise Rejected(Reason.MISSING_CLAIM, claim.name.lower())
+        raise Rejected(Reason.MISSING_CLAIM, name)
     value = claims[claim]
-    if of is not None and not isinstance(value, of):
-        raise Rejected(Reason.MALFORMED, f"CWT: {claim.name.lower()} is of another type")
+    if not isinstance(value, of):
+        raise Rejected(Reason.MALFORMED, f"CWT: {name} is of another type")
     return value
 
 

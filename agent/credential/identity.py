@@ -15,30 +15,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from enum import IntEnum
 from typing import Any, Final
 
 from agent.credential.model import BiometricReference, Modality, ReferenceForm, Rejected
 from agent.reason import Reason
 
-__all__ = ["FACE", "FINGERS", "Identity", "birth_date", "references", "shown"]
+__all__ = ["FACE", "FINGERS", "birth_date", "references", "shown"]
 
 FACE: Final = 62
 FINGERS: Final = range(50, 60)
 """Right thumb to right little finger, then the left hand."""
 
+_POSITIONS: Final = (FACE, *FINGERS)
 _DATA, _FORMAT, _SUBFORMAT, _ISSUER = range(4)
+_BIRTH_DATE: Final = 8
+_SHOWN: Final = {
+    1: "id",
+    4: "full_name",
+    5: "first_name",
+    7: "last_name",
+    _BIRTH_DATE: "birth_date",
+    9: "gender",
+    13: "nationality",
+}
 _FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
-
-
-class Identity(IntEnum):
-    """Attributes of claim 169 that the native profile names."""
-
-    ID = 1
-    FULL_NAME = 4
-    BIRTH_DATE = 8
-    GENDER = 9
-    NATIONALITY = 13
 
 
 def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
@@ -49,7 +49,7 @@ def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
     """
     return tuple(
         reference
-        for position in (FACE, *FINGERS)
+        for position in _POSITIONS
         if position in identity
         for reference in _at(position, identity[position])
     )
@@ -81,7 +81,7 @@ def birth_date(identity: Mapping[Any, Any]) -> str | None:
     Raises:
         Rejected: `malformed`.
     """
-    value = identity.get(Identity.BIRTH_DATE)
+    value = identity.get(_BIRTH_DATE)
     if value is None:
         return None
     if isinstance(value, str) and len(value) == 8 and value.isascii() and value.isdigit():
@@ -97,7 +97,7 @@ def birth_date(identity: Mapping[Any, Any]) -> str | None:
 def shown(identity: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the named attributes for `--show-claims`, without biometrics."""
     return {
-        attribute.name.lower(): identity[attribute]
-        for attribute in Identity
-        if isinstance(identity.get(attribute), (str, int))
+        name: identity[number]
+        for number, name in _SHOWN.items()
+        if isinstance(identity.get(number), (str, int))
     }

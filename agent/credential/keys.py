@@ -335,13 +335,13 @@ def _from_jwk(text: bytes) -> PublicKey:
             point = bytes.fromhex(jwk["point"]) if "point" in jwk else b"\4" + b"".join(coordinates)
             return _public(_sm2_point(point), kid=kid)
         item = {
-            CoseKey.KTY: Kty.OKP if jwk.get("kty") == "OKP" else Kty.EC2,
+            CoseKey.KTY: int(Kty.OKP if jwk.get("kty") == "OKP" else Kty.EC2),
             CoseKey.CRV: int(_JWK_CURVES[jwk["crv"]]),
             CoseKey.X: _base64url(jwk["x"]),
         }
         if "y" in jwk:
             item[CoseKey.Y] = _base64url(jwk["y"])
-        _, key = from_cose_key({label: _plain(value) for label, value in item.items()})
+        _, key = from_cose_key(item)
     except KeyFileError:
         raise
     except (KeyError, TypeError, ValueError) as error:
@@ -349,10 +349,6 @@ def _from_jwk(text: bytes) -> PublicKey:
     except Rejected as error:
         raise KeyFileError(error.detail.replace("COSE_Key", "JWK")) from None
     return _public(key, kid=kid)
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, int) else value
 
 
 def _base64url(text: str) -> bytes:

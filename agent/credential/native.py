@@ -93,9 +93,9 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     algorithm, key = from_cose_key(holder)
     cose.verify(message, algorithm, key, Reason.BAD_HOLDER_SIGNATURE)
     claims = claims_of(message.payload)
-    for claim in (Claim.AUD, Claim.IAT):
+    for claim, name in ((Claim.AUD, "aud"), (Claim.IAT, "iat")):
         if claim not in claims:
-            raise Rejected(Reason.MISSING_CLAIM, f"{claim.name.lower()} of the presentation")
+            raise Rejected(Reason.MISSING_CLAIM, f"{name} of the presentation")
     if not fits_audience(claims[Claim.AUD], rules.site, rules.gate):
         raise Rejected(Reason.WRONG_AUDIENCE, "")
     made_at = seconds(claims[Claim.IAT], "iat of the presentation")
