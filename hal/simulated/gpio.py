@@ -30,7 +30,12 @@ class SimulatedGpio:
 
     def __init__(self, *, board: PinBoard | None = None, pins_file: Path | None = None) -> None:
         self._owner: BinaryIO | None = None if pins_file is None else _own(pins_file)
-        self.board = PinBoard(pins_file) if board is None else board
+        try:
+            self.board = PinBoard(pins_file) if board is None else board
+        except DeviceUnavailable:
+            if self._owner is not None:
+                self._owner.close()
+            raise
         self._ours: dict[int, Function] = {}
         self._closed = False
 

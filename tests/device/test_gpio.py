@@ -1,0 +1,14 @@
+"""The GPIO contract on a real Raspberry Pi: a jumper from GPIO20 to GPIO21, nothing on GPIO16."""
+
+from __future__ import annotations
+
+import pytest
+
+from hal.raspberrypi.gpio import RaspberryPiGpio
+from tests.hal_gpio.contract import GpioContract
+
+
+class TestRaspberryPi(GpioContract):
+    @pytest.fixture
+    def make(self):
+        return RaspberryPiGpio
