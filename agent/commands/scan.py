@@ -61,12 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _scan_one(scanner: Scanner, path: Path, arguments: argparse.Namespace) -> int:
-    from agent.scan_picture import PictureError, load_luma
+    from agent.picture import PictureError, load_reduced
 
     try:
-        luma, scale = load_luma(path)
+        luma, scale = load_reduced(path)
     except PictureError as error:
-        print(f"idgate scan: {path}: {error}", file=sys.stderr)
+        print(f"idgate scan: {error}", file=sys.stderr)
         _print_json(arguments, path, [], 0.0, str(error))
         return 2
     result = scanner.scan_luma(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-__all__ = ["PictureError", "load_luma"]
+__all__ = ["PictureError", "load_luma", "load_reduced"]
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 50_000_000
@@ -31,11 +31,24 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM", "AVIF")
 
 
 class PictureError(ValueError):
-    """The file is no picture that can be read; the message is one line."""
+    """The file is no picture that can be read; the message is one line that names it."""
 
 
-def load_luma(path: Path) -> tuple[NDArray[np.uint8], float]:
-    """Read a picture's brightness.
+class _Unusable(ValueError):
+    """Why; without the file's name."""
+
+
+def load_luma(path: Path) -> NDArray[np.uint8]:
+    """Read a picture's brightness, (H, W) uint8, at most 12 megapixels.
+
+    Raises:
+        PictureError: it cannot be read, is no picture, or is too large.
+    """
+    return load_reduced(path)[0]
+
+
+def load_reduced(path: Path) -> tuple[NDArray[np.uint8], float]:
+    """Read a picture's brightness, and how far it had to be reduced.
 
     Args:
         path: a file.
@@ -53,16 +66,16 @@ def load_luma(path: Path) -> tuple[NDArray[np.uint8], float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of metadata that does not concern us
             return _load(path)
-    except PictureError:
-        raise
+    except _Unusable as error:
+        raise PictureError(f"{path}: {error}") from None
     except UnidentifiedImageError:
-        raise PictureError("not a picture") from None
+        raise PictureError(f"{path}: not a picture") from None
     except Image.DecompressionBombError:
-        raise PictureError("unpacks to more than 50 megapixels") from None
+        raise PictureError(f"{path}: unpacks to more than 50 megapixels") from None
     except OSError as error:
-        raise PictureError(error.strerror or "a broken picture") from None
+        raise PictureError(f"{path}: {error.strerror or 'a broken picture'}") from None
     except Exception as error:  # noqa: BLE001 - a hostile file finds every corner of a codec
-        raise PictureError(f"a broken picture ({type(error).__name__})") from None
+        raise PictureError(f"{path}: a broken picture ({type(error).__name__})") from None
 
 
 def _load(path: Path) -> tuple[NDArray[np.uint8], float]:
@@ -70,15 +83,15 @@ def _load(path: Path) -> tuple[NDArray[np.uint8], float]:
 
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise PictureError("not a file")
+        raise _Unusable("not a file")
     if status.st_size > MAX_FILE_BYTES:
-        raise PictureError("larger than 64 MiB")
+        raise _Unusable("larger than 64 MiB")
     Image.init()
     formats = [name for name in FORMATS if name in Image.OPEN]  # a build may lack a codec
     with Image.open(path, formats=formats) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
-            raise PictureError(f"{width} x {height} pixels; 50 megapixels at most")
+            raise _Unusable(f"{width} x {height} pixels; 50 megapixels at most")
         return _reduced(_grey(ImageOps.exif_transpose(picture)))
 
 
