@@ -11,6 +11,7 @@ A capture that never returns is seen by the watchdog, not here.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,7 +63,7 @@ class RecoveringCamera:
         self._on_fault = on_fault
         self._clock = clock
         self._sleep = sleep
-        self._closed = False
+        self._closed = threading.Event()
         self._base = 0
         self._last = 0
         self._camera: Camera | None = reopen()
@@ -100,7 +101,7 @@ class RecoveringCamera:
 
     def close(self) -> None:
         """Release the device; may be called twice, and from another thread."""
-        self._closed = True
+        self._closed.set()
         camera, self._camera = self._camera, None
         if camera is not None:
             camera.close()
@@ -113,7 +114,7 @@ class RecoveringCamera:
                 frame = borrowed.enter_context(self._opened().capture(timeout_s))
             except HalError as error:
                 self._drop()
-                if self._closed:
+                if self._closed.is_set():
                     raise DeviceFault(f"camera {self._name}: closed") from None
                 if self._on_fault is not None:
                     self._on_fault(error)
@@ -126,10 +127,14 @@ class RecoveringCamera:
             return frame
 
     def _opened(self) -> Camera:
-        if self._closed:
+        if self._closed.is_set():
             raise DeviceFault(f"camera {self._name}: closed")
         if self._camera is None:
-            self._camera = self._reopen()
+            camera = self._reopen()
+            if self._closed.is_set():  # while it was opening
+                camera.close()
+                raise DeviceFault(f"camera {self._name}: closed")
+            self._camera = camera
             self._base = self._last
         return self._camera
 
