@@ -37,9 +37,9 @@ from agent.trust.roster import Roster, load_key, load_roster
 from agent.trust.snapshot import TrustSnapshot
 from agent.trust.status import MAX_TOKEN_BYTES, StatusList, parse
 
-__all__ = ["load_directory"]
+__all__ = ["KEY_SUFFIXES", "load_directory"]
 
-_KEY_SUFFIXES = frozenset(
+KEY_SUFFIXES = frozenset(
     {".pem", ".crt", ".cer", ".der", ".jwk", ".json", ".cose", ".cbor", ".key", ".pub"}
 )
 _IGNORED_SUFFIXES = frozenset({".md", ".txt"})
@@ -135,11 +135,11 @@ def _files(folder: Path, suffixes: Iterable[str] | None) -> list[Path]:
 
 def _described_keys(folder: Path) -> Iterator[tuple[Path, Description]]:
     """Pair key files with the descriptions beside them."""
-    files = _files(folder, _KEY_SUFFIXES | {".toml"})
+    files = _files(folder, KEY_SUFFIXES | {".toml"})
     descriptions = {file.stem: file for file in files if file.suffix == ".toml"}
     keys: dict[str, Path] = {}
     for file in files:
-        if file.suffix not in _KEY_SUFFIXES or file.name == _ROSTER_KEY:
+        if file.suffix not in KEY_SUFFIXES or file.name == _ROSTER_KEY:
             continue
         if file.stem in keys:
             other = keys[file.stem].name

@@ -299,22 +299,22 @@ class Repository:
     # --- signing and publishing ------------------------------------------------------------------
 
     def sign(self, signers: Iterable[CryptoSigner]) -> list[str]:
-        """Sign every draft that a key may sign; return `role keyid` for each signature made.
+        """Sign every draft that each key may sign; return `role keyid` for each signature made.
 
         Raises:
-            TrustError: a key may sign nothing here.
+            TrustError: none of the keys may sign anything that waits.
         """
         made = []
         for signer in signers:
             keyid = signer.public_key.keyid
-            roles = [role for role in _SIGNED_BY_HAND if self._may_sign(role, keyid)]
-            drafts = [draft for draft in map(self.draft, roles) if draft is not None]
-            if not roles:
-                raise TrustError(f"key {keyid[:16]}: no role of this repository")
-            for draft in drafts:
-                draft.sign(signer, append=True)
-                self._write_draft(draft)
-                made.append(f"{draft.signed.type} {keyid}")
+            for role in _SIGNED_BY_HAND:
+                draft = self.draft(role)
+                if draft is not None and self._may_sign(role, keyid):
+                    draft.sign(signer, append=True)
+                    self._write_draft(draft)
+                    made.append(f"{role} {keyid}")
+        if not made:
+            raise TrustError(f"{self.path}: nothing waits for a signature of these keys")
         return made
 
     def _may_sign(self, role: str, keyid: str) -> bool:

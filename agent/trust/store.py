@@ -165,11 +165,8 @@ class TrustStore:
             raise
         with self._turn:
             self._error = ""
-            if (fresh.version, fresh.updated_at) < (
-                self._snapshot.version,
-                self._snapshot.updated_at,
-            ):
-                return  # read before, and finished after, an update
+            if fresh.version < self._snapshot.version:
+                return  # read before an update that finished first; sets never count backwards
             self._snapshot = fresh
         if self._on_change is not None:
             self._on_change(fresh)

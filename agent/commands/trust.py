@@ -1,0 +1,305 @@
+"""`idgate trust`: publish a signed trust set, and bring a gate's copy up to date.
+
+Publishing: init, add-*, remove, rotate, renew, sign, publish, show. Gate: update, show.
+Passwords are asked for on the terminal or read from `--password-file`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
+    from agent.trust.publish import Repository
+
+__all__ = ["add_arguments", "run"]
+
+_ROLES = ("root", "targets", "snapshot", "timestamp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def action(name: str, summary: str, what: str = "repository") -> argparse.ArgumentParser:
+        sub = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        sub.add_argument("path", type=Path, metavar=what.upper(), help=f"the {what}'s directory")
+        return sub
+
+    init = action("init", "make a repository and its keys")
+    _key_arguments(init)
+    init.add_argument(
+        "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
+    )
+    for role in ("root", "targets"):
+        init.add_argument(f"--{role}-keys", type=int, default=1, metavar="N")
+        init.add_argument(f"--{role}-threshold", type=int, default=1, metavar="N")
+    for role, days in zip(_ROLES, (730, 180, 30, 30), strict=True):
+        init.add_argument(f"--{role}-days", type=int, default=days, metavar="N")
+    _add_arguments_of_add(action)
+    remove = action("remove", "take files out of the next set")
+    remove.add_argument("names", nargs="+", metavar="NAME", help="as `show` lists them")
+    rotate = action("rotate", "give a role new keys")
+    rotate.add_argument("role", choices=_ROLES)
+    _key_arguments(rotate)
+    rotate.add_argument("--no-password", action="store_true")
+    rotate.add_argument("--count", type=int, default=1, metavar="N", help="new keys to make")
+    rotate.add_argument("--retire", action="append", metavar="KEYID", help="default: all it had")
+    rotate.add_argument("--threshold", type=int, metavar="N")
+    renew = action("renew", "begin a new version that only lasts longer")
+    renew.add_argument("role", choices=_ROLES[:2])
+    sign = action("sign", "sign what waits for signatures")
+    _key_arguments(sign, several=True)
+    publish = action("publish", "publish what is signed, with a fresh timestamp")
+    _key_arguments(publish, several=True)
+    update = action("update", "bring a gate's cache up to date", "cache")
+    update.add_argument(
+        "--from", dest="source", required=True, metavar="URL|DIR", help="https URL or directory"
+    )
+    update.add_argument("--root", type=Path, metavar="FILE", help="pin this root, the first time")
+    show = action("show", "show a repository, a gate's cache or a plain directory", "directory")
+    show.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def _key_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    parser.add_argument("--keys", type=Path, metavar="DIR", help="directory of private keys (PEM)")
+    if several:
+        parser.add_argument("--key", type=Path, action="append", default=[], metavar="FILE")
+    parser.add_argument("--password-file", type=Path, metavar="FILE")
+
+
+def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    for name, summary in (
+        ("add-issuer", "add an issuer's public key or certificate"),
+        ("add-root", "add a root certificate"),
+        ("add-operator", "add the key of an operator who may command gates"),
+    ):
+        sub = make(name, summary)
+        sub.add_argument("file", type=Path, metavar="FILE")
+        sub.add_argument("--name", help="name in the set; default: the file's")
+        sub.add_argument("--describe", type=Path, metavar="TOML", help="what it is trusted for")
+        if name == "add-issuer":
+            sub.add_argument("--kind", action="append", default=[], metavar="KIND")
+            sub.add_argument("--format", action="append", default=[], metavar="FORMAT")
+            sub.add_argument("--iss", action="append", default=[], metavar="ISS")
+        if name == "add-operator":
+            sub.add_argument("--role", action="append", default=[], metavar="COMMAND")
+    roster = make("add-roster", "add a roster, from CSV or as it is")
+    roster.add_argument("file", type=Path, metavar="FILE")
+    roster.add_argument("--name")
+    roster.add_argument("--roster-key", type=Path, required=True, metavar="FILE")
+    roster.add_argument("--block", action="store_true", help="a list of blocked subjects")
+    for name, summary in (
+        ("add-status", "add a Token Status List"),
+        ("add-profile", "add a site profile"),
+        ("add-model", "add a model file"),
+    ):
+        sub = make(name, summary)
+        sub.add_argument("file", type=Path, metavar="FILE")
+        sub.add_argument("--name")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it; 0 done, 1 refused."""
+    from agent.trust.model import TrustError
+
+    action: str = arguments.action
+    try:
+        if action == "show":
+            return _show(arguments)
+        if action == "update":
+            return _update(arguments)
+        if action == "init":
+            return _init(arguments)
+        if action.startswith("add-"):
+            return _add(arguments)
+        return _change(arguments)
+    except TrustError as error:
+        print(f"idgate trust {action}: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"idgate trust {action}: {error.filename}: {error.strerror}", file=sys.stderr)
+    return 1
+
+
+def _repository(arguments: argparse.Namespace) -> Repository:
+    from agent.trust.publish import Repository
+
+    return Repository(arguments.path, now=int(time.time()))
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    from agent.trust.publish import Lifetimes, Repository
+
+    folder = _keys_folder(arguments)
+    password = _new_password(arguments)
+    counts = {"root": arguments.root_keys, "targets": arguments.targets_keys}
+    keys = {role: _make_keys(folder, role, counts.get(role, 1), password) for role in _ROLES}
+    Repository.create(
+        arguments.path,
+        now=int(time.time()),
+        keys={role: [signer.public_key for signer in made] for role, made in keys.items()},
+        thresholds={"root": arguments.root_threshold, "targets": arguments.targets_threshold},
+        lifetimes=Lifetimes(**{f"{r}_days": getattr(arguments, f"{r}_days") for r in _ROLES}),
+    )
+    print(f"repository {arguments.path}, keys in {folder}")
+    print("next: add-issuer and the like, then sign, then publish")
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from agent.trust import contents
+
+    repository = _repository(arguments)
+    name = arguments.name or arguments.file.stem
+    match arguments.action:
+        case "add-issuer":
+            files = contents.issuer(
+                arguments.file,
+                name,
+                describe=arguments.describe,
+                kinds=arguments.kind,
+                formats=arguments.format,
+                iss=arguments.iss,
+            )
+        case "add-root":
+            files = contents.root(arguments.file, name, describe=arguments.describe)
+        case "add-operator":
+            files = contents.operator(
+                arguments.file, name, describe=arguments.describe, roles=arguments.role
+            )
+        case "add-roster":
+            files = contents.roster(
+                arguments.file,
+                name,
+                key_file=arguments.roster_key,
+                blocks=arguments.block,
+                now=int(time.time()),
+            )
+        case "add-status":
+            files = contents.status(arguments.file, name)
+        case "add-profile":
+            files = contents.profile(arguments.file, name)
+        case _:
+            files = contents.model(arguments.file, arguments.name or arguments.file.name)
+    for target, data in files.items():
+        repository.add(target, data)
+        print(f"added {target}")
+    return 0
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    repository = _repository(arguments)
+    match arguments.action:
+        case "remove":
+            repository.remove(arguments.names)
+        case "renew":
+            repository.renew(arguments.role)
+        case "rotate":
+            made = _make_keys(
+                _keys_folder(arguments), arguments.role, arguments.count, _new_password(arguments)
+            )
+            repository.rotate(
+                arguments.role,
+                [signer.public_key for signer in made],
+                retire=arguments.retire,
+                threshold=arguments.threshold,
+            )
+        case "sign":
+            for line in repository.sign(_signers(arguments)):
+                print(f"signed {line}")
+        case _:
+            print(f"published version {repository.publish(_signers(arguments))}")
+            return 0
+    for gap in repository.missing():
+        print(f"{gap.role} needs {gap.needed} more signature(s), of: {', '.join(gap.keys)}")
+    return 0
+
+
+def _update(arguments: argparse.Namespace) -> int:
+    from agent.trust.update import pin_root, update
+
+    if arguments.root is not None:
+        pin_root(arguments.path, arguments.root.read_bytes())
+    result = update(arguments.path, arguments.source, now=int(time.time()))
+    word = "updated to" if result.changed else "confirmed"
+    print(f"{word} version {result.snapshot.version}, {len(result.snapshot.keys)} keys")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    import json
+
+    from agent.trust.show import describe_path, lines
+
+    what = describe_path(arguments.path, int(time.time()))
+    if arguments.json:
+        print(json.dumps(what, ensure_ascii=False))
+    else:
+        for line in lines(what):
+            print(line)
+    return 0
+
+
+def _keys_folder(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.keys or arguments.path.with_name(arguments.path.name + "-keys")
+    return folder
+
+
+def _make_keys(folder: Path, role: str, count: int, password: bytes | None) -> list[CryptoSigner]:
+    """Make keys under the next free numbers, so that a rotation keeps the old files."""
+    from agent.trust.signing_keys import make_signer
+
+    start = 1 + len(list(folder.glob(f"{role}-*.pem")))
+    return [
+        make_signer(folder / f"{role}-{number}.pem", password)
+        for number in range(start, start + count)
+    ]
+
+
+def _signers(arguments: argparse.Namespace) -> list[CryptoSigner]:
+    from agent.trust.model import TrustError
+    from agent.trust.signing_keys import load_signer
+
+    files: list[Path] = list(arguments.key)
+    wanted = ("root", "targets") if arguments.action == "sign" else ("snapshot", "timestamp")
+    if not files:
+        folder = _keys_folder(arguments)
+        files = sorted(path for role in wanted for path in folder.glob(f"{role}-*.pem"))
+        if not files:
+            raise TrustError(f"{folder}: no keys of {' or '.join(wanted)}; give --key or --keys")
+    return [load_signer(path, lambda path: _password(arguments, path)) for path in files]
+
+
+def _password(arguments: argparse.Namespace, path: Path) -> bytes:
+    if arguments.password_file is not None:
+        return _read_password(arguments.password_file)
+    return getpass.getpass(f"password of {path}: ").encode()
+
+
+def _new_password(arguments: argparse.Namespace) -> bytes | None:
+    from agent.trust.model import TrustError
+
+    if arguments.no_password:
+        return None
+    if arguments.password_file is not None:
+        return _read_password(arguments.password_file)
+    password = getpass.getpass("password for the new keys: ")
+    if not password or password != getpass.getpass("once more: "):
+        raise TrustError("the passwords are empty or differ")
+    return password.encode()
+
+
+def _read_password(path: Path) -> bytes:
+    from agent.trust.model import TrustError
+
+    password = path.read_bytes().rstrip(b"\r\n")
+    if not password:
+        raise TrustError(f"{path}: an empty password")
+    return password
