@@ -6,7 +6,8 @@ Rules:
 - A database that fails ends the connection; the broker keeps the messages until it is back.
 - What is no event, or names another gate than its topic, is noted, confirmed and dropped: the ACL
   binds a gate to its topics, and the topic is believed over the content.
-- Acknowledgements are gathered for a moment, the highest of each boot being enough.
+- Acknowledgements are gathered for a moment, the highest of each boot being enough, and few are
+  under way at once: paho's queue stays short here too.
 - A gap that stays for `GAP_PATIENCE_S` is asked for with a signed `replay`, where an operator key
   was given; a gate sends again by itself in any case.
 - One thread; paho's calls, the database and the clock meet here only.
@@ -26,6 +27,7 @@ from agent.report import payloads
 from agent.report.events import decode_event, source
 from agent.report.link import (
     Connected,
+    Delivered,
     Link,
     LinkError,
     LinkSettings,
@@ -41,6 +43,7 @@ __all__ = ["Collector", "CollectorCounts", "ReplaySigner"]
 _LOG = logging.getLogger(__name__)
 BATCH = 500
 ACK_EVERY_S = 0.25
+OUTSTANDING = 80
 GAP_PATIENCE_S = 3.0
 GAP_AGAIN_S = 15.0
 REPLAY_ROWS = 2_000
@@ -101,6 +104,8 @@ class Collector:
         self._batch: list[Received] = []
         self._acks: dict[BootKey, int] = {}
         self._acked_at = 0.0
+        self._acks_delayed = False
+        self._outstanding = 0
         self._gap_since: dict[BootKey, float] = {}
         self.counts = CollectorCounts()
 
@@ -148,6 +153,7 @@ class Collector:
         self._link = None
         self._up = False
         self._batch.clear()
+        self._outstanding = 0
         self._retry_at = now + _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
         self._failures += 1
         _LOG.warning("not connected: %s", why)
@@ -166,6 +172,8 @@ class Collector:
                     self._lose(now, text)
                 case Subscribed(codes=codes) if any(code >= _REFUSAL for code in codes):
                     self._lose(now, "the broker refuses the subscription: look at its ACL")
+                case Delivered():
+                    self._outstanding -= 1
                 case Received() as message:
                     self._batch.append(message)
                     received += 1
@@ -200,7 +208,7 @@ class Collector:
     def _housekeeping(self, now: float) -> None:
         if self._link is None or not self._up:
             return
-        if self._acks and now - self._acked_at >= ACK_EVERY_S:
+        if self._acks and (self._acks_delayed or now - self._acked_at >= ACK_EVERY_S):
             self._send_acks(now)
         if now - self._ticked_at >= 1.0:
             self._ticked_at = now
@@ -209,11 +217,11 @@ class Collector:
 
     def _send_acks(self, now: float) -> None:
         self._acked_at = now
-        acks, self._acks = self._acks, {}
-        for key, seq in acks.items():
-            ack = payloads.Ack(boot_id=key.boot_id, seq=seq)
+        for key in list(self._acks)[: OUTSTANDING - self._outstanding]:
+            ack = payloads.Ack(boot_id=key.boot_id, seq=self._acks.pop(key))
             self._publish(Message(key.gate.topic("ack"), payloads.encode(ack), retain=True))
             self.counts.acks += 1
+        self._acks_delayed = bool(self._acks)
 
     def _ask_for_gaps(self, now: float) -> None:
         behind = set(self._store.behind())
@@ -235,6 +243,7 @@ class Collector:
     def _publish(self, message: Message) -> None:
         if self._link is not None:
             self._link.publish(message)
+            self._outstanding += 1
 
 
 def _stored(message: Received, at: float) -> StoredEvent:

@@ -101,5 +101,10 @@ def parse_topic(topic: str) -> tuple[GateAddress, str] | None:
 
 
 def share(group: str, path: str) -> str:
-    """Return the shared subscription of a group of collectors for a path of every gate."""
+    """Return the subscription of a group of collectors for a path of every gate.
+
+    Without a group it is a plain one, for brokers that share nothing.
+    """
+    if not group:
+        return f"{ROOT}/+/+/{path}"
     return f"$share/{group}/{ROOT}/+/+/{path}"
