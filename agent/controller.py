@@ -274,6 +274,7 @@ class Controller:
             case Show():
                 parts.gate.signal(effect.signal)
             case StartBiometric():
+                self._trace(effect.attempt).began_ns[effect.modality] = parts.clock.monotonic_ns()
                 parts.checks.start(effect)
             case StopBiometrics():
                 parts.checks.stop(effect.attempt)
@@ -394,6 +395,8 @@ class Controller:
         if trace is None or event.attempt != self.state.attempt:
             return
         reason = Reason.GRANTED if event.matched else event.reason
+        took_ns = self._parts.clock.monotonic_ns() - trace.began_ns.get(event.modality, 0)
+        trace.stages_ms[event.modality.value] = took_ns / 1e6
         trace.biometrics += (BiometricOutcome(modality=event.modality.value, reason=reason),)
         if trace.subject is None:
             return

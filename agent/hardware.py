@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.config import CameraConfig, Config
+from agent.gate_drivers import make_gpio
 from hal.camera import Camera, CameraSettings
 from hal.gpio import Gpio
 
-__all__ = ["Hardware", "camera_settings", "open_camera", "open_gpio", "open_hardware"]
+__all__ = ["Hardware", "camera_settings", "open_camera", "open_hardware"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def open_hardware(config: Config) -> Hardware:
     Raises:
         DeviceUnavailable: a device or its driver is not there; the message says what to do.
     """
-    gpio = open_gpio(config)
+    gpio = make_gpio(config.gpio, config.simulation, config.path(""))
     cameras: list[Camera] = []
     try:
         # `extend` keeps what was opened before one fails.
@@ -84,19 +85,3 @@ def open_camera(camera: CameraConfig, config: Config) -> Camera:
 
     frames = config.simulation.frames and str(config.path(config.simulation.frames))
     return RecoveringCamera(lambda: open_simulated(settings, frames), name=camera.name)
-
-
-def open_gpio(config: Config) -> Gpio:
-    """Open the pins' driver.
-
-    Raises:
-        DeviceUnavailable: it is not there.
-    """
-    if config.gpio.driver == "rpi-gpio":
-        from hal.raspberrypi.gpio import RaspberryPiGpio
-
-        return RaspberryPiGpio()
-    from hal.simulated.gpio import SimulatedGpio
-
-    pins = config.simulation.pins_file
-    return SimulatedGpio(pins_file=config.path(pins) if pins else None)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from agent.credential.model import Modality
 from agent.passage_events import Record
 from agent.passage_types import Occurrence, RecordKind, Use
 from agent.reason import Reason
@@ -77,6 +78,7 @@ class Trace:
         subject: hashes, where a credential was proven.
         biometrics: ends of the checks so far.
         stages_ms: milliseconds by stage.
+        began_ns: monotonic time at which each check began.
         reason: the decision's, once there is one.
         granted_seq: `seq` of the grant's row, for an annulment.
         opened_ns: monotonic time at which the gate was asked to open.
@@ -88,6 +90,7 @@ class Trace:
     subject: Subject | None = None
     biometrics: tuple[BiometricOutcome, ...] = ()
     stages_ms: dict[str, float] = field(default_factory=dict)
+    began_ns: dict[Modality, int] = field(default_factory=dict)
     reason: Reason | None = None
     granted_seq: int | None = None
     opened_ns: int | None = None

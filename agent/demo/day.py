@@ -6,35 +6,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.demo.people import People, Person, tampered
+from agent.demo.cast import Cast
+from agent.demo.people import Person, tampered
 from agent.demo.stage import Stage
 from agent.reason import Reason
 from agent.report import events
 from hal.simulated.barrier import Behaviour
-from hal.simulated.scene import Face, Phone, Shown
+from hal.simulated.scene import Phone
 
-__all__ = ["Act", "Cast", "Played", "acts", "play"]
+__all__ = ["LIBRARY", "RAILWAY", "Act", "Played", "acts", "fire_drill", "play"]
 
 LIBRARY, RAILWAY = "library", "railway"
 DECISION_S = 12.0
 PASSAGE_S = 8.0
 MODULE_PX = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """Who is at hand.
-
-    Attributes:
-        people: issuers and credentials.
-        faces: pictures by name, (H, W, 3) uint8 RGB.
-        pull, plug: the network's cable.
-    """
-
-    people: People
-    faces: dict[str, Face]
-    pull: Callable[[], None]
-    plug: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +73,8 @@ class Played:
 def acts(cast: Cast) -> list[Act]:
     """Return the day, in order; codes are made at the moment they are shown."""
     people = cast.people
-    ada, grace = people.traveller("Ada", face="ada"), people.traveller("Grace", face="grace")
+    eileen = people.traveller("Eileen", face="eileen")
+    grace = people.traveller("Grace", face="grace")
     reader, second = people.reader("Lin"), people.reader("Omar")
     kept: dict[str, str] = {}
 
@@ -104,9 +90,9 @@ def acts(cast: Cast) -> list[Act]:
     lapsed, driver, outsider = people.lapsed("Eve"), people.driver("Max"), people.outsider("Noa")
     return [
         Act(LIBRARY, "library card, fresh", Reason.GRANTED, fresh(reader, "first")),
-        Act(RAILWAY, "online ID, her face", Reason.GRANTED, fresh(ada), face="ada"),
+        Act(RAILWAY, "online ID, her face", Reason.GRANTED, fresh(eileen), face="eileen"),
         Act(LIBRARY, "screenshot of that code", Reason.REPLAYED, lambda: kept["first"]),
-        Act(RAILWAY, "online ID, another's face", Reason.FACE_MISMATCH, fresh(ada), face="grace"),
+        Act(RAILWAY, "online ID, other face", Reason.FACE_MISMATCH, fresh(eileen), face="grace"),
         Act(LIBRARY, "two minutes old", Reason.STALE, lambda: reader.code(time.time() - 120)),
         Act(RAILWAY, "online ID, nobody there", Reason.FACE_NOT_FOUND, fresh(grace)),
         Act(LIBRARY, "expired card", Reason.EXPIRED, fresh(lapsed)),
@@ -137,16 +123,15 @@ def acts(cast: Cast) -> list[Act]:
     ]  # fmt: skip
 
 
-def in_view(act: Act, cast: Cast) -> tuple[Shown, ...]:
-    """Return what an act puts before the camera."""
-    things: list[Shown] = []
+def put_in_view(act: Act, stage: Stage, cast: Cast) -> None:
+    """Put what an act shows before the camera."""
+    figures = []
     if act.face:
-        name = f"{act.face}-photo" if act.spoof else act.face
-        things.append(cast.faces[name])
+        figures.append(cast.figures[f"{act.face}-photo" if act.spoof else act.face])
+    things = []
     if act.code is not None:
-        phone = Phone(act.code(), x=0.27, y=0.5)
-        things.append(phone.at_module_px(MODULE_PX))
-    return tuple(things)
+        things.append(Phone(act.code(), x=0.27, y=0.5).at_module_px(MODULE_PX))
+    stage.show(things, figures)
 
 
 def play(act: Act, stage: Stage, cast: Cast) -> Played:
@@ -160,7 +145,7 @@ def play(act: Act, stage: Stage, cast: Cast) -> Played:
     started = time.monotonic_ns()
     if act.reason is Reason.GRANTED:
         stage.expect(act.walk)
-    stage.show(*in_view(act, cast))
+    put_in_view(act, stage, cast)
     decision, trace = stage.decision(DECISION_S)
     outcome = ""
     if decision.decision == "granted":
@@ -175,3 +160,25 @@ def play(act: Act, stage: Stage, cast: Cast) -> Played:
         started_ns=started,
         ended_ns=time.monotonic_ns(),
     )
+
+
+def fire_drill(stage: Stage, cast: Cast) -> list[str]:
+    """Raise a fire alarm and let it pass; return what was seen, a line each.
+
+    Raises:
+        StageError: the gate did not open at once, judged somebody, or did not serve again.
+    """
+    person = cast.people.traveller("Eileen", face="eileen")
+    began = time.monotonic_ns()
+    stage.barrier.fire(active=True)
+    opened_ms = stage.until_relay(on=True, since_ns=began)
+    notes = [f"fire alarm: relay on after {opened_ms:.1f} ms, everybody may leave"]
+    act = Act(RAILWAY, "during the fire", Reason.FIRE, lambda: person.code(time.time()))
+    put_in_view(act, stage, cast)
+    stage.nothing_decided(1.0)
+    notes.append("a code held up during the fire: nobody is checked")
+    stage.show()
+    stage.barrier.fire(active=False)
+    closed_ms = stage.until_relay(on=False, since_ns=time.monotonic_ns())
+    notes.append(f"alarm over: relay off after {closed_ms:.0f} ms, the gate checks again")
+    return notes

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-from hal.recovery import RecoveringCamera
 
 from agent.config import Config, load
 from agent.controller import Observation
 from agent.daemon import Daemon
+from agent.demo.cast import Figure, LivingScene
+from agent.gate_drivers import wiring
 from agent.hardware import Hardware, camera_settings
 from agent.passage_types import Phase
 from agent.records import Trace
 from agent.report import events
 from hal.camera import Rgb
-from hal.simulated.barrier import Barrier, Behaviour, Wiring
+from hal.recovery import RecoveringCamera
+from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
-from hal.simulated.scene import Scene, Shown
+from hal.simulated.scene import Shown
 
 __all__ = ["Stage", "StageError", "settings_text"]
 
 REST_S = 20.0
+REARM_MARGIN_S = 0.2
 
 
 class StageError(RuntimeError):
@@ -73,24 +76,14 @@ class Stage:
     def __init__(self, path: Path, *, seed: int) -> None:
         self.config: Config = load(path)
         self.name = self.config.gate.gate
-        self.scene = Scene(seed=seed)
+        self.scene = LivingScene(seed)
         self.board = PinBoard()
+        self._cleared_at = time.monotonic()
         self.observed: queue.Queue[Observation] = queue.Queue()
         self.history: list[Observation] = []
         settings = camera_settings(self.config.camera[0])
         camera = RecoveringCamera(lambda: open_camera(settings, source=self.scene), settings.name)
-        gpio = self.config.gpio
-        self.barrier = Barrier(
-            self.board,
-            Wiring(
-                relay=gpio.relay,
-                passage=gpio.passage,
-                fire=gpio.fire,
-                tamper=gpio.tamper,
-                release=gpio.release,
-            ),
-            reaction_s=0.2,
-        )
+        self.barrier = Barrier(self.board, wiring(self.config.gpio), reaction_s=0.2)
         hardware = Hardware((camera,), SimulatedGpio(board=self.board))
         self.daemon = Daemon(self.config, hardware, observe=self._observe)
 
@@ -104,13 +97,23 @@ class Stage:
         self.daemon.shutdown()
         self.barrier.close()
 
-    def show(self, *things: Shown) -> None:
+    def show(self, things: Sequence[Shown] = (), figures: Sequence[Figure] = ()) -> None:
         """Put things before the camera; none clears the view."""
-        self.scene.show(*things)
+        self.scene.show(things, figures)
+        self._cleared_at = time.monotonic()
 
     def picture(self) -> Rgb:
         """Return what the camera sees now, (H, W, 3) uint8 RGB."""
         return self.scene.render(time.monotonic())
+
+    def lines(self) -> dict[str, int]:
+        """Return the pins worth drawing, by name."""
+        pins = self.config.gpio
+        named = {
+            "relay": pins.relay, "green": pins.green, "red": pins.red, "buzzer": pins.buzzer,
+            "passage": pins.passage, "fire": pins.fire,
+        }  # fmt: skip
+        return {name: pin for name, pin in named.items() if pin is not None}
 
     def expect(self, behaviour: Behaviour) -> None:
         """Say what the next person does when the arm unlocks."""
@@ -144,19 +147,59 @@ class Stage:
         except queue.Empty:
             raise StageError(f"{self.name}: no {what} within {timeout_s:g} s") from None
 
-    def rest(self) -> None:
-        """Clear the view and wait until the gate would judge a code anew.
+    def ready(self) -> None:
+        """Wait until the gate would judge a code anew, and forget what was observed before.
+
+        Raises:
+            StageError: it does not come to rest.
+        """
+        rearmed = self._cleared_at + self.daemon.controller.rules.rearm_s + REARM_MARGIN_S
+        time.sleep(max(0.0, rearmed - time.monotonic()))
+        self._until(lambda: self.daemon.controller.state.phase is Phase.IDLE, "at rest", REST_S)
+        while not self.observed.empty():
+            self.observed.get_nowait()
+
+    def quiet(self) -> None:
+        """End the day's business: nothing more is decided or journaled after this.
 
         Raises:
             StageError: it does not come to rest.
         """
         self.show()
-        time.sleep(self.daemon.controller.rules.rearm_s + 0.25)
-        until = time.monotonic() + REST_S
-        while self.daemon.controller.state.phase is not Phase.IDLE:
+        self.ready()
+
+    def until_relay(self, *, on: bool, since_ns: int) -> float:
+        """Wait for the relay; return the milliseconds since then.
+
+        Raises:
+            StageError: it does not move.
+        """
+        pin = self.config.gpio.relay
+        self._until(lambda: self.board.level(pin) is on, f"relay {'on' if on else 'off'}", 5.0)
+        edges = [edge.at_ns for edge in self.board.edges() if edge.pin == pin]
+        return (max(edges[-1], since_ns) - since_ns) / 1e6
+
+    def nothing_decided(self, seconds: float) -> None:
+        """Watch for so long that nobody is judged.
+
+        Raises:
+            StageError: somebody was.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                seen = self.observed.get(timeout=left)
+            except queue.Empty:
+                return
+            if isinstance(seen.event, events.Decision):
+                raise StageError(f"{self.name}: judged somebody ({seen.event.reason})")
+
+    def _until(self, condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while not condition():
             if time.monotonic() > until:
-                raise StageError(f"{self.name}: still {self.daemon.controller.state.phase}")
-            time.sleep(0.02)
+                raise StageError(f"{self.name}: not {what} within {timeout_s:g} s")
+            time.sleep(0.005)
 
     def _observe(self, observation: Observation) -> None:
         self.history.append(observation)
