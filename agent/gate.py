@@ -162,7 +162,11 @@ class Gate:
 
         def request(now: float) -> None:
             if subject and self._card_output is not None:
-                self._card_output.present(subject)
+                try:
+                    self._card_output.present(subject)
+                except DeviceFault as error:
+                    self._player.show(Signal.DENIED, now)
+                    self._on_input(GateFault(str(error)))
                 return
             for pin in self._pins_for(direction):
                 self._relays[pin].open(seconds, now)

@@ -1,0 +1,175 @@
+"""OSDP peripheral device: the gate as a reader on an access controller's RS-485 bus.
+
+Rules:
+- Secure channel only: without the key that was agreed with the controller nothing is said.
+- A card read is sent as raw bits; the controller decides, and may answer with its LED: a temporary
+  green is told as True, a temporary red as False.
+- libosdp does the protocol, in a thread of its own here; a serial port that fails ends it, `alive`
+  is then False, and the next `present` raises.
+
+Standard: IEC 60839-11-5 (SIA OSDP v2.2), through libosdp.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from hal.errors import DeviceFault, DeviceUnavailable
+
+if TYPE_CHECKING:
+    import serial
+
+__all__ = ["KEY_BYTES", "OsdpReader"]
+
+KEY_BYTES = 16
+_LOG = logging.getLogger(__name__)
+_REFRESH_S = 0.01
+
+
+class OsdpReader:
+    """One reader on the bus.
+
+    Args:
+        port: the serial device.
+        address: 0 to 126.
+        key: secure channel base key, 16 bytes.
+        baud: of the bus.
+        on_led: told what the controller shows after a card: True green, False red.
+
+    Raises:
+        DeviceUnavailable: no libosdp, no such port, or a key of the wrong length.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        *,
+        address: int,
+        key: bytes,
+        baud: int = 9600,
+        on_led: Callable[[bool], None] | None = None,
+    ) -> None:
+        if len(key) != KEY_BYTES:
+            raise DeviceUnavailable(f"OSDP: the secure channel key has {KEY_BYTES} bytes")
+        self._on_led = on_led
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._error = ""
+        self._port = _open(port, baud)
+        try:
+            self._device = self._make(address, key)
+        except BaseException:
+            self._port.close()
+            raise
+        self._thread = threading.Thread(target=self._run, name="osdp", daemon=True)
+        self._thread.start()
+
+    def _make(self, address: int, key: bytes) -> Any:
+        try:
+            import osdp
+        except ImportError as error:
+            raise DeviceUnavailable(f'OSDP: {error}; install "idgate[osdp]"') from error
+        port = self._port
+
+        class Bus(osdp.Channel):  # type: ignore[misc]
+            """The serial port as libosdp reads it: never blocking."""
+
+            def read(self, max_bytes: int) -> bytes:
+                return bytes(port.read(max_bytes))
+
+            def write(self, buf: bytes) -> int:
+                return port.write(buf) or 0
+
+            def flush(self) -> None:
+                port.reset_input_buffer()
+
+        capabilities = osdp.PDCapabilities(
+            [
+                (osdp.Capability.CardDataFormat, 1, 1),
+                (osdp.Capability.LEDControl, 1, 1),
+                (osdp.Capability.AudibleControl, 1, 1),
+                (osdp.Capability.CommunicationSecurity, 1, 1),
+                (osdp.Capability.CheckCharacter, 1, 1),
+            ]
+        )
+        info = osdp.PDInfo(address, Bus(), scbk=key, flags=[osdp.LibFlag.EnforceSecure])
+        return osdp.PeripheralDevice(
+            info,
+            capabilities,
+            log_level=osdp.LogLevel.Critical,
+            command_handler=self._command,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the bus is served."""
+        return self._thread.is_alive()
+
+    @property
+    def secure(self) -> bool:
+        """Whether a controller has opened the secure channel."""
+        with self._lock:
+            return self.alive and bool(self._device.is_sc_active())
+
+    def present(self, card: bytes) -> None:
+        """Send a card number, as many bits as the bytes have; returns at once.
+
+        Raises:
+            DeviceFault: the port failed, or no controller listens on a secure channel.
+        """
+        import osdp
+
+        if not self.alive:
+            raise DeviceFault(f"OSDP ended: {self._error}")
+        event = {
+            "event": osdp.Event.CardRead,
+            "reader_no": 0,
+            "direction": 0,
+            "format": osdp.CardFormat.Unspecified,
+            "length": len(card) * 8,
+            "data": card,
+        }
+        with self._lock:
+            if not self._device.is_sc_active():
+                raise DeviceFault("OSDP: no controller listens on the secure channel")
+            self._device.ctx.submit_event(event)
+
+    def close(self) -> None:
+        """Leave the bus; may be called twice."""
+        self._stop.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout=2.0)
+        self._port.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_REFRESH_S):
+            try:
+                with self._lock:
+                    self._device.ctx.refresh()
+            except Exception as error:  # noqa: BLE001 - libosdp passes on what the port raises
+                self._error = f"{type(error).__name__}: {error}"
+                _LOG.error("OSDP ended: %s", self._error)
+                return
+
+    def _command(self, command: dict[str, Any]) -> tuple[int, None]:
+        """Acknowledge the controller's command; its LED is told."""
+        import osdp
+
+        if command.get("command") == osdp.Command.LED and command.get("temporary"):
+            colour = command.get("on_color")
+            told = {osdp.CommandLEDColor.Green: True, osdp.CommandLEDColor.Red: False}
+            if self._on_led is not None and colour in told:
+                self._on_led(told[colour])
+        return 0, None
+
+
+def _open(port: str, baud: int) -> serial.Serial:
+    import serial
+
+    try:
+        return serial.Serial(port, baud, timeout=0, write_timeout=0.5, exclusive=True)
+    except (OSError, ValueError) as error:
+        raise DeviceUnavailable(f"OSDP port {port}: {error}") from None
