@@ -1,8 +1,8 @@
 """A CWT of the native profile: which key signed it, what it claims, and for how long.
 
 Rules, in this order:
-- `kid` stands in the protected header; the keys of that id that may sign the format, and to which
-  the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most;
+- the protected header names a signature algorithm and a `kid`; the keys of that id that may sign
+  the format, and to which the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most;
 - nothing is taken from the claims, but `iss` to find the key, before the signature verified;
 - `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types;
 - `exp` is after `iat` and `nbf`; the validity ends one second before `exp` (RFC 8392, 3.1.4);
@@ -76,6 +76,7 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
     Raises:
         Rejected: with the reason; see the module's rules.
     """
+    cose.algorithm_of(message)
     typ = message.protected.get(Header.TYP)
     if typ is not None and typ != SD_CWT_TYP:
         raise Rejected(Reason.MALFORMED, "CWT: typ names another kind of token")

@@ -66,12 +66,12 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     if is_zlib(data):
         data = unzlib(data)
     message = cose.parse_sign1(data, kcwt=True)
-    inner = message.protected.get(Header.KCWT)
-    if inner is None:
+    if Header.KCWT not in message.protected:
         token = read_token(message, keys, rules)
         return _credential(token, made_at=token.issued_at)
     if message.protected.get(Header.TYP) != KB_TYP:
         raise Rejected(Reason.MALFORMED, "a credential in a token that is no key binding token")
+    inner = message.protected[Header.KCWT]
     if not isinstance(inner, cbor.Tagged) or inner.number != Tag.SIGN1:
         raise Rejected(Reason.MALFORMED, "kcwt is no tagged COSE_Sign1")
     token = read_token(cose.sign1_of(inner.value), keys, rules)

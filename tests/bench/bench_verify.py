@@ -1,0 +1,119 @@
+"""Whole verify of a native code against the bare signature verifications in `cryptography`.
+
+Ratios in one run: the two are timed in turns, so that a busy machine slows both. Run as a script or
+with `pytest -m bench tests/bench/bench_verify.py`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+from agent import issue
+from agent.credential import base45, cose, keys, registry
+from agent.credential.model import FormatName
+from agent.credential.numbers import Header
+from agent.trust.model import IssuerKey
+
+pytestmark = pytest.mark.bench
+
+NOW = 1_800_000_000
+ROUNDS, REPEATS = 60, 25
+DYNAMIC_LIMIT, STATIC_LIMIT = 1.6, 1.8
+
+
+class Keys:
+    """One issuer's key."""
+
+    def __init__(self, key: IssuerKey) -> None:
+        self.found = {key.kid: (key,)}
+
+    def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        return self.found.get(kid, ())
+
+    def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
+        return ()
+
+    def roots(self) -> Sequence[IssuerKey]:
+        return ()
+
+
+def _paired(whole: Callable[[], object], bare: Callable[[], object]) -> tuple[float, float]:
+    """Return seconds of both, each the median over rounds that alternate."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(ROUNDS):
+        for run, found in zip((whole, bare), times, strict=True):
+            start = time.perf_counter()
+            for _ in range(REPEATS):
+                run()
+            found.append((time.perf_counter() - start) / REPEATS)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _der(message: cose.Sign1) -> tuple[bytes, bytes]:
+    r, s = message.signature[:32], message.signature[32:]
+    der = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
+    return der, cose.signed_bytes(message)
+
+
+def measure() -> dict[str, tuple[float, float]]:
+    """Return name -> (whole, bare) in seconds, ES256 throughout."""
+    issuer, holder = issue.new_issuer("city"), issue.Holder.new()
+    trusted = issuer.issuer_key(iss=frozenset({issuer.iss}))
+    credential = issue.sign_credential(
+        issuer, holder, subject="8f14e45fceea167a", issued_at=NOW - 86_400,
+        valid_until=NOW + 86_400, level=2, birth_date="1990-01-31", regions=["CN-BJ"],
+        references=[issue.face_template(bytes(range(128)), "face-128")],
+    )  # fmt: skip
+    source = Keys(trusted)
+    rules = registry.ReadRules(now=NOW, clock_trusted=True, site="station", gate="g1")
+    scheme = ec.ECDSA(hashes.SHA256())
+
+    outer_text = issue.present(credential, holder, at=NOW, audience="station/g1").encode()
+    outer = cose.parse_sign1(base45.decode(outer_text[4:]), kcwt=True)
+    inner = cose.sign1_of(outer.protected[Header.KCWT].value)
+    static_text = issue.present(credential).encode()
+    _, holder_key = keys.from_cose_key(holder.cose_key())
+    both = [(trusted.public_key, *_der(inner)), (holder_key, *_der(outer))]
+
+    def bare(signatures: list[tuple[ec.EllipticCurvePublicKey, bytes, bytes]]) -> None:
+        for key, der, message in signatures:
+            key.verify(der, message, scheme)
+
+    def whole(text: bytes) -> None:
+        registry.read(text, keys=source, rules=rules)
+
+    return {
+        "dynamic": _paired(lambda: whole(outer_text), lambda: bare(both)),
+        "static": _paired(lambda: whole(static_text), lambda: bare(both[:1])),
+    }
+
+
+def report() -> dict[str, float]:
+    """Measure, print, and return the ratios."""
+    ratios = {}
+    for (name, (whole, bare)), limit in zip(
+        measure().items(), (DYNAMIC_LIMIT, STATIC_LIMIT), strict=True
+    ):
+        ratios[name] = whole / bare
+        print(
+            f"{name:8} whole {whole * 1e6:6.1f} us  bare {bare * 1e6:6.1f} us  "
+            f"ratio {whole / bare:.2f} (limit {limit})"
+        )
+    return ratios
+
+
+def test_verify_costs_little_more_than_its_signatures():
+    ratios = report()
+    assert ratios["dynamic"] <= DYNAMIC_LIMIT
+    assert ratios["static"] <= STATIC_LIMIT
+
+
+if __name__ == "__main__":
+    report()
