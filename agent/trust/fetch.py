@@ -11,10 +11,12 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import urllib3
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
-from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 from urllib3.exceptions import HTTPError
 
 from agent import __version__
@@ -22,38 +24,63 @@ from agent import __version__
 __all__ = ["DeadlineFetcher", "DirectoryFetcher"]
 
 _CHUNK = 1 << 18
-_NOT_FOUND = 404
+_OK, _NOT_FOUND = 200, 404
+_RETRIES = 2
 _SOCKET_TIMEOUT_S = 20
 
 
 class DeadlineFetcher(FetcherInterface):
     """Fetches over HTTPS until a deadline that all files of one update share.
 
-    The library bounds the gap between two chunks only; a server that drips would hold it for days.
+    The framework's own fetcher waits for whole chunks and bounds only the gap between two bytes; a
+    server that drips would hold an update for days. This one looks at the clock after every read
+    of the socket. Certificates are the system's; `https_proxy` and `no_proxy` are honoured.
 
     Args:
         deadline_s: seconds from now.
     """
 
     def __init__(self, deadline_s: float) -> None:
-        self._inner = Urllib3Fetcher(
-            socket_timeout=_SOCKET_TIMEOUT_S,
-            chunk_size=_CHUNK,
-            app_user_agent=f"idgate/{__version__}",
-        )
         self._until = time.monotonic() + deadline_s
+        self._pools: dict[str, urllib3.PoolManager] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        return self._bounded(self._inner.fetch(url))
-
-    def _bounded(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            for chunk in chunks:
+            response = self._pool(url).request(
+                "GET",
+                url,
+                headers={"User-Agent": f"idgate/{__version__}"},
+                preload_content=False,
+                redirect=False,
+                retries=urllib3.Retry(_RETRIES, redirect=False, raise_on_redirect=False),
+                timeout=urllib3.Timeout(_SOCKET_TIMEOUT_S),
+            )
+        except HTTPError as error:
+            cause = getattr(error, "reason", None) or error
+            raise DownloadError(f"cannot be reached: {type(cause).__name__}") from error
+        if response.status != _OK:
+            response.close()
+            raise DownloadHTTPError(f"HTTP status {response.status}", response.status)
+        return self._chunks(response)
+
+    def _pool(self, url: str) -> urllib3.PoolManager:
+        target = urlsplit(url)
+        host = target.hostname or ""
+        proxy = "" if proxy_bypass(host) else getproxies().get(target.scheme, "")
+        if proxy not in self._pools:
+            self._pools[proxy] = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+        return self._pools[proxy]
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            while chunk := response.read1(_CHUNK):
                 if time.monotonic() > self._until:
                     raise SlowRetrievalError("the update took longer than its deadline")
                 yield chunk
-        except HTTPError as error:  # half-way through; the library wraps only the beginning
+        except HTTPError as error:
             raise DownloadError(f"the connection broke: {type(error).__name__}") from error
+        finally:
+            response.close()
 
 
 class DirectoryFetcher(FetcherInterface):
