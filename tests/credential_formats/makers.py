@@ -428,6 +428,7 @@ class Certificate:
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = field(default=())
     hash_: type[hashes.HashAlgorithm] = hashes.SHA256
 
+    @cache  # noqa: B019 - a handful of constants; ECDSA signs differently each time
     def der(self) -> bytes:
         builder = (
             x509.CertificateBuilder()
