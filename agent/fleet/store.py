@@ -240,6 +240,12 @@ class EventStore:
                 connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one()
             )
 
+    def gap_boots(self) -> int:
+        """Return how many boots have a gap."""
+        query = sa.select(sa.func.count()).where(boots.c.contiguous < boots.c.highest)
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def rejections(self) -> int:
         """Return how many rejected messages are kept."""
         with self._engine.connect() as connection:

@@ -1,0 +1,213 @@
+"""`idgate fleet`: the other side of the broker."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.fleet.connection import add_broker_arguments, settings_from
+from agent.report.topics import CommandName, GateAddress
+
+__all__ = ["add_arguments", "run"]
+
+_DATABASE = "fleet.sqlite"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the five sub-commands."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
+    add_broker_arguments(collect)
+    collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    collect.add_argument("--group", default="collectors", help="shared subscription")
+    collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
+    collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+
+    simulate = actions.add_parser("simulate", help="play many gates with the real reporting code")
+    add_broker_arguments(simulate)
+    simulate.add_argument("--gates", type=int, default=100)
+    simulate.add_argument("--rate", type=float, default=1.0, help="decisions a second and gate")
+    simulate.add_argument("--seconds", type=float, default=60.0)
+    simulate.add_argument("--site", default="simulated")
+    simulate.add_argument("--drain-s", type=float, default=60.0)
+
+    send = actions.add_parser("send", help="sign a command and send it")
+    add_broker_arguments(send)
+    send.add_argument("--key", type=Path, required=True, help="operator key (PEM)")
+    send.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    send.add_argument("--timeout-s", type=float, default=10.0)
+    send.add_argument("gate", help="SITE/GATE")
+    send.add_argument("name", choices=[name.value for name in CommandName])
+    send.add_argument("arguments", nargs="*", metavar="NAME=VALUE")
+
+    watch = actions.add_parser("watch", help="show the fleet in the terminal, problems first")
+    add_broker_arguments(watch)
+    watch.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+    watch.add_argument("--once", action="store_true", help="print one table and stop")
+
+    export = actions.add_parser("export", help="Prometheus endpoint, CSV or Parquet")
+    add_broker_arguments(export)
+    export.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    export.add_argument("--csv", metavar="FILE", help="write all events and stop; - is stdout")
+    export.add_argument("--parquet", metavar="FILE", help="write all events and stop")
+    export.add_argument("--listen", default="127.0.0.1:9464", metavar="HOST:PORT")
+    export.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    try:
+        return _ACTIONS[arguments.action](arguments)
+    except (ValueError, OSError) as error:
+        print(f"idgate fleet {arguments.action}: {error}", file=sys.stderr)
+        return 2
+
+
+def _stopper(seconds: float) -> Callable[[], bool]:
+    """Return a question that turns True at SIGTERM, SIGINT, or after so many seconds."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    if seconds > 0:
+        timer = threading.Timer(seconds, stopping.set)
+        timer.daemon = True
+        timer.start()
+    return stopping.is_set
+
+
+def _collect(arguments: argparse.Namespace) -> int:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from agent.fleet.collector import Collector
+    from agent.fleet.send import OperatorSigner
+    from agent.fleet.store import EventStore
+
+    signer = None
+    if arguments.key is not None:
+        kid = bytes.fromhex(arguments.kid) or None
+        signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid).replay
+    settings = settings_from(arguments, "collector", stable=True, manual_ack=True)
+    try:
+        store = EventStore(arguments.database)
+    except SQLAlchemyError as error:
+        print(
+            f"idgate fleet collect: {type(error).__name__}: {arguments.database}", file=sys.stderr
+        )
+        return 2
+    collector = Collector(settings, store, group=arguments.group, signer=signer)
+    print(f"collecting into {arguments.database}", flush=True)
+    collector.run(_stopper(arguments.for_s))
+    counts = collector.counts
+    print(
+        f"received {counts.received}, rejected {counts.rejected}, acknowledgements {counts.acks},"
+        f" replays asked {counts.replays}; stored {store.count()}, gaps {len(store.gaps())}"
+    )
+    store.close()
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from agent.fleet.simulate import simulate
+
+    if arguments.gates < 1 or arguments.rate <= 0 or arguments.seconds <= 0:
+        raise ValueError("--gates, --rate and --seconds must be greater than 0")
+    result = simulate(
+        settings_from(arguments, "simulated"),
+        gates=arguments.gates,
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+        site=arguments.site,
+        drain_s=arguments.drain_s,
+        stop=_stopper(0.0),
+        tell=lambda line: print(line, flush=True),
+    )
+    print(
+        f"{result.decisions} decisions by {result.gates} gates in {result.run_s:.1f} s,"
+        f" {result.acknowledged} acknowledged, {result.resent} sent again,"
+        f" {result.connections} connections; drained in {result.drain_s:.1f} s,"
+        f" at most {result.late_s:.2f} s behind schedule"
+    )
+    return 0 if result.acknowledged == result.decisions else 1
+
+
+def _send(arguments: argparse.Namespace) -> int:
+    from agent.fleet.send import OperatorSigner, send_command
+    from agent.report.link import LinkError
+    from agent.report.payloads import CommandStatus
+
+    site, separator, gate = arguments.gate.partition("/")
+    if not separator or not site or not gate:
+        raise ValueError(f"{arguments.gate!r}: a gate is named SITE/GATE")
+    kid = bytes.fromhex(arguments.kid) or None
+    signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid)
+    try:
+        answer = send_command(
+            settings_from(arguments, "send"),
+            signer,
+            CommandName(arguments.name),
+            GateAddress(site, gate),
+            dict(_argument(word) for word in arguments.arguments),
+            timeout_s=arguments.timeout_s,
+        )
+    except LinkError as error:
+        print(f"idgate fleet send: {error}", file=sys.stderr)
+        return 1
+    if answer is None:
+        print("no answer: the gate is away, or does not believe this key")
+        return 1
+    print(" ".join(word for word in (answer.status, answer.error, answer.detail) if word))
+    return 0 if answer.status is CommandStatus.SUCCEEDED else 1
+
+
+def _argument(word: str) -> tuple[str, str | int]:
+    name, separator, value = word.partition("=")
+    if not separator:
+        raise ValueError(f"{word!r}: arguments are NAME=VALUE")
+    return name, int(value) if value.lstrip("-").isdigit() else value
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from agent.fleet.watch import watch
+
+    watch(settings_from(arguments, "watch"), stop=_stopper(arguments.for_s), once=arguments.once)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from agent.fleet.export import serve, write_csv, write_parquet
+    from agent.fleet.store import EventStore
+
+    store = EventStore(arguments.database)
+    try:
+        if arguments.csv or arguments.parquet:
+            if arguments.csv:
+                write_csv(store, arguments.csv)
+            if arguments.parquet:
+                write_parquet(store, Path(arguments.parquet))
+            return 0
+        host, _, port = arguments.listen.rpartition(":")
+        serve(
+            store,
+            settings_from(arguments, "export"),
+            host=host,
+            port=int(port),
+            stop=_stopper(arguments.for_s),
+            tell=lambda line: print(line, flush=True),
+        )
+    finally:
+        store.close()
+    return 0
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "collect": _collect,
+    "simulate": _simulate,
+    "send": _send,
+    "watch": _watch,
+    "export": _export,
+}

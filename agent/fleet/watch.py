@@ -1,0 +1,96 @@
+"""The terminal dashboard: one line a gate, problems first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from agent.fleet.live import FleetView, GateView, Viewer
+from agent.report.link import LinkSettings
+
+__all__ = ["table", "watch"]
+
+_SETTLE_S = 2.0
+_SHOWN = 200
+
+
+def table(view: FleetView, *, now: float, connected: bool) -> Table:
+    """Return the dashboard as a table.
+
+    Args:
+        view: the fleet.
+        now: Unix seconds.
+        connected: whether the broker is there.
+    """
+    gates = view.ordered()
+    online = sum(gate.status == "online" for gate in gates)
+    broken = sum(bool(gate.problems()) for gate in gates)
+    found = Table(
+        title=f"{len(gates)} gates, {online} online, {broken} with problems"
+        + ("" if connected else " - NO BROKER"),
+        expand=True,
+    )
+    for name in ("gate", "status", "mode", "problems", "last decision", "age"):
+        found.add_column(name, overflow="fold")
+    for name in ("a minute", "outbox", "trust age", "ms"):
+        found.add_column(name, justify="right")
+    for gate in gates[:_SHOWN]:
+        found.add_row(*_cells(gate, now))
+    if len(gates) > _SHOWN:
+        found.caption = f"{len(gates) - _SHOWN} more without problems"
+    return found
+
+
+def _cells(gate: GateView, now: float) -> list[Text | str]:
+    state = gate.state
+    problems = gate.problems()
+    trust = None if state is None else state.gate.trust_age_s
+    latency = None if state is None else state.gate.latency_ms
+    return [
+        Text(gate.address.name),
+        Text(gate.status, style="green" if gate.status == "online" else "red"),
+        Text("" if state is None else state.gate.mode),
+        Text(", ".join(problems), style="red" if problems else ""),
+        Text(f"{gate.last_decision} {gate.last_reason}".strip()),
+        _age(now - gate.last_at) if gate.last_at else "",
+        f"{gate.rate(now) * 60:.0f}",
+        "" if state is None else str(state.outbox.unacknowledged),
+        "" if trust is None else _age(trust),
+        "" if latency is None else f"{latency:.0f}",
+    ]
+
+
+def _age(seconds: float) -> str:
+    """Return a short age: 12s, 5m, 3h, 2d."""
+    for limit, unit, name in ((120, 1, "s"), (7_200, 60, "m"), (172_800, 3_600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f}{name}"
+    return f"{seconds / 86_400:.0f}d"
+
+
+def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = False) -> None:
+    """Show the fleet until told to stop, or once, after the retained messages came."""
+    view = FleetView()
+    viewer = Viewer(settings, view)
+    console = Console()
+    try:
+        if once:
+            end = time.monotonic() + _SETTLE_S
+            while time.monotonic() < end and not stop():
+                viewer.step(0.1)
+            console.print(table(view, now=time.time(), connected=viewer.connected))
+            return
+        with Live(console=console, refresh_per_second=4, screen=console.is_terminal) as live:
+            drawn_at = 0.0
+            while not stop():
+                viewer.step(0.1)
+                if time.monotonic() - drawn_at >= 0.5:
+                    drawn_at = time.monotonic()
+                    live.update(table(view, now=time.time(), connected=viewer.connected))
+    finally:
+        viewer.close()
