@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
 
 def pytest_addoption(parser) -> None:
     parser.addoption(
@@ -9,3 +18,55 @@ def pytest_addoption(parser) -> None:
         action="store_true",
         help="run tests/device too, on a real Raspberry Pi wired as docs/wiring.md says",
     )
+
+
+class Mosquitto:
+    """A real broker on a free loopback port; `kill` is SIGKILL, `start` brings it back."""
+
+    def __init__(self, directory: Path, settings: str = "allow_anonymous true") -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"mqtt://127.0.0.1:{self.port}"
+        self._path = directory / f"mosquitto-{self.port}.conf"
+        self._path.write_text(f"listener {self.port} 127.0.0.1\n{settings}\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Mosquitto:
+        program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        with self._path.with_suffix(".log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, "-v", "-c", str(self._path)], stdout=log, stderr=log
+            )
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.01)
+        raise TimeoutError(self.log())
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def log(self) -> str:
+        return self._path.with_suffix(".log").read_text(errors="replace")
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Callable[..., Mosquitto]]:
+    """Return a maker of running brokers; all are killed at the end."""
+    if shutil.which("mosquitto") is None and not Path("/usr/sbin/mosquitto").exists():
+        pytest.skip("Mosquitto is not installed")
+    brokers: list[Mosquitto] = []
+
+    def make(settings: str = "allow_anonymous true") -> Mosquitto:
+        brokers.append(Mosquitto(tmp_path, settings))
+        return brokers[-1].start()
+
+    yield make
+    for broker in brokers:
+        broker.kill()
