@@ -182,7 +182,7 @@ class Scanner:
                 if left <= 0:
                     raise ScanError(f"the QR decoder was not ready within {timeout_s:g} s")
             result = self._scan(blank, 0, max(0.05, until - time.monotonic()), thorough=False)
-        if result.incident is not None:
+        if result.variant is Variant.NONE:
             raise ScanError(f"the QR decoder fails on a blank picture: {result.incident}")
 
     def scan(self, frame: Frame) -> ScanResult:
