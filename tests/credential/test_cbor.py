@@ -1,0 +1,234 @@
+"""The CBOR reader: what it takes, what it refuses, and how it compares with cbor2."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+
+import cbor2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from agent.credential import cbor
+from agent.credential.model import Rejected
+from agent.reason import Reason
+
+INTEGERS = st.integers(min_value=-(2**64), max_value=2**64 - 1)
+SCALARS = st.one_of(
+    INTEGERS,
+    st.sampled_from([0, 23, 24, 255, 256, 65535, 65536, 2**32 - 1, 2**32, -1, -24, -25, -257]),
+    st.booleans(),
+    st.none(),
+    st.binary(max_size=40),
+    st.text(max_size=40),
+    st.floats(allow_nan=False),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5),
+        st.dictionaries(st.one_of(INTEGERS, st.text(max_size=8)), inner, max_size=5),
+    ),
+    max_leaves=20,
+)
+
+
+def _depth(value) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(_depth, value), default=0)
+    return 0
+
+
+def _ours(data: bytes, **options):
+    """Return (accepted, value or reason)."""
+    try:
+        return True, cbor.decode(data, **options)
+    except Rejected as error:
+        return False, error.reason
+
+
+@given(VALUES)
+def test_round_trip(value):
+    data = cbor.encode(value)
+    if _depth(value) > 8:
+        assert _ours(data, floats=True) == (False, Reason.MALFORMED)
+        return
+    decoded = cbor.decode(data, floats=True)
+    assert decoded == value
+    assert cbor.encode(decoded) == data
+
+
+@given(VALUES)
+def test_encoder_agrees_with_cbor2_canonical(value):
+    theirs = cbor2.loads(cbor.encode(value))
+    assert theirs == value
+    # RFC 8949's order of keys is that of their encodings; cbor2 sorts by length first (RFC 7049).
+    if not isinstance(value, (dict, list)):
+        assert cbor.encode(value) == cbor2.dumps(value, canonical=True)
+
+
+def _stricter_than_cbor2(data: bytes) -> None:
+    accepted, ours = _ours(data, floats=True, tags=(18,), tag_depth=8)
+    if not accepted:
+        assert ours is Reason.MALFORMED
+        return
+    stream = io.BytesIO(data)
+    theirs = cbor2.CBORDecoder(stream).decode()
+    assert stream.read() == b""
+    assert _same(ours, theirs)
+
+
+def _same(ours, theirs) -> bool:
+    if isinstance(ours, cbor.Tagged):
+        return ours.number == theirs.tag and _same(ours.value, theirs.value)
+    if isinstance(ours, list):
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    if isinstance(ours, dict):
+        return ours.keys() == theirs.keys() and all(_same(ours[key], theirs[key]) for key in ours)
+    if isinstance(ours, float) and math.isnan(ours):
+        return math.isnan(theirs)
+    return type(ours) is type(theirs) and ours == theirs
+
+
+@given(st.binary(max_size=64))
+@example(b"\xd2\x84\x43\xa1\x01\x26\xa0\x40\x40")
+@example(b"\xa2\x01\x02\x01\x03")
+@example(b"\xa2\x01\x02\xf5\x03")
+def test_random_bytes_are_refused_or_read_as_cbor2_reads_them(data):
+    _stricter_than_cbor2(data)
+
+
+@given(VALUES, st.data())
+def test_damaged_items_are_refused_or_read_as_cbor2_reads_them(value, data):
+    encoded = bytearray(cbor2.dumps(value, canonical=True))
+    for _ in range(data.draw(st.integers(1, 3))):
+        where = data.draw(st.integers(0, len(encoded) - 1))
+        encoded[where] = data.draw(st.integers(0, 255))
+    _stricter_than_cbor2(bytes(encoded))
+
+
+@given(VALUES, st.integers(1, 200))
+def test_every_prefix_is_cut_short(value, cut):
+    data = cbor.encode(value)
+    assert _ours(data[: len(data) - min(cut, len(data))], floats=True) == (False, Reason.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ("00", 0),
+        ("17", 23),
+        ("1818", 24),
+        ("1903e8", 1000),
+        ("1bffffffffffffffff", 2**64 - 1),
+        ("20", -1),
+        ("3bffffffffffffffff", -(2**64)),
+        ("f4", False),
+        ("f5", True),
+        ("f6", None),
+        ("4401020304", b"\x01\x02\x03\x04"),
+        ("62c3bc", "\u00fc"),
+        ("60", ""),
+        ("80", []),
+        ("98190102030405060708090a0b0c0d0e0f101112131415161718181819", list(range(1, 26))),
+        ("a201020304", {1: 2, 3: 4}),
+        ("a26161016162820203", {"a": 1, "b": [2, 3]}),
+    ],
+)
+def test_appendix_a_of_rfc_8949(data, value):
+    assert _same(cbor.decode(bytes.fromhex(data)), value)
+    assert cbor.encode(value) == bytes.fromhex(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "", "18", "1817", "190001", "1900ff", "1a0000ffff", "1b00000000ffffffff", "3817", "5800",
+        "580141", "6000", "1c", "1f", "3f", "5f4100ff", "7f6161ff", "9fff", "bfff", "ff", "f7",
+        "f0", "f8ff", "f818", "f97e00", "fa47c35000", "a1f500", "a1f600", "a1800000", "a14100",
+        "a1a00000", "a1f97e0000", "a201000100", "a2616100616100", "a2180100", "62ff", "61ff",
+        "c100", "d818", "d9d9f700", "c249010000000000000000", "9bffffffffffffffff", "bb7fffffffffffffff",
+        "5bffffffffffffffff", "818181818181818180", "0000",
+    ],
+)  # fmt: skip
+def test_refused(data):
+    assert _ours(bytes.fromhex(data)) == (False, Reason.MALFORMED)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ("f90000", 0.0),
+        ("f93e00", 1.5),
+        ("fa47c35000", 100000.0),
+        ("fb3ff199999999999a", 1.1),
+        ("f97c00", math.inf),
+        ("f9fc00", -math.inf),
+    ],
+)
+def test_floats_only_where_asked(data, value):
+    raw = bytes.fromhex(data)
+    assert cbor.decode(raw, floats=True) == value
+    assert cbor.encode(value) == raw
+    assert not _ours(raw)[0]
+
+
+@pytest.mark.parametrize(
+    "data", ["fa3fc00000", "fb3ff8000000000000", "fb7ff8000000000000", "f97e01"]
+)
+def test_floats_in_longer_forms(data):
+    raw = bytes.fromhex(data)
+    if data == "f97e01":  # another NaN of the same length: a NaN is a NaN
+        assert math.isnan(cbor.decode(raw, floats=True))
+    else:
+        assert not _ours(raw, floats=True)[0]
+        assert isinstance(cbor.decode(raw, floats=True, shortest=False), float)
+
+
+def test_longer_forms_where_asked():
+    assert cbor.decode(b"\x18\x05", shortest=False) == 5
+    assert cbor.decode(b"\x78\x01a", shortest=False) == "a"
+
+
+def test_tags_only_near_the_surface():
+    data = cbor.encode(cbor.Tagged(61, cbor.Tagged(18, [1])))
+    decoded = cbor.decode(data, tags=(18, 61), tag_depth=1)
+    assert decoded == cbor.Tagged(61, cbor.Tagged(18, [1]))
+    assert not _ours(data, tags=(18, 61))[0]
+    assert not _ours(data, tags=(61,), tag_depth=1)[0]
+    assert not _ours(cbor.encode([[cbor.Tagged(18, 1)]]), tags=(18,), tag_depth=1)[0]
+
+
+def test_depth_is_eight():
+    assert cbor.decode(b"\x81" * 7 + b"\x80") == [[[[[[[[]]]]]]]]
+    assert not _ours(b"\x81" * 8 + b"\x80")[0]
+    assert not _ours(b"\xa1\x01" * 8 + b"\x80")[0]
+
+
+def test_keys_are_written_in_the_order_of_their_encodings():
+    assert cbor.encode({"a": 0, -1: 0, 100: 0, 10: 0}).hex() == "a40a0018640020006161" + "00"
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), 1j])
+def test_encoder_refuses_other_types(value):
+    with pytest.raises(TypeError):
+        cbor.encode(value)
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**64) - 1])
+def test_encoder_refuses_bignums(value):
+    with pytest.raises(OverflowError):
+        cbor.encode(value)
+
+
+@given(st.floats())
+def test_floats_round_trip_bit_for_bit(value):
+    decoded = cbor.decode(cbor.encode(value), floats=True)
+    if math.isnan(value):
+        assert math.isnan(decoded)
+    else:
+        assert struct.pack(">d", decoded) == struct.pack(">d", value)

@@ -1,0 +1,120 @@
+"""Unpacking with a ceiling."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+import zlib
+
+import brotli
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.credential import inflate
+from agent.credential.model import Rejected
+from agent.reason import Reason
+
+
+def _raw(data: bytes) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
+
+
+CODECS = {
+    "zlib": (zlib.compress, inflate.unzlib),
+    "raw": (_raw, inflate.raw_deflate),
+    "gzip": (lambda data: gzip.compress(data, mtime=0), inflate.gzip),
+    "brotli": (brotli.compress, inflate.brotli),
+}
+LIMIT = 16 * 1024
+
+
+def _reason(unpack, data, **options) -> Reason | None:
+    try:
+        unpack(data, **options)
+    except Rejected as error:
+        return error.reason
+    return None
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("size", [0, 1, 100, LIMIT - 1, LIMIT])
+def test_whole_streams(name, size):
+    pack, unpack = CODECS[name]
+    data = bytes(range(256)) * (size // 256 + 1)
+    assert unpack(pack(data[:size])) == data[:size]
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("size", [LIMIT + 1, LIMIT + 2, 40_000, 3_000_000])
+def test_over_the_limit(name, size):
+    pack, unpack = CODECS[name]
+    assert _reason(unpack, pack(bytes(size))) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_the_limit_is_the_callers(name):
+    pack, unpack = CODECS[name]
+    assert len(unpack(pack(bytes(60_000)), limit=64 * 1024)) == 60_000
+    assert _reason(unpack, pack(bytes(100)), limit=99) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda data: data + b"\x00",
+        lambda data: data + data,
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: b"\xff" + data,
+    ],
+)
+def test_damaged_streams(name, bend):
+    pack, unpack = CODECS[name]
+    assert _reason(unpack, bend(pack(b"an honest text, an honest text"))) is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_bomb_costs_a_buffer(name):
+    pack, unpack = CODECS[name]
+    bomb = pack(bytes(5_000_000))
+    tracemalloc.start()
+    try:
+        assert _reason(unpack, bomb) is Reason.TOO_LARGE
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
+def test_a_stream_with_a_dictionary_is_refused():
+    packer = zlib.compressobj(zdict=b"an honest text")
+    data = packer.compress(b"an honest text") + packer.flush()
+    assert _reason(inflate.unzlib, data) is Reason.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (zlib.compress(b"x"), True),
+        (zlib.compress(b"x", 9), True),
+        (b"\x78\x9c\x00", True),
+        (b"\x78\x9d\x00", False),
+        (b"\xd2\x84\x43", False),
+        (b"\xd0\x83\x43", False),
+        (b"", False),
+        (b"\x78", False),
+    ],
+)
+def test_is_zlib(data, expected):
+    assert inflate.is_zlib(data) is expected
+
+
+@pytest.mark.parametrize("name", CODECS)
+@given(data=st.binary(max_size=80))
+def test_any_bytes_are_unpacked_or_refused(name, data):
+    _, unpack = CODECS[name]
+    assert _reason(unpack, data) in {None, Reason.MALFORMED, Reason.TOO_LARGE}
