@@ -282,6 +282,8 @@ class Daemon:
         except (TrustError, ProfileError, ConfigError) as error:
             wrong = str(error)
             _log.error("reload refused, what was believed before stays", fault=wrong)
+        else:
+            _log.info("reloaded", trust=self.trust.snapshot.version)
         self._fault("config", "reload_refused", active=bool(wrong))
         self._service.ready()
         return wrong

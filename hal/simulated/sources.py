@@ -24,6 +24,8 @@ SHOWN_S = 1.0
 class PictureSource:
     """Shows pictures in turn, each for a while, for ever; one picture stands still.
 
+    A file that is replaced (by a rename, so that it is never half written) is shown anew.
+
     Args:
         paths: at least one.
         shown_s: seconds a picture.
@@ -38,14 +40,16 @@ class PictureSource:
         self._at = 0
         self._current = _read(paths[0])
         self._since: float | None = None
+        self._stamp = _stamp(paths[0])
 
     def render(self, now: float) -> Luma | Rgb:
         """Return the picture whose turn it is."""
         if self._since is None:
             self._since = now
         at = int((now - self._since) / self._shown_s) % len(self._paths)
-        if at != self._at:
-            self._at, self._current = at, _read(self._paths[at])
+        stamp = _stamp(self._paths[at])
+        if at != self._at or stamp != self._stamp:
+            self._at, self._stamp, self._current = at, stamp, _read(self._paths[at])
         return self._current
 
 
@@ -124,6 +128,12 @@ class EmptyPlace:
         """Return the wall."""
         self._at = (self._at + 1) % len(self._frames)
         return self._frames[self._at]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return what tells one content of a file from another."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 def open_source(frames: str, settings: CameraSettings) -> SceneSource:

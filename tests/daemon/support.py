@@ -1,0 +1,128 @@
+"""A gate on a disk: settings, trust, a phone's picture, pins in a file; and the real command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from agent.credential.model import Kind, Level
+from agent.issue import Holder, Issuer, present, sign_credential
+from hal.simulated.pinboard import PinBoard
+from hal.simulated.scene import Phone, Scene
+
+DAY = 86_400
+RELAY, FIRE, TAMPER, PASSAGE = 17, 6, 13, 5
+
+
+def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+    """Wait for another process; the suite's own clock is real there."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, f"not {what} within {timeout_s} s"
+        time.sleep(0.01)
+
+
+@dataclass
+class GateOnDisk:
+    """A directory that `idgate run` can be pointed at."""
+
+    path: Path
+    issuer: Issuer
+    holder: Holder
+    board: PinBoard
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.toml"
+
+    def write(self, gate: str = "", **tables: str) -> Path:
+        more = "\n".join(f"[{name}]\n{body}" for name, body in tables.items())
+        self.config.write_text(
+            f"""
+state_dir = "state"
+[gate]
+site = "s"
+gate = "g"
+passage_timeout_s = 1.5
+{gate}
+[[camera]]
+driver = "simulated"
+fps = 20
+[gpio]
+driver = "simulated"
+[simulation]
+frames = "view.png"
+pins_file = "pins"
+[log]
+format = "json"
+{more}
+"""
+        )
+        return self.config
+
+    def code(self, **change: object) -> str:
+        now = int(time.time())
+        values = {
+            "subject": "4711",
+            "issued_at": now - DAY,
+            "valid_until": now + DAY,
+            "kind": Kind.LIBRARY_CARD,
+            "level": Level.BASIC,
+            **change,
+        }
+        credential = sign_credential(self.issuer, self.holder, **values)  # type: ignore[arg-type]
+        return present(credential, self.holder, at=now)
+
+    def show(self, *payloads: str) -> None:
+        """Replace the picture that the camera plays: phones with these codes, or an empty hall."""
+        from PIL import Image
+
+        scene = Scene(seed=1, noise=0)
+        spots = [0.5] if len(payloads) < 2 else [0.27, 0.75]
+        phones = [
+            Phone(text, x=x).at_module_px(4.0) for text, x in zip(payloads, spots, strict=False)
+        ]
+        picture = np.asarray(scene.compose(phones))
+        scratch = self.path / "next.png"
+        Image.fromarray(picture).save(scratch, compress_level=0)
+        scratch.rename(self.path / "view.png")
+
+    def run(self, **environment: str) -> subprocess.Popen[bytes]:
+        with (self.path / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)],
+                stderr=log,
+                env={**os.environ, **environment},
+            )
+        self.processes.append(process)
+        return process
+
+    def log(self) -> str:
+        return (self.path / "log").read_text()
+
+    def log_mark(self) -> None:
+        """Begin the log anew, so that `ready` waits for the next process."""
+        (self.path / "log").unlink()
+
+    def ready(self) -> None:
+        until(lambda: '"ready"' in self.log(), f"ready: {self.log()}")
+
+    def rows(self) -> list[tuple[str, int, str, bytes]]:
+        import sqlite3
+
+        database = sqlite3.connect(f"file:{self.path}/state/journal.sqlite?mode=ro", uri=True)
+        try:
+            return database.execute(
+                "SELECT boot.boot_id, event.seq, event.type, event.data FROM event"
+                " JOIN boot ON boot.number = event.boot ORDER BY event.boot, event.seq"
+            ).fetchall()
+        finally:
+            database.close()
