@@ -251,14 +251,14 @@ def _public(key: Any, *, certificate: bytes | None = None, kid: bytes | None = N
     algorithms: tuple[Algorithm, ...]
     if isinstance(key, bytes):
         algorithms = (Algorithm.SM2,)
-    elif isinstance(key, rsa.RSAPublicKey):
-        algorithms = (Algorithm.PS256, Algorithm.RS256)
     else:
         algorithms = tuple(
             dict.fromkeys(entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
         )
+        if Algorithm.PS256 in algorithms:
+            algorithms += (Algorithm.RS256,)
     if not algorithms:
-        raise KeyFileError("a key of this kind signs nothing here")
+        raise KeyFileError("a key of this kind and size signs nothing here")
     return PublicKey(key, algorithms, certificate, kid)
 
 
