@@ -277,7 +277,8 @@ def test_a_full_disk_keeps_the_gate_closed_and_seq_without_gap(tmp_path, clock):
 
     def write_until_it_fails() -> None:
         for number in range(200):
-            written.append(journal.commit_use(b"%d" % number, 2**40, GRANT))
+            seq = journal.commit_use(b"%d" % number, 2**40, GRANT)
+            written.append(seq)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = (tmp_path / "journal.sqlite-wal").stat().st_size
