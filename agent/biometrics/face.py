@@ -46,7 +46,7 @@ from agent.credential.model import BiometricReference
 from agent.reason import Reason
 from hal.camera import Frame
 
-__all__ = ["FaceOutcome", "FaceSession", "FaceVerifier"]
+__all__ = ["FaceOutcome", "FaceSession", "FaceVerifier", "open_models"]
 
 RIVAL = 0.6
 """A second face this much as wide as the first may be the one that presents."""
@@ -84,6 +84,23 @@ class FaceOutcome:
     detect_ms: float
     embed_ms: float
     cues: tuple[Cue, ...] = ()
+
+
+def open_models(config: FaceConfig, base_dir: Path | None = None) -> tuple[FaceDetector, Embedder]:
+    """Open the detector and the embedder that the settings name.
+
+    Args:
+        config: the settings' `[face]` table.
+        base_dir: what `models_dir` is relative to.
+
+    Raises:
+        ModelError: a model, its manifest or its runtime cannot be used.
+    """
+    directory = Path(base_dir or ".", config.models_dir) if config.models_dir else shipped_dir()
+    manifest = load_manifest(directory)
+    how = Options(config.runtime, config.threads, config.delegate)
+    detector = open_detector(directory, manifest, config.detector, how)
+    return detector, Embedder(directory, manifest.find(config.embedder, "face-embedder"), how)
 
 
 class FaceVerifier:
@@ -134,13 +151,7 @@ class FaceVerifier:
         Raises:
             ModelError: a model, its manifest or its runtime cannot be used.
         """
-        directory = shipped_dir()
-        if config.models_dir:
-            directory = Path(base_dir or ".", config.models_dir)
-        manifest = load_manifest(directory)
-        how = Options(config.runtime, config.threads, config.delegate)
-        detector = open_detector(directory, manifest, config.detector, how)
-        embedder = Embedder(directory, manifest.find(config.embedder, "face-embedder"), how)
+        detector, embedder = open_models(config, base_dir)
         return cls(
             detector,
             embedder,

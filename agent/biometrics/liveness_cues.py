@@ -21,6 +21,8 @@ Tracks = NDArray[np.float32]
 """Shape (N, 2), float32: the same points in some frame, pixels."""
 
 SPECTRUM_PX = 128
+BORDER_PX = 224
+"""Lines are looked for in a part of the frame made this small."""
 MIN_FREQUENCY = 0.06
 """Cycles a pixel below which a face's own shape rules the spectrum."""
 
@@ -89,7 +91,7 @@ def sides(luma: Luma, box: Box) -> dict[Side, float]:
     part = luma[top:bottom, left:right]
     if min(part.shape, default=0) < 32:
         return {}
-    shrink = min(1.0, 320 / max(part.shape))
+    shrink = min(1.0, BORDER_PX / max(part.shape))
     small = cv2.resize(part, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
     found: Any = cv2.createLineSegmentDetector().detect(small)[0]
     if found is None:
@@ -185,33 +187,46 @@ class Track:
     def __init__(self, luma: Luma, face: Face) -> None:
         import cv2
 
-        self._last = luma.copy()
-        mask = np.zeros(luma.shape, dtype=np.uint8)
         box = face.box
-        centre = (round(box.x + box.width / 2), round(box.y + box.height / 2))
-        axes = (round(box.width * 0.42), round(box.height * 0.44))
+        # What is around the face is kept too, so that it may move without being lost.
+        left, top = max(int(box.x - box.width * 0.4), 0), max(int(box.y - box.height * 0.3), 0)
+        right, bottom = int(box.x + box.width * 1.4), int(box.y + box.height * 1.3)
+        self._window = (slice(top, max(bottom, top + 1)), slice(left, max(right, left + 1)))
+        self._shape = luma.shape
+        self._last: Luma = luma[self._window].copy()
+        mask = np.zeros(self._last.shape, dtype=np.uint8)
+        centre = (round(box.x + box.width / 2) - left, round(box.y + box.height / 2) - top)
+        axes = (max(round(box.width * 0.42), 1), max(round(box.height * 0.44), 1))
         cv2.ellipse(mask, centre, axes, 0.0, 0.0, 360.0, (255,), -1)
-        spacing = max(3.0, box.width / 20)
-        corners: Any = cv2.goodFeaturesToTrack(luma, 100, 0.01, spacing, mask=mask)
-        found = np.empty((0, 2)) if corners is None else corners.reshape(-1, 2)
-        self.first: Tracks = found.astype(np.float32)
+        found: Any = None
+        if min(self._last.shape) >= MIN_WINDOW_PX:
+            spacing = max(3.0, box.width / 18)
+            found = cv2.goodFeaturesToTrack(self._last, 70, 0.01, spacing, mask=mask)
+        corners = np.empty((0, 2)) if found is None else np.asarray(found).reshape(-1, 2)
+        self.first: Tracks = corners.astype(np.float32)
         self.now: Tracks = self.first.copy()
 
     def follow(self, luma: Luma) -> bool:
         """Move on to the next frame; False when too few points are left to say anything."""
-        if len(self.now) < MIN_TRACKS or luma.shape != self._last.shape:
+        if len(self.now) < MIN_TRACKS or luma.shape != self._shape:
             return False
-        ahead, found = _flow(self._last, luma, self.now)
-        back, found_back = _flow(luma, self._last, ahead)
+        newest = luma[self._window]
+        ahead, found = _flow(self._last, newest, self.now)
+        back, found_back = _flow(newest, self._last, ahead)
         error = np.linalg.norm(back - self.now, axis=1)
-        kept = found & found_back & (error < 0.5)
+        kept = found & found_back & (error < MAX_RETURN_PX)
         self.first, self.now = self.first[kept], ahead[kept]
-        self._last[...] = luma
+        self._last[...] = newest
         return len(self.now) >= MIN_TRACKS
 
     def wipe(self) -> None:
-        """Overwrite the kept frame."""
+        """Overwrite the kept part of the frame."""
         self._last.fill(0)
+
+
+MIN_WINDOW_PX = 32
+MAX_RETURN_PX = 0.5
+"""A point followed there and back must come home as near as this."""
 
 
 def _flow(before: Luma, after: Luma, points: Tracks) -> tuple[Tracks, NDArray[np.bool_]]:

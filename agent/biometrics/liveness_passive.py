@@ -1,8 +1,8 @@
 """The passive layer: what a flat, frozen or repeated picture gives away over some frames.
 
 Rules:
-- Nobody is clear before `MIN_FRAMES` frames. A cue must hold in several; one is never enough.
-- `frozen`: for `FROZEN_S` the face moves less than `STILL_PX`. Nobody stands so still; until then
+- Nobody is clear before `MIN_FRAMES` frames and `watch_s`. A cue must hold in several frames.
+- `frozen`: for `frozen_s` the face moves less than `still_px`. Nobody stands so still; until then
   the layer waits, so a picture on a stand gains nothing from being still.
 - `planar`: the face turns (its outline is foreshortened), and one plane explains the motion of
   every point on it. A real nose moves against the eyes long before the outline narrows.
@@ -42,19 +42,25 @@ class PassiveLimits:
         still_px: motion below which a face stands still, pixels.
         frozen_s: seconds of stillness that are suspicious.
         turn: foreshortening from which planarity can be told.
-        residual: eye distances below which one plane explains a motion.
+        residual: distance of the points from one plane's motion, as part of the foreshortening,
+            below which the plane explains it (a real head's is about twice that).
+        slack: and this much more, eye distances, for the flow's own error.
         border_motion_px: motion from which a border can be told from the room.
         face_share: part of the frame's longer side that no face fills.
-        peak: robust deviations that a raster stands out by.
+        peak: robust deviations that a raster stands out by; photographs of faces reach 3.6 in one
+            of a hundred.
+        watch_s: seconds that a face is watched at the least: most cues need motion to show.
     """
 
     still_px: float = 0.2
     frozen_s: float = 1.5
     turn: float = 0.03
-    residual: float = 0.008
+    residual: float = 0.3
+    slack: float = 0.002
     border_motion_px: float = 3.0
     face_share: float = 0.6
-    peak: float = 7.0
+    peak: float = 4.5
+    watch_s: float = 0.5
 
 
 class PassiveLiveness:
@@ -68,6 +74,7 @@ class PassiveLiveness:
         self._limits = limits or PassiveLimits()
         self._track: Track | None = None
         self._frames = 0
+        self._began = 0.0
         self._still_since: float | None = None
         self._still_at: NDArray[np.float64] | None = None
         self._borders: list[tuple[NDArray[np.float64], dict[Side, float]]] = []
@@ -78,6 +85,8 @@ class PassiveLiveness:
         import cv2
 
         luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        if not self._frames:
+            self._began = now
         self._frames += 1
         flat = self._follow(luma, face)
         peak = periodicity(luma, face)
@@ -88,12 +97,12 @@ class PassiveLiveness:
         self._vote(Cue.BORDER, attached >= 3)
         still = self._stillness(face, flat, now)
         if flat is not None and flat.turn >= self._limits.turn:
-            self._vote(Cue.PLANAR, flat.residual < self._limits.residual)
+            self._vote(Cue.PLANAR, self._explained(flat))
         luma.fill(0)
         values = {"peak": peak, "share": share, "attached": float(attached), "still_s": still}
         if flat is not None:
             values |= {"turn": flat.turn, "residual": flat.residual, "motion": flat.motion}
-        return self._judge(values, still)
+        return self._judge(values, still=still, watched=now - self._began)
 
     def wipe(self) -> None:
         """Overwrite the kept frame and forget the session."""
@@ -104,14 +113,14 @@ class PassiveLiveness:
         self._borders.clear()
         self._votes.clear()
 
-    def _judge(self, values: dict[str, float], still: float) -> Verdict:
+    def _judge(self, values: dict[str, float], *, still: float, watched: float) -> Verdict:
         cues = tuple(cue for cue, votes in self._votes.items() if votes >= NEEDED[cue])
         if still >= self._limits.frozen_s:
             cues = (*cues, Cue.FROZEN)
         if cues:
             return Verdict(State.SUSPECTED, cues, values)
         moved = still == 0.0
-        ready = self._frames >= MIN_FRAMES and moved
+        ready = self._frames >= MIN_FRAMES and moved and watched >= self._limits.watch_s
         return Verdict(State.CLEAR if ready else State.WAITING, (), values)
 
     def _vote(self, cue: Cue, against: bool) -> None:
@@ -139,6 +148,9 @@ class PassiveLiveness:
         if self._still_since is None:
             self._still_since = now
         return max(now - self._still_since, 1e-3)
+
+    def _explained(self, flat: Plane) -> bool:
+        return flat.residual < self._limits.residual * flat.turn + self._limits.slack
 
     def _attached(self, luma: Luma, face: Face) -> int:
         """Return on how many sides a straight border has moved with the face."""
