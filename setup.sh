@@ -130,7 +130,7 @@ do_install() {
     python=$(system_python)
     add_user
     join_groups
-    as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system"
+    as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system" "$root/usr/local/bin"
     as_root install -d -m 0750 -g "$(group_id)" "$root/etc/idgate" "$root/etc/idgate/trust"
     as_root install -d -m 0700 -o "$(user_id)" -g "$(group_id)" "$root/var/lib/idgate"
     [ -x "$root/opt/idgate/venv/bin/python" ] ||
