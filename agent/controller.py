@@ -90,8 +90,8 @@ class Clock(Protocol):
 class GatePort(Protocol):
     """What the controller asks of the gate; returns at once."""
 
-    def open(self, direction: Direction, seconds: float) -> None:
-        """Open one way."""
+    def open(self, direction: Direction, seconds: float, subject: str = "") -> None:
+        """Open one way; an access controller behind the gate is given the subject's number."""
 
     def close(self) -> None:
         """End an opening."""
@@ -380,7 +380,7 @@ class Controller:
 
     def _open(self, effect: OpenGate) -> None:
         parts = self._parts
-        parts.gate.open(effect.direction, effect.seconds)
+        parts.gate.open(effect.direction, effect.seconds, effect.subject)
         trace = self._traces.get(self.state.attempt)
         if trace is not None:
             trace.opened_ns = parts.clock.monotonic_ns()

@@ -33,6 +33,7 @@ from agent.config import Config, ConfigError, MqttConfig
 from agent.controller import Controller, Observation, Parts
 from agent.credential.model import Modality
 from agent.gate import Gate
+from agent.gate_cards import make_card_output
 from agent.gate_mode import load_mode, save_mode
 from agent.hardware import Hardware
 from agent.journal import Journal, JournalError
@@ -139,7 +140,15 @@ class Daemon:
             enrolled=lambda _subject: False,
         )
         self.judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
-        self.gate = Gate(hardware.gpio, config.gpio, config.gate, self._post_input)
+        self.gate = Gate(
+            hardware.gpio,
+            config.gpio,
+            config.gate,
+            self._post_input,
+            card_output=make_card_output(
+                config.gpio, hardware.gpio, config.path(""), self._show_answer
+            ),
+        )
         self.scanner = Scanner(config.scan, self._scan_incident)
         mode_path = config.state_path("mode")
         self.controller = Controller(
@@ -313,7 +322,12 @@ class Daemon:
     # -- what the parts tell -------------------------------------------------------------------
 
     def _post_input(self, event: object) -> None:
-        self.controller.post(event)  # type: ignore[arg-type]
+        # The gate's thread never waits: it keeps what the controller cannot take.
+        self.controller.post(event, timeout_s=0.0)  # type: ignore[arg-type]
+
+    def _show_answer(self, answer: Signal) -> None:
+        """Show what an access controller behind the gate answered."""
+        self.gate.signal(answer)
 
     def _post_check(self, event: object) -> None:
         self.controller.post(event)  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -37,6 +38,7 @@ __all__ = ["CardOutput", "Gate", "GateHealth", "make_safe", "outputs"]
 
 _LOG = logging.getLogger(__name__)
 _QUEUE = 64
+_UNTOLD = 256
 
 Request = Callable[[float], None]
 
@@ -113,7 +115,8 @@ class Gate:
         gpio: the driver, not yet set up; the gate closes it.
         settings: pins and polarity.
         timing: relay mode and width, opening time, direction.
-        on_input: called in the gate's thread with every input event; must only hand it on.
+        on_input: called in the gate's thread with every input event; must only hand it on, at
+            once. Where it raises `queue.Full` the event is kept and offered again at the next poll.
         clock: monotonic seconds.
         card_output: takes grants in the relay's place; None for the relay.
     """
@@ -146,6 +149,7 @@ class Gate:
         if settings.relay_out is not None:
             self._relays[settings.relay_out] = Relay(limit_s=limit_s, pulse_s=pulse_s)
         self._levels: dict[int, bool] = {}
+        self._untold: deque[InputEvent] = deque(maxlen=_UNTOLD)
         self._ready = False
         self._free = False
         self._open = False
@@ -166,7 +170,7 @@ class Gate:
                     self._card_output.present(subject)
                 except DeviceFault as error:
                     self._player.show(Signal.DENIED, now)
-                    self._on_input(GateFault(str(error)))
+                    self._untold.append(GateFault(str(error)))
                 return
             for pin in self._pins_for(direction):
                 self._relays[pin].open(seconds, now)
@@ -309,7 +313,8 @@ class Gate:
         except Exception:  # noqa: BLE001 - the thread ends here; the log is all that is left
             _LOG.exception("the pins could not be made safe")
         self.dead.set()
-        self._on_input(GateFault(f"gate I/O ended: {self._error}"))
+        self._untold.append(GateFault(f"gate I/O ended: {self._error}"))
+        self._tell()
 
     # --- one poll
 
@@ -336,8 +341,17 @@ class Gate:
         if self._card_output is not None:
             self._card_output.poll()
         self._polls += 1
-        for event in events:
-            self._on_input(event)
+        self._untold.extend(events)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Hand on what was heard; a controller that stands still does not stop the gate."""
+        while self._untold:
+            try:
+                self._on_input(self._untold[0])
+            except queue.Full:
+                return
+            self._untold.popleft()
 
     def _serve(self, now: float) -> None:
         for _ in range(_QUEUE):

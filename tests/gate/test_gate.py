@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 
 import pytest
@@ -377,6 +378,22 @@ def test_ready_is_dark_until_told_and_dark_again_at_the_end(rig):
 
 
 # --- the thread
+
+
+def test_a_controller_that_stands_still_does_not_stop_the_gate_and_hears_all_of_it_later(rig):
+    heard, rig.gate._on_input = [], _full
+    rig.barrier.tamper(active=True)
+    rig.run(0.1)
+    rig.barrier.fire(active=True)
+    rig.poll()
+    assert rig.on(RELAY)
+    rig.gate._on_input = heard.append
+    rig.poll()
+    assert heard == [TamperChanged(active=True), FireChanged(active=True)]
+
+
+def _full(_event) -> None:
+    raise queue.Full
 
 
 def test_requests_are_served_within_one_poll(rig):
