@@ -235,8 +235,11 @@ class Scanner:
         until = time.monotonic() + deadline_s
         incident: IncidentKind | None = None
         lost = self.incidents[IncidentKind.LOST]
+        # A worker that was long in coming gets the next frame: with little time left it would look
+        # hung, and be killed for it.
+        enough = until - deadline_s / 2
         decoder = self._reach(until)
-        if decoder is None:
+        if decoder is None or time.monotonic() > enough:
             kind = IncidentKind.LOST if self.incidents[IncidentKind.LOST] > lost else None
             return ScanResult((), 0.0, Variant.NONE, sequence, kind)
         self._memory.put(luma)
@@ -255,7 +258,7 @@ class Scanner:
         if not decoder.ask(job):  # it died between frames, so this frame is not to blame
             incident = self._replace(IncidentKind.CRASH, "found dead", until)
             decoder = self._reach(until)
-            if decoder is None or not decoder.ask(job):
+            if decoder is None or time.monotonic() > enough or not decoder.ask(job):
                 return ScanResult((), 0.0, Variant.NONE, sequence, incident)
         answer, fault = self._await(decoder, sequence, until)
         if answer is None:

@@ -66,6 +66,8 @@ def main(arguments: list[str]) -> int:
         _warm(cascade)
     except Exception as error:  # noqa: BLE001 - the daemon must hear why, whatever it was
         control.send(FAILED + f"{type(error).__name__}: {error}".encode()[:500])
+        while control.recv(16):  # closing with something unread would take the message with it
+            continue
         return 1
     memory = mmap.mmap(memory_fd, size, prot=mmap.PROT_READ)
     os.close(memory_fd)

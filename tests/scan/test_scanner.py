@@ -28,7 +28,7 @@ from agent.scan_wire import (
 from hal.camera import Frame
 
 DEADLINE_S = 0.25
-SLACK_S = 0.15  # two busy cores
+SLACK_S = 0.75  # the machine may be busy; a scanner that waits without end is what this finds
 
 
 def status(pid: int) -> dict[str, str]:
@@ -210,7 +210,7 @@ def test_a_lost_stem_is_started_anew(scanner, incidents, draw, has_ended):
     while time.monotonic() < until and not any(results):
         results.append(data(scanner.scan_luma(draw("back"))))
     assert results[-1] == [b"back"]
-    assert {i.kind for i in incidents} == {IncidentKind.CRASH, IncidentKind.LOST}
+    assert [i.kind for i in incidents] == [IncidentKind.CRASH, IncidentKind.LOST]
 
 
 def test_a_stopped_stem_is_given_up(scanner, incidents, draw, monkeypatch):
