@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import threading
 import time
@@ -132,6 +133,8 @@ def judge(
         sources: where the system's time comes from.
         demand_source: True where a time from nowhere is not believed.
     """
+    if not math.isfinite(reading.wall):
+        return ClockVerdict(False, "the clock gives no time at all", memory)
     if reading.wall < EARLIEST:
         return ClockVerdict(False, f"the clock was never set: {_text(reading.wall)}", memory)
     if reading.wall < memory.highest - STEP_BACK_S:
@@ -343,6 +346,6 @@ class ClockGuard:
 
 def _text(unix_s: float) -> str:
     """Name a time for an operator; a clock can hold values that no calendar has."""
-    if not 0 <= unix_s < 253_402_300_800:
+    if not 0 <= unix_s < 253_402_300_800:  # year 10000
         return f"{unix_s:.0f} s"
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -20,6 +20,8 @@ NOW = 1_780_000_000
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
 
 def public_pem(key: Any) -> bytes:
     pem: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -51,8 +53,7 @@ def p256() -> ec.EllipticCurvePrivateKey:
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """Memory where there is such a place: these tests force hundreds of files to the disk."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         yield Path(name)
 
 
