@@ -1,0 +1,229 @@
+"""Coverage-guided fuzzing of the credential formats, with atheris (libFuzzer).
+
+    python tests/fuzz/fuzz.py --seconds 60                    every format in turn, 10 s each
+    python tests/fuzz/fuzz.py --format dcc --seconds 60       one format
+    python tests/fuzz/fuzz.py --format dcc --replay FILE      judge one code again, no fuzzing
+
+A finding is any exception but `Rejected`, or a code that takes more than 20 ms of processor time or
+8 MiB of memory. The code is written to the findings directory, and the exit code is 1.
+
+Each format runs in a process of its own: libFuzzer ends its process, whatever it found. Time and
+memory that look too much are measured again without instrumentation, in a fresh process, before
+they count: the machine may be busy, and the instruments cost more than the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import importlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+MODULE = "tests.fuzz.targets"
+CPU_LIMIT_S = 0.020
+MEMORY_LIMIT_BYTES = 8 << 20
+SUSPECT_S = 0.020
+"""With instruments; below it the code is well inside the limit without them."""
+TRIES = 5
+INPUT_MAX = 4_400
+TRACE_EVERY = 64
+FINDING = 77
+"""What a child exits with after a finding; libFuzzer's own for an exception is the same."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fuzz, or replay; return 1 where something was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--format", default="all", help="one format's name; all in turn if left out"
+    )
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all formats together")
+    parser.add_argument("--findings", type=Path, default=ROOT / "fuzz-findings")
+    parser.add_argument("--corpus", type=Path, help="keep interesting inputs here between runs")
+    parser.add_argument("--replay", type=Path, help="judge the code in this file")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if arguments.child:
+        return _fuzz(arguments.format, arguments.seconds, arguments.findings, arguments.corpus)
+    if arguments.replay is not None:
+        return _replay(arguments.replay)
+    names = _names() if arguments.format == "all" else [arguments.format]
+    if not set(names) <= set(_names()):
+        parser.error(f"no format {arguments.format!r}; there are {', '.join(_names())}")
+    results = {name: _run_child(name, arguments.seconds / len(names), arguments) for name in names}
+    for name, found in results.items():
+        print(f"fuzz: {name:9} {'FINDING, see ' + str(arguments.findings) if found else 'clean'}")
+    return 1 if any(results.values()) else 0
+
+
+def _names() -> list[str]:
+    from agent.credential.registry import FORMATS
+
+    return [str(name) for name in FORMATS]
+
+
+def _run_child(name: str, seconds: float, arguments: argparse.Namespace) -> bool:
+    """Fuzz one format in a process of its own; return whether it found anything."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as scratch:
+        corpus = Path(scratch) if arguments.corpus is None else arguments.corpus / name
+        corpus.mkdir(parents=True, exist_ok=True)
+        command = [
+            sys.executable, __file__, "--child", "--format", name, "--corpus", str(corpus),
+            "--seconds", str(max(1, round(seconds))), "--findings", str(arguments.findings),
+        ]  # fmt: skip
+        return subprocess.run(command, check=False, cwd=ROOT).returncode != 0
+
+
+# --- judging one code --------------------------------------------------------------------------------
+
+
+class Finding(Exception):
+    """Something that must not happen with any code."""
+
+
+def judge(payload: bytes, *, trace: bool) -> tuple[float, int]:
+    """Read one code; return seconds of processor time and, if traced, the peak of new bytes.
+
+    Raises:
+        Finding: another exception than `Rejected` came out.
+    """
+    from agent.credential import registry
+    from agent.credential.model import Rejected
+
+    targets = importlib.import_module(MODULE)
+    keys, rules = targets.trusted(), targets.RULES
+    if trace:
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+    begin = time.thread_time()
+    try:
+        registry.read(payload, keys=keys, rules=rules)
+    except Rejected:
+        spent = time.thread_time() - begin
+    except BaseException as error:
+        raise Finding(f"{type(error).__name__}: {error}") from error
+    else:
+        spent = time.thread_time() - begin
+    peak = 0
+    if trace:
+        peak = tracemalloc.get_traced_memory()[1] - before
+        tracemalloc.stop()
+    return spent, peak
+
+
+def _replay(path: Path) -> int:
+    """Judge a code without instruments; print what it cost; return 1 for a finding."""
+    payload = path.read_bytes()
+    try:
+        judge(payload, trace=False)  # imports, tables
+        gc.collect()
+        spent = min(judge(payload, trace=False)[0] for _ in range(TRIES))
+        peak = judge(payload, trace=True)[1]
+        resident = _resident_growth(payload)
+    except Finding as error:
+        print(f"fuzz: {path.name}: {error}")
+        return 1
+    memory = max(peak, resident)
+    print(f"fuzz: {path.name}: {spent * 1e3:.2f} ms, {memory / 1024:.0f} KiB")
+    return 1 if spent > CPU_LIMIT_S or memory > MEMORY_LIMIT_BYTES else 0
+
+
+def _resident_growth(payload: bytes) -> int:
+    """Return how much the process's peak of resident memory grew, C libraries included."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    judge(payload, trace=False)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+
+
+# --- fuzzing -----------------------------------------------------------------------------------------
+
+
+def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
+    """Run libFuzzer on one format. Does not return: libFuzzer ends the process."""
+    import atheris
+
+    # The pure verifier is slow under instruments, and is public arithmetic, not parsing.
+    with atheris.instrument_imports(
+        include=["agent.credential"], exclude=["agent.credential.sm2_pure"]
+    ):
+        from agent.credential import registry
+        from agent.credential.model import FormatName
+
+        for each in FormatName:
+            registry.load_format(each)
+    targets = importlib.import_module(MODULE)
+    chosen = targets.target(FormatName(name))
+    targets.trusted()
+    findings.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(chosen.inputs()):
+        (corpus / f"seed-{number:03}").write_bytes(data)
+    flags = [
+        f"-max_total_time={round(seconds)}", f"-max_len={INPUT_MAX}", "-timeout=5", "-rss_limit_mb=1024",
+        f"-artifact_prefix={findings}/{name}-input-", "-print_final_stats=1", "-verbosity=0",
+    ]  # fmt: skip
+    atheris.Setup([sys.argv[0], *flags, str(corpus)], _one_input(chosen.code, name, findings))
+    atheris.Fuzz()
+    return 0
+
+
+def _one_input(
+    code: Callable[[bytes], bytes], name: str, findings: Path
+) -> Callable[[bytes], None]:
+    """Return the function that libFuzzer calls."""
+    calls = 0
+    high_water = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    def run(data: bytes) -> None:
+        nonlocal calls, high_water
+        calls += 1
+        payload = code(data)
+        trace = calls % TRACE_EVERY == 0
+        try:
+            spent, peak = judge(payload, trace=trace)
+        except Finding as error:
+            _report(payload, name, findings, str(error))
+            raise
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        grown, high_water = (resident - high_water) * 1024, resident
+        suspect = grown > MEMORY_LIMIT_BYTES or peak > MEMORY_LIMIT_BYTES
+        if (spent > SUSPECT_S and not trace) or suspect:
+            path = _write(payload, name, findings)
+            if not _confirmed(path):
+                path.unlink()
+                return
+            _report(payload, name, findings, f"{spent * 1e3:.1f} ms, {max(grown, peak) >> 10} KiB")
+            raise Finding("over the limits")
+
+    return run
+
+
+def _confirmed(path: Path) -> bool:
+    """Return whether the code is over a limit in a fresh process without instruments."""
+    command = [sys.executable, __file__, "--replay", str(path)]
+    return subprocess.run(command, check=False, cwd=ROOT).returncode != 0
+
+
+def _write(payload: bytes, name: str, findings: Path) -> Path:
+    path = findings / f"{name}-{hashlib.sha256(payload).hexdigest()[:16]}.code"
+    path.write_bytes(payload)
+    return path
+
+
+def _report(payload: bytes, name: str, findings: Path, what: str) -> None:
+    path = _write(payload, name, findings)
+    print(f"fuzz: FINDING in {name}: {what}; the code is in {path}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
