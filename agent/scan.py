@@ -251,8 +251,6 @@ class Scanner:
                 turn=self._misses,
                 budget_ms=max(1, round(deadline_s * 1000)),
                 thorough=thorough,
-                retry=self._settings.retry,
-                pyzbar=self._settings.pyzbar,
             )
         )
         if not decoder.ask(job):  # it died between frames, so this frame is not to blame
@@ -322,7 +320,9 @@ class Scanner:
         if now < self._restart_at:
             return False
         self._restart_at = now + RESTART_PAUSE_S
-        decoder = DecoderProcess(self._memory, pyzbar=self._settings.pyzbar)
+        decoder = DecoderProcess(
+            self._memory, retry=self._settings.retry, pyzbar=self._settings.pyzbar
+        )
         try:
             decoder.replace()
         except StemLost as error:

@@ -80,10 +80,11 @@ class DecoderProcess:
 
     Args:
         memory: where the frames lie.
+        retry: whether a miss is retried.
         pyzbar: whether the worker loads pyzbar.
     """
 
-    def __init__(self, memory: FrameMemory, *, pyzbar: bool) -> None:
+    def __init__(self, memory: FrameMemory, *, retry: bool, pyzbar: bool) -> None:
         self.ready = False
         """The stem has loaded its decoders."""
         self.worker_pid = 0
@@ -97,7 +98,7 @@ class DecoderProcess:
         with theirs:
             self._stem = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [sys.executable, "-P", "-m", "agent.scan_worker", str(theirs.fileno()),
-                 str(memory.fd), str(memory.size), str(int(pyzbar))],
+                 str(memory.fd), str(memory.size), str(int(retry)), str(int(pyzbar))],
                 env=_environment(),
                 pass_fds=(theirs.fileno(), memory.fd),
                 stdin=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ MAX_PAYLOADS = 8
 MAX_PAYLOAD_BYTES = 7_089
 MAX_SIDE = 8_192
 _DECODERS = ("zxing-cpp", "pyzbar")
-_JOB = struct.Struct("<IHHIIBB")
+_JOB = struct.Struct("<IHHIIB")
 _ANSWER = struct.Struct("<IIBB")
 _RECORD = struct.Struct("<B8hH")
 ANSWER_LIMIT = _ANSWER.size + MAX_PAYLOADS * (_RECORD.size + MAX_PAYLOAD_BYTES)
@@ -108,8 +108,6 @@ class Job:
         turn: which retry is due on a miss.
         budget_ms: the decoder kills itself well after this long.
         thorough: a still picture: every variant may be tried.
-        retry: one variant may be tried on a miss.
-        pyzbar: pyzbar is among the variants.
     """
 
     sequence: int
@@ -118,8 +116,6 @@ class Job:
     turn: int
     budget_ms: int
     thorough: bool = False
-    retry: bool = True
-    pyzbar: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +137,13 @@ class Answer:
 
 def pack_job(job: Job) -> bytes:
     """Return the job as one datagram."""
-    flags = job.thorough | job.retry << 1 | job.pyzbar << 2
     return _JOB.pack(
         job.sequence & 0xFFFFFFFF,
         job.width,
         job.height,
         job.turn & 0xFFFFFFFF,
         job.budget_ms,
-        flags,
-        0,
+        job.thorough,
     )
 
 
@@ -161,17 +155,8 @@ def unpack_job(message: bytes) -> Job:
     """
     if len(message) != _JOB.size:
         raise WireError(f"a job has {_JOB.size} bytes, not {len(message)}")
-    sequence, width, height, turn, budget_ms, flags, _ = _JOB.unpack(message)
-    return Job(
-        sequence,
-        width,
-        height,
-        turn,
-        budget_ms,
-        thorough=bool(flags & 1),
-        retry=bool(flags & 2),
-        pyzbar=bool(flags & 4),
-    )
+    sequence, width, height, turn, budget_ms, thorough = _JOB.unpack(message)
+    return Job(sequence, width, height, turn, budget_ms, thorough=bool(thorough))
 
 
 def pack_answer(answer: Answer) -> bytes:

@@ -1,4 +1,4 @@
-"""The decoder's own process: `python -P -m agent.scan_worker CONTROL MEMORY SIZE PYZBAR`.
+"""The decoder's own process: `python -P -m agent.scan_worker CONTROL MEMORY SIZE RETRY PYZBAR`.
 
 Two processes, so that a dead decoder is replaced in milliseconds however often it dies:
 
@@ -55,14 +55,15 @@ def main(arguments: list[str]) -> int:
     """Be the stem until the daemon goes.
 
     Args:
-        arguments: descriptor of the control socket, of the memory file, its size, 1 for pyzbar.
+        arguments: descriptor of the control socket, of the memory file, its size, 1 to retry misses,
+            1 to load pyzbar.
     """
-    control_fd, memory_fd, size, pyzbar = (int(word) for word in arguments)
+    control_fd, memory_fd, size, retry, pyzbar = (int(word) for word in arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # end of file is the one sign to end
     control = socket.socket(fileno=control_fd)
     try:
-        cascade = Cascade(pyzbar=bool(pyzbar))
+        cascade = Cascade(retry=bool(retry), pyzbar=bool(pyzbar))
         _warm(cascade)
     except Exception as error:  # noqa: BLE001 - the daemon must hear why, whatever it was
         control.send(FAILED + f"{type(error).__name__}: {error}".encode()[:500])

@@ -136,6 +136,18 @@ def test_the_turn_goes_on_after_a_hang(scanner):
     assert scanner.scan_luma(noise[2]).variant is not before
 
 
+def test_the_settings_reach_the_worker():
+    rng = np.random.default_rng(1)
+    noise = [rng.integers(0, 255, (120, 160), dtype=np.uint8) for _ in range(3)]
+    for settings, expected in (
+        (ScanConfig(retry=False), {Variant.PLAIN}),
+        (ScanConfig(pyzbar=False), {Variant.UNSHARP, Variant.CLAHE}),
+    ):
+        with Scanner(settings) as scanner:
+            scanner.wait_ready(30)
+            assert {scanner.scan_luma(frame).variant for frame in noise} == expected
+
+
 class Impostor:
     """Plays the worker on the scanner's own socket, and says what it is told to."""
 
