@@ -165,12 +165,12 @@ def _present(arguments: argparse.Namespace) -> None:
     if site_key is not None and len(site_key) != 32:
         raise ValueError(f"{arguments.site_key}: a site key is 32 bytes")
     text = issue.present(
-        arguments.credential.read_bytes(),
+        _token(arguments.credential),
         holder,
         at=_now(arguments.at) if holder else None,
         audience=arguments.aud,
         challenge=arguments.challenge,
-        ticket=arguments.ticket.read_bytes() if arguments.ticket else None,
+        ticket=_token(arguments.ticket) if arguments.ticket else None,
         site_key=site_key,
     )
     if arguments.png:
@@ -179,6 +179,19 @@ def _present(arguments: argparse.Namespace) -> None:
         arguments.out.write_text(text, encoding="ascii")
     elif not arguments.png:
         print(text)
+
+
+def _token(file: Path) -> bytes:
+    """Read a signed token, and refuse a file that is none."""
+    from agent.credential import cose
+    from agent.credential.model import Rejected
+
+    data = file.read_bytes()
+    try:
+        cose.parse_sign1(data)
+    except Rejected as error:
+        raise ValueError(f"{file}: no credential or ticket ({error.detail})") from None
+    return data
 
 
 def _common(arguments: argparse.Namespace) -> dict[str, Any]:

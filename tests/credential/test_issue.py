@@ -1,0 +1,234 @@
+"""`idgate issue` and the QR codes that it makes, from key to decision."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zxingcpp
+from PIL import Image
+
+from agent import issue
+from agent.cli import main
+from agent.credential import keys
+from agent.credential.model import FormatName, Kind, Level
+from agent.credential.numbers import Claim
+from agent.trust.model import Algorithm, IssuerKey
+
+NOW = 1_800_000_000
+ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256", "SM2")
+
+
+def _idgate(*words: object) -> int:
+    return main(["issue", *map(str, words)])
+
+
+def _trusted(folder: Path, name: str) -> IssuerKey:
+    table = tomllib.loads((folder / f"{name}.toml").read_text())
+    return keys.issuer_key(
+        (folder / f"{name}.pem").read_bytes(),
+        issuer=table["issuer"],
+        algorithm=Algorithm(table["algorithm"]),
+        iss=frozenset(table["iss"]),
+        kinds=frozenset(map(Kind, table.get("kinds", ()))),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_whole_way_by_command_line(pilot, tmp_path, capsys, algorithm):
+    out = tmp_path / "pilot"
+    assert (
+        _idgate("key", "city", "--out", out, "--algorithm", algorithm, "--kind", "online-id") == 0
+    )
+    assert _idgate("key", "rail", "--out", out, "--iss", "https://rail.example") == 0
+    assert _idgate("key", "phone", "--out", out, "--holder") == 0
+    face = tmp_path / "face.bin"
+    face.write_bytes(bytes(range(128)))
+    credential, ticket = tmp_path / "card.cbor", tmp_path / "ticket.cbor"
+    code, png = tmp_path / "code.txt", tmp_path / "code.png"
+    site_key = tmp_path / "site.key"
+    site_key.write_bytes(b"k" * 32)
+    assert _idgate(
+        "credential", "--issuer", out / "city.key.pem", "--holder", out / "phone.key.pem",
+        "--subject", "42", "--level", 2, "--birth-date", "1990-02-28", "--region", "CN-BJ",
+        "--face", face, "--face-model", "face-128", "--at", NOW - 60, "--valid-days", 1,
+        "--status", "https://city.example/status#7", "--out", credential,
+    ) == 0  # fmt: skip
+    assert _idgate(
+        "ticket", "--issuer", out / "rail.key.pem", "--holder", out / "phone.key.pem",
+        "--subject", "p", "--at", NOW - 60, "--detail", "train=G1", "--out", ticket,
+    ) == 0  # fmt: skip
+    assert _idgate(
+        "present", credential, "--holder", out / "phone.key.pem", "--aud", "station/g1",
+        "--at", "2027-01-15T08:00:00+00:00", "--challenge", "0a0b", "--ticket", ticket,
+        "--site-key", site_key, "--png", png, "--out", code,
+    ) == 0  # fmt: skip
+    trust = pilot.trusting(_trusted(out / "trust", "city"), _trusted(out / "trust", "rail"))
+    read = pilot.read(code.read_text(), keys=trust, challenge=b"\x0a\x0b")
+    assert (read.issuer, read.subject, read.level) == ("city", "42", Level.UPGRADED)
+    assert (read.birth_date, read.presented_at) == ("1990-02-28", NOW)
+    assert (read.status.uri, read.status.index) == ("https://city.example/status", 7)
+    assert read.references[0].data == bytes(range(128))
+    assert (read.business.issuer, read.business.claims) == ("rail", {"train": "G1"})
+    assert _decoded(png.read_bytes()) == code.read_text()
+
+
+def _decoded(png: bytes) -> str:
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    return zxingcpp.read_barcode(image).text
+
+
+def test_the_text_is_printed_where_no_file_is_asked(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    card = tmp_path / "card.cbor"
+    assert (
+        _idgate(
+            "credential", "--issuer", tmp_path / "city.key.pem", "--subject", "1", "--out", card
+        )
+        == 0
+    )
+    capsys.readouterr()
+    assert _idgate("present", card) == 0
+    assert capsys.readouterr().out.startswith("NI1:")
+
+
+def test_private_keys_are_the_owners_alone_and_never_overwritten(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    private = tmp_path / "city.key.pem"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    before = private.read_bytes()
+    assert _idgate("key", "city", "--out", tmp_path) == 2
+    assert private.read_bytes() == before
+    assert "city.key.pem" in capsys.readouterr().err
+    for file in (tmp_path / "trust").iterdir():
+        assert b"PRIVATE" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("present", "nosuch.cbor"),
+        ("present", "junk.bin"),
+        ("present", "card.cbor", "--site-key", "short.key"),
+        ("present", "card.cbor", "--ticket", "junk.bin"),
+        ("present", "card.cbor", "--ticket", "card.cbor"),
+        ("present", "card.cbor", "--holder", "junk.bin"),
+        ("present", "card.cbor", "--challenge", "00"),
+        ("credential", "--issuer", "junk.bin", "--subject", "1", "--out", "x"),
+        (
+            "credential",
+            "--issuer",
+            "city.key.pem",
+            "--subject",
+            "1",
+            "--out",
+            "x",
+            "--face",
+            "face.bin",
+        ),
+        (
+            "credential",
+            "--issuer",
+            "city.key.pem",
+            "--subject",
+            "1",
+            "--out",
+            "x",
+            "--face",
+            "junk.bin",
+        ),
+        ("key", "phone", "--out", ".", "--holder", "--algorithm", "SM2"),
+        ("key", "phone", "--out", ".", "--holder", "--algorithm", "PS256"),
+    ],
+)
+def test_unusable_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert _idgate("key", "city", "--out", ".") == 0
+    assert (
+        _idgate("credential", "--issuer", "city.key.pem", "--subject", "1", "--out", "card.cbor")
+        == 0
+    )
+    Path("junk.bin").write_bytes(b"\xffjunk")
+    Path("face.bin").write_bytes(bytes(128))
+    Path("short.key").write_bytes(b"k" * 31)
+    capsys.readouterr()
+    assert _idgate(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("idgate issue: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [(), ("key",), ("credential", "--subject", "1"), ("nonsense",)])
+def test_usage(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        _idgate(*words)
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_private_keys_survive_their_file(algorithm):
+    key = issue.SigningKey.new(algorithm)
+    again = issue.SigningKey.from_pem(key.private_pem())
+    assert (again.algorithm, again.public_pem()) == (key.algorithm, key.public_pem())
+
+
+def test_no_issuing_with_rs256():
+    with pytest.raises(ValueError, match="allowed: ES256"):
+        issue.new_issuer("city", "RS256")
+
+
+def test_codes_are_alphanumeric_and_read_by_a_decoder(pilot):
+    template = issue.face_template(bytes(range(128)), "face-128")
+    text = pilot.dynamic(pilot.credential(references=[template]), ticket=pilot.ticket())
+    symbol = issue.qr_symbol(text)
+    assert symbol.mode == "alphanumeric"
+    assert symbol.error in {"L", "M"}
+    assert symbol.version <= 25
+    assert _decoded(issue.qr_png(text, module_px=3)) == text
+
+
+def test_what_fits_no_symbol_is_told(pilot):
+    picture = issue.face_image(b"\xff\xd8\xff" + np.random.default_rng(1).bytes(4000))
+    with pytest.raises(ValueError, match="do not fit"):
+        issue.qr_symbol(pilot.static(pilot.credential(references=[picture])))
+
+
+def test_compression_only_where_it_helps(pilot):
+    from agent.credential import base45, inflate
+
+    plain = base45.decode(pilot.static()[4:].encode())
+    assert not inflate.is_zlib(plain)
+    wordy = pilot.static(pilot.credential(claims={Claim.SUB: "s" * 400}))
+    assert inflate.is_zlib(base45.decode(wordy[4:].encode()))
+    assert len(wordy) < 700
+    assert pilot.read(wordy).format is FormatName.NATIVE
+
+
+@pytest.mark.parametrize(
+    ("data", "subformat"),
+    [
+        (b"\x89PNG\r\n", 0),
+        (b"\xff\xd8\xff\xe0", 1),
+        (b"\x00\x00\x00\x1cftypavif", 3),
+        (b"RIFF\x00\x00\x00\x00WEBP", 4),
+    ],
+)
+def test_face_pictures_by_their_first_bytes(data, subformat):
+    assert issue.face_image(data).subformat == subformat
+
+
+def test_a_picture_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="PNG, JPEG, WEBP or AVIF"):
+        issue.face_image(b"GIF89a")
+
+
+def test_a_dynamic_code_needs_its_time_and_a_static_one_no_challenge(pilot):
+    with pytest.raises(ValueError, match="time"):
+        issue.present(pilot.credential(), pilot.holder)
+    with pytest.raises(ValueError, match="dynamic"):
+        issue.present(pilot.credential(), challenge=b"n")
