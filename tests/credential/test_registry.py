@@ -1,0 +1,81 @@
+"""The registry: one format a payload, one error, modules only when needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from agent.credential import registry
+from agent.credential.model import FormatName, Rejected
+from agent.reason import Reason
+
+
+def test_every_format_of_the_model_that_is_registered_has_its_module():
+    for name, module in registry.FORMATS.items():
+        loaded = registry.load_format(name)
+        assert loaded.__name__ == module == f"agent.credential.{name}"
+        assert callable(loaded.sniff)
+        assert callable(loaded.read)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"NI1", b"ni1:", b"\xff" * 4296, b"0" * 4296])
+def test_sniffing_never_raises(payload):
+    for name in registry.FORMATS:
+        assert registry.load_format(name).sniff(payload) in {True, False}
+
+
+def test_the_native_prefix_is_nobody_elses(pilot):
+    payload = pilot.static().encode()
+    assert registry.sniff(payload) is FormatName.NATIVE
+    assert next(iter(registry.FORMATS)) is FormatName.NATIVE
+
+
+@pytest.mark.parametrize("error", [ValueError("4711"), KeyError("4711"), IndexError("4711")])
+def test_a_formats_slip_is_one_reason_and_quotes_nothing(pilot, monkeypatch, error):
+    def read(payload, keys, rules):
+        raise error
+
+    slipping = SimpleNamespace(sniff=lambda payload: True, read=read)
+    monkeypatch.setattr(registry, "load_format", lambda name: slipping)
+    with pytest.raises(Rejected) as refused:
+        pilot.read("anything")
+    assert refused.value.reason is Reason.MALFORMED
+    assert "4711" not in str(refused.value)
+
+
+def test_a_fault_of_our_own_is_not_taken_for_a_bad_code(pilot, monkeypatch):
+    def read(payload, keys, rules):
+        raise TypeError
+
+    slipping = SimpleNamespace(sniff=lambda payload: True, read=read)
+    monkeypatch.setattr(registry, "load_format", lambda name: slipping)
+    with pytest.raises(TypeError):
+        pilot.read("anything")
+
+
+def test_a_payload_over_the_limit_is_not_even_sniffed(pilot, monkeypatch):
+    monkeypatch.setattr(registry, "sniff", lambda payload: pytest.fail("sniffed"))
+    assert pilot.reason(b"N" * 4297) is Reason.TOO_LARGE
+
+
+def test_modules_are_imported_when_needed(pilot):
+    """A native code loads no other format, and no library that it does not need."""
+    program = """
+import sys
+from agent.credential import registry
+before = [name for name in registry.FORMATS.values() if name in sys.modules]
+assert not before, before
+assert registry.sniff(sys.argv[1].encode()) == "native"
+loaded = {name for name in registry.FORMATS.values() if name in sys.modules}
+assert loaded == {"agent.credential.native"}, loaded
+heavy = {"numpy", "brotli", "cv2", "segno", "agent.credential.sm2", "cbor2", "cwt"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, pilot.static()],
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
