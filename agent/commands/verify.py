@@ -152,11 +152,11 @@ def _payloads(arguments: argparse.Namespace) -> Iterator[bytes]:
 
 def _in_picture(path: Path) -> Iterator[bytes]:
     from agent.config import ScanConfig
+    from agent.picture import PictureError, load_luma
     from agent.scan import Scanner
-    from agent.scan_picture import PictureError, load_luma
 
     try:
-        luma, _ = load_luma(path)
+        luma = load_luma(path)
     except PictureError as error:
         raise _Unusable(str(error)) from None
     with Scanner(ScanConfig()) as scanner:

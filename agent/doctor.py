@@ -1,0 +1,286 @@
+"""Looks at every part of a gate and says what is wrong and what to do.
+
+Rules:
+- A check looks and does not move: no relay, no lamp, no enrolment; nothing is journaled.
+- Each check ends as ok, warning, failed or skipped, with one line, and a remedy unless ok.
+- A check that raises what it did not foresee is a failure of the part it looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent.config import Config
+
+__all__ = ["Finding", "examine"]
+
+State = Literal["ok", "warning", "failed", "skipped"]
+LOW_DISK_MIB = 200
+CONNECT_S = 3.0
+FRAMES_LOOKED_AT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    part: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+Check = Callable[[Config], Finding]
+
+
+def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
+    """Yield a finding for each part, in the order in which a gate needs them.
+
+    Args:
+        config: the gate's settings.
+        hardware: False leaves devices alone that a running daemon owns.
+    """
+    checks: list[tuple[str, Check, bool]] = [
+        ("disk", _disk, False),
+        ("clock", _clock, False),
+        ("profile", _profile, False),
+        ("trust", _trust, False),
+        ("journal", _journal, False),
+        ("models", _models, False),
+        ("camera", _camera, True),
+        ("gpio", _gpio, True),
+        ("finger", _finger, True),
+        ("broker", _broker, False),
+    ]
+    for part, check, touches in checks:
+        if touches and not hardware:
+            yield Finding(part, "skipped", "left alone")
+            continue
+        try:
+            yield check(config)
+        except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
+            yield Finding(part, "failed", f"{type(error).__name__}: {error}", "see the line above")
+
+
+def _disk(config: Config) -> Finding:
+    state = config.state_path("")
+    if not state.is_dir():
+        return Finding(
+            "disk", "failed", f"{state} is not there", "create it, owned by the daemon's user"
+        )
+    if not os.access(state, os.W_OK):
+        return Finding(
+            "disk", "failed", f"{state} cannot be written by this user",
+            "run as the daemon's user, or chown the directory",
+        )  # fmt: skip
+    free_mib = shutil.disk_usage(state).free >> 20
+    if free_mib < LOW_DISK_MIB:
+        return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
+    return Finding("disk", "ok", f"{state}, {free_mib} MiB free")
+
+
+def _clock(config: Config) -> Finding:
+    from agent.clock import ClockGuard
+
+    guard = ClockGuard(config.state_path("clock.json"))
+    verdict = guard.check()
+    if not verdict.trusted:
+        return Finding(
+            "clock", "failed", verdict.reason,
+            "set the clock or reach a time server; until then no dynamic code is accepted",
+        )  # fmt: skip
+    sources = guard.sources
+    if sources.synchronized is False and not sources.rtc:
+        return Finding(
+            "clock", "warning", "no time server reached and no real-time clock fitted",
+            "fit a real-time clock for gates that start without a network",
+        )  # fmt: skip
+    return Finding("clock", "ok", "believed")
+
+
+def _profile(config: Config) -> Finding:
+    from agent.place import place_of
+    from agent.policy import Ask, ProfileError
+
+    try:
+        place = place_of(config)
+    except (ProfileError, ValueError) as error:
+        return Finding("profile", "failed", str(error), "name a shipped profile or mend the file")
+    asks = place.profile.biometric
+    needs_face = asks in {Ask.FACE, Ask.BOTH}
+    if needs_face and config.face is None:
+        return Finding(
+            "profile", "failed", f"{place.profile.name} asks for a face and none is set up",
+            "add a table [face]",
+        )  # fmt: skip
+    return Finding("profile", "ok", f"{place.profile.title}; biometric: {asks.value}")
+
+
+def _trust(config: Config) -> Finding:
+    from agent.place import believed
+    from agent.trust.model import TrustError
+
+    now = int(time.time())
+    try:
+        trust = believed(config, now=now)
+    except TrustError as error:
+        return Finding("trust", "failed", str(error), "mend or replace the file it names")
+    if not trust.keys:
+        return Finding(
+            "trust", "failed", "no issuer is trusted: every code will be refused",
+            "put issuer keys into the trust directory",
+        )  # fmt: skip
+    live = [key for key in trust.keys if key.valid_from <= now <= key.valid_until]
+    age_days = trust.age_s(now) / 86_400
+    detail = f"{len(trust.keys)} keys, version {trust.version}, {age_days:.1f} days old"
+    if not live:
+        return Finding("trust", "failed", f"{detail}; every key is outside its validity", "update")
+    limit = config.trust.max_age_s
+    if trust.version and limit and trust.age_s(now) > limit:
+        return Finding("trust", "failed", f"{detail}; too old", "run `idgate trust update`")
+    return Finding("trust", "ok", detail)
+
+
+def _journal(config: Config) -> Finding:
+    path = config.state_path(config.journal.path)
+    if not path.exists():
+        return Finding("journal", "ok", "will be made at the first start")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        (verdict,) = database.execute("PRAGMA quick_check").fetchone()
+        (rows,) = database.execute("SELECT count(*) FROM event").fetchone()
+    except sqlite3.DatabaseError as error:
+        return Finding(
+            "journal", "failed", f"{path}: {error}",
+            "nothing: the daemon sets it aside at its next start and reports it",
+        )  # fmt: skip
+    finally:
+        database.close()
+    if verdict != "ok":
+        return Finding("journal", "failed", f"{path}: {verdict}", "replace the disk or card")
+    share = rows / config.journal.capacity
+    state: State = "warning" if share > 0.9 else "ok"
+    remedy = "bring the collector back: unacknowledged rows are kept" if state != "ok" else ""
+    return Finding("journal", state, f"{rows} events, {share:.0%} of its capacity", remedy)
+
+
+def _models(config: Config) -> Finding:
+    if config.face is None:
+        return Finding("models", "skipped", "no face is checked here")
+    from agent.biometrics.errors import ModelError
+    from agent.biometrics.face import FaceVerifier
+
+    try:
+        verifier = FaceVerifier.from_config(config.face, config.path(""))
+    except ModelError as error:
+        return Finding("models", "failed", str(error), "run `idgate models verify`")
+    words = ", ".join(f"{name} {value}" for name, value in verifier.info().items())
+    return Finding("models", "ok", f"{words}; golden vectors answered")
+
+
+def _camera(config: Config) -> Finding:
+    from agent.hardware import open_camera
+    from hal.errors import HalError
+
+    sizes = []
+    for camera in config.camera:
+        try:
+            device = open_camera(camera, config)
+        except HalError as error:
+            return Finding(
+                "camera", "failed", f"{camera.name}: {error}",
+                "check the ribbon cable and `rpicam-hello --list-cameras`",
+            )  # fmt: skip
+        try:
+            for _ in range(FRAMES_LOOKED_AT):
+                with device.capture(camera.timeout_s) as frame:
+                    mean = float(frame.luma.mean())
+                    height, width = frame.luma.shape
+        except HalError as error:
+            return Finding(
+                "camera", "failed", f"{camera.name}: {error}", "power the camera off and on"
+            )
+        finally:
+            device.close()
+        if mean < 4:
+            return Finding(
+                "camera", "warning", f"{camera.name}: the picture is black",
+                "take the cover off the lens; light the place",
+            )  # fmt: skip
+        sizes.append(f"{camera.name} {width}x{height}")
+    return Finding("camera", "ok", ", ".join(sizes))
+
+
+def _gpio(config: Config) -> Finding:
+    from agent.gate_drivers import make_gpio
+    from agent.gate_inputs import lines
+    from hal.errors import HalError
+
+    fitted = {line.name: line for line in lines(config.gpio)}
+    try:
+        gpio = make_gpio(config.gpio, config.simulation, config.path(""))
+    except HalError as error:
+        return Finding(
+            "gpio", "failed", str(error),
+            "install the driver, join the group gpio, and stop a running daemon",
+        )  # fmt: skip
+    try:
+        for line in fitted.values():
+            gpio.setup_input(line.pin, pull=line.pull)
+        active = [name for name, line in fitted.items() if gpio.read(line.pin) == line.active]
+    except HalError as error:
+        return Finding("gpio", "failed", str(error), "free the line, or correct the pin")
+    finally:
+        gpio.close()
+    alarms = [name for name in active if name in {"fire", "tamper"}]
+    if alarms:
+        return Finding(
+            "gpio", "warning", f"{' and '.join(alarms)} loop open: the gate will be in alarm",
+            "close the loop, or leave the pin out of the settings where none is fitted",
+        )  # fmt: skip
+    return Finding("gpio", "ok", f"inputs: {', '.join(fitted) or 'none'}")
+
+
+def _finger(config: Config) -> Finding:
+    if config.finger is None:
+        return Finding("finger", "skipped", "no fingerprint module is fitted")
+    from agent.finger_parts import look_at_sensor
+
+    problem, detail = look_at_sensor(config)
+    if problem:
+        return Finding(
+            "finger", "failed", problem, "check port, baud, wiring and the group dialout"
+        )
+    return Finding("finger", "ok", detail)
+
+
+def _broker(config: Config) -> Finding:
+    if config.mqtt is None:
+        return Finding("broker", "skipped", "this gate reports to nobody")
+    from agent.report.link import parse_url
+
+    host, port, tls = parse_url(config.mqtt.url)
+    missing = [
+        name
+        for name in (config.mqtt.ca_file, config.mqtt.cert_file, config.mqtt.key_file)
+        if name and not Path(config.base_dir, name).is_file()
+    ]
+    if missing:
+        return Finding("broker", "failed", f"not there: {', '.join(missing)}", "mend [mqtt]")
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_S):
+            pass
+    except OSError as error:
+        return Finding(
+            "broker", "warning", f"{host}:{port}: {error.strerror or error}",
+            "the gate works without it and delivers later; check network and firewall",
+        )  # fmt: skip
+    return Finding("broker", "ok", f"{host}:{port} answers{' (TLS)' if tls else ''}")

@@ -1,0 +1,138 @@
+"""The doctor: one finding a part, with a remedy, and an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.issue import new_issuer
+from hal.simulated.pinboard import PinBoard
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    issuer = new_issuer("lib", "ES256")
+    (tmp_path / "trust").mkdir()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "trust" / "lib.pem").write_bytes(issuer.key.public_pem())
+    with PinBoard(tmp_path / "pins") as board:
+        board.drive(6, level=False)
+        board.drive(13, level=False)
+    path = tmp_path / "config.toml"
+    path.write_text(
+        """
+state_dir = "state"
+[gate]
+site = "s"
+gate = "g"
+[[camera]]
+driver = "simulated"
+[gpio]
+driver = "simulated"
+[simulation]
+pins_file = "pins"
+"""
+    )
+    return path
+
+
+def findings(capsys, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
+    code = main(["doctor", "--json", *words])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    return code, {line["part"]: line for line in lines}
+
+
+def test_a_sound_gate(config: Path, capsys) -> None:
+    code, found = findings(capsys, "--config", str(config))
+    assert code == 0, found
+    states = {part: line["state"] for part, line in found.items()}
+    assert states["camera"] == states["gpio"] == states["trust"] == "ok"
+    assert states["broker"] == states["finger"] == states["models"] == "skipped"
+
+
+def _no_trust(folder: Path) -> None:
+    (folder / "trust" / "lib.pem").unlink()
+
+
+def _bad_trust(folder: Path) -> None:
+    (folder / "trust" / "lib.pem").write_text("x")
+
+
+def _no_state(folder: Path) -> None:
+    (folder / "state").rmdir()
+
+
+def _broken_journal(folder: Path) -> None:
+    (folder / "state" / "journal.sqlite").write_bytes(b"no database" * 500)
+
+
+def _open_loop(folder: Path) -> None:
+    with PinBoard(folder / "pins") as board:
+        board.drive(6, level=True)
+
+
+def _set(old: str, new: str):
+    def spoil(folder: Path) -> None:
+        path = folder / "config.toml"
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "part", "state"),
+    [
+        (_no_trust, "trust", "failed"),
+        (_bad_trust, "trust", "failed"),
+        (_no_state, "disk", "failed"),
+        (_broken_journal, "journal", "failed"),
+        (_open_loop, "gpio", "warning"),
+        (_set('gate = "g"', 'gate = "g"\nprofile = "railway"'), "profile", "failed"),
+        (_set('gate = "g"', 'gate = "g"\nprofile = "nowhere"'), "profile", "failed"),
+        (_set('[[camera]]\ndriver = "simulated"', "[[camera]]"), "camera", "failed"),
+        (_set('[gpio]\ndriver = "simulated"', "[gpio]"), "gpio", "failed"),
+        (
+            _set("[simulation]", '[mqtt]\nurl = "mqtt://127.0.0.1:9"\n[simulation]'),
+            "broker",
+            "warning",
+        ),
+        (_set("[simulation]", '[mqtt]\nca_file = "no.pem"\n[simulation]'), "broker", "failed"),
+    ],
+)
+def test_each_fault_is_found_with_a_remedy(
+    config: Path, capsys, spoil, part: str, state: str
+) -> None:
+    spoil(config.parent)
+    code, found = findings(capsys, "--config", str(config))
+    assert found[part]["state"] == state, found
+    assert found[part]["remedy"]
+    assert code == (1 if state == "failed" else 0)
+
+
+def test_it_leaves_a_running_gates_hardware_alone(config: Path, capsys) -> None:
+    _, found = findings(capsys, "--config", str(config), "--no-hardware")
+    assert found["camera"]["state"] == found["gpio"]["state"] == "skipped"
+
+
+def test_it_moves_nothing(config: Path, capsys) -> None:
+    findings(capsys, "--config", str(config))
+    with PinBoard(config.parent / "pins") as board:
+        outputs = {17, 27, 22, 23, 24}
+        assert [edge for edge in board.edges() if edge.pin in outputs] == []
+
+
+def test_text_says_what_to_do(config: Path, capsys) -> None:
+    _no_trust(config.parent)
+    assert main(["doctor", "--config", str(config)]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  trust" in out
+    assert "-> put issuer keys into the trust directory" in out
+
+
+def test_no_settings_is_usage(tmp_path: Path, capsys) -> None:
+    assert main(["doctor", "--config", str(tmp_path / "none.toml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
