@@ -4,7 +4,9 @@ Rules:
 - The library is imported when the driver is made, never before; whatever it raises at start becomes
   one `DeviceUnavailable` that says what to do.
 - Polling only: `add_event_detect` fails on kernel 6.6 and later with RPi.GPIO.
-- rpi-lgpio puts FIFOs (`.lgd-nfy*`) into the working directory; `LG_WD` sends them elsewhere.
+- lgpio (under rpi-lgpio) puts FIFOs (`.lgd-nfy*`) into the working directory. `LG_WD` sends them
+  elsewhere, but it does so by moving the whole process there (tried with lgpio 0.2.2): so the
+  working directory is put back after the import.
 - Outputs stay driven when the process dies; `idgate gate safe` (`ExecStopPost`) drops them.
 """
 
@@ -44,6 +46,7 @@ class RaspberryPiGpio:
                 self._scratch = tempfile.TemporaryDirectory(prefix="idgate-gpio-")
                 work_dir = Path(self._scratch.name)
             os.environ["LG_WD"] = str(work_dir)
+        here = os.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
             self._lib: Any = importlib.import_module("RPi.GPIO")
             self._lib.setwarnings(False)
@@ -51,6 +54,9 @@ class RaspberryPiGpio:
         except Exception as error:
             self._tidy()
             raise DeviceUnavailable(f'GPIO driver "rpi-gpio": {error}; {_HELP}') from error
+        finally:
+            os.fchdir(here)
+            os.close(here)
         self._ours: dict[int, bool] = {}
         self._closed = False
 

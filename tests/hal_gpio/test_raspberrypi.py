@@ -121,3 +121,34 @@ def test_lgpio_is_sent_elsewhere_with_its_fifos(double, tmp_path):
     gpio.close()
     assert not scratch.exists()
     assert "LG_WD" not in os.environ
+
+
+LIKE_LGPIO = """
+import os
+os.chdir(os.environ["LG_WD"])
+os.mkfifo(".lgd-nfy0")
+BCM = 11
+def setwarnings(flag): ...
+def setmode(mode): ...
+"""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_process_stays_where_it_is_though_lgpio_moves_it(tmp_path, monkeypatch, fails):
+    for name in ("RPi", "RPi.GPIO"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delenv("LG_WD", raising=False)
+    (tmp_path / "RPi").mkdir()
+    (tmp_path / "RPi" / "__init__.py").touch()
+    source = LIKE_LGPIO + ("raise RuntimeError('can not open gpiochip')" if fails else "")
+    (tmp_path / "RPi" / "GPIO.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = Path.cwd()
+    if fails:
+        with pytest.raises(DeviceUnavailable, match="can not open gpiochip"):
+            RaspberryPiGpio()
+    else:
+        RaspberryPiGpio().close()
+    assert Path.cwd() == before
+    assert not (before / ".lgd-nfy0").exists()
+    assert "LG_WD" not in os.environ
