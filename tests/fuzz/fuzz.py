@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--format", default="all", help="one format's name; all in turn if left out"
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="for all formats together")
-    parser.add_argument("--findings", type=Path, default=ROOT / "fuzz-findings")
+    parser.add_argument("--findings", type=Path, default=ROOT / "build" / "fuzz")
     parser.add_argument("--corpus", type=Path, help="keep interesting inputs here between runs")
     parser.add_argument("--replay", type=Path, help="judge the code in this file")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)

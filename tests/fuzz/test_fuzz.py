@@ -1,0 +1,68 @@
+"""The fuzzer itself: it finds what it should, and ends as its callers expect."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.credential import registry
+from agent.credential.model import FormatName
+from agent.credential.registry import FORMATS
+from tests.fuzz import fuzz, targets
+
+SCRIPT = Path(fuzz.__file__)
+
+
+def test_every_format_has_a_target() -> None:
+    assert set(targets.FORMATS) == set(FORMATS)
+    for name in FORMATS:
+        assert targets.target(name).layers
+
+
+def test_sound_code_costs_little(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = targets.target(FormatName.DCC)
+    path = tmp_path / "sound.code"
+    path.write_bytes(target.code(next(iter(target.inputs()))))
+    assert fuzz.main(["--replay", str(path)]) == 0
+    assert "ms" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda *_args, **_kwargs: bytes()[len(_args) + 1],
+        lambda *_args, **_kwargs: (_ for _ in ()).throw(RecursionError),
+        lambda *_args, **_kwargs: bytearray(9 << 20),
+        lambda *_args, **_kwargs: sum(range(12_000_000)),
+    ],
+    ids=["IndexError", "RecursionError", "9 MiB", "too long"],
+)
+def test_faults_are_findings(
+    fault: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.code"
+    path.write_bytes(b"HC1:")
+    monkeypatch.setattr(registry, "read", fault)
+    assert fuzz.main(["--replay", str(path)]) == 1
+
+
+def test_unknown_format_is_a_usage_error() -> None:
+    with pytest.raises(SystemExit) as caught:
+        fuzz.main(["--format", "morse"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
+def test_a_short_run_is_clean(tmp_path: Path) -> None:
+    command = [
+        sys.executable, str(SCRIPT), "--format", "pretix", "--seconds", "2",
+        "--findings", str(tmp_path / "findings"),
+    ]  # fmt: skip
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pretix    clean" in done.stdout
+    assert list((tmp_path / "findings").iterdir()) == []
