@@ -34,10 +34,10 @@ def test_sound_code_costs_little(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     "fault",
     [
-        lambda *_args, **_kwargs: bytes()[len(_args) + 1],
+        lambda *_args, **_kwargs: b""[len(_args) + 1],
         lambda *_args, **_kwargs: (_ for _ in ()).throw(RecursionError),
         lambda *_args, **_kwargs: bytearray(9 << 20),
-        lambda *_args, **_kwargs: sum(range(12_000_000)),
+        lambda *_args, **_kwargs: sum(range(6_000_000)),
     ],
     ids=["IndexError", "RecursionError", "9 MiB", "too long"],
 )
