@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,9 @@ class Mosquitto:
             self.port: int = probe.getsockname()[1]
         self.url = f"mqtt://127.0.0.1:{self.port}"
         self._path = directory / f"mosquitto-{self.port}.conf"
+        if os.geteuid() == 0:
+            # Otherwise it becomes the user mosquitto, who cannot read a test's directory.
+            settings += "\nuser root"
         self._path.write_text(f"listener {self.port} 127.0.0.1\n{settings}\n")
         self._process: subprocess.Popen[bytes] | None = None
 

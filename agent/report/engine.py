@@ -3,9 +3,10 @@
 Rules:
 - The owner calls `step` often and serves the link's socket; nothing here waits, but making a
   connection (a few seconds at most).
-- Connections are retried after 1 to 60 s, with jitter; one that was short-lived, or was taken over
-  by another client of the same id, does not reset that, so two gates with one name do not fight
-  fast.
+- Connections are retried after 1 to 60 s, with jitter; a short-lived one does not reset that. Two
+  gates with one name take the session from each other: told by reason 142 where the broker says so
+  (Mosquitto 2.0.11 does not), else by connections that end soon though the broker kept the session.
+  Both then wait half a minute or more between attempts, and the fault is there to see.
 - At each connection: subscribe, then info, state, config, discovery and last `online`.
 - Rows in flight are few; what the broker refuses (135) or nobody reads (16) stays in the journal,
   shows as a fault, and is tried again later.
@@ -46,6 +47,9 @@ CONNACK_TIMEOUT_S = 10.0
 EVENT_EXPIRY_S = 7 * 86_400
 _LONGEST_BACKOFF_S = 60.0
 _SETTLED_S = 10.0
+_STABLE_S = 90.0
+_SHORT_LIVES = 2
+_CONTESTED_S = 30.0
 _UNREACHABLE_AFTER_S = 20.0
 _REFUSED_PAUSE_S = 60.0
 _NO_LISTENER_PAUSE_S = 15.0
@@ -142,6 +146,8 @@ class Engine:
         self._confirmed: dict[str, set[int]] = {}
         self._outgoing: deque[Message] = deque(maxlen=64)
         self._attempts = 0
+        self._short_lives = 0
+        self._lived_s = _STABLE_S
         self._retry_at = now
         self._down_since = now
         self._opened_at = now
@@ -237,14 +243,19 @@ class Engine:
     def _backoff(self, now: float, at_least_s: float = 0.0) -> None:
         longest = min(_LONGEST_BACKOFF_S, 2.0 ** min(self._attempts - 1, 6))
         # Jitter only spreads gates apart; nothing secret hangs on it.
-        spread = longest * (0.5 + random.random())  # noqa: S311
-        self._retry_at = now + max(at_least_s, spread)
+        spread = 0.5 + random.random()  # noqa: S311
+        self._retry_at = now + max(at_least_s * (0.5 + spread), longest * spread)
 
     def _connected(self, happening: Connected, now: float) -> None:
         if happening.code:
             self._lose(now, "refused", f"broker refused: {happening.text}")
             return
         self.up = True
+        if happening.session_present and self._lived_s < _STABLE_S:
+            self._short_lives += 1
+        if self._short_lives >= _SHORT_LIVES:
+            self.faults.raise_("unstable", "connections end soon: another client of this id?", now)
+        self._lived_s = _STABLE_S
         self._opened_at = now
         self._heard_at = now
         self._connected_at = self._sources.clock()
@@ -275,14 +286,21 @@ class Engine:
         """Forget the connection; everything undelivered is in the journal."""
         link, self.link = self.link, None
         if link is not None:
+            # The broker's last word may still wait behind what failed after it.
+            if any(isinstance(h, Lost) and h.code == _TAKEN_OVER for h in link.happenings):
+                code = "taken_over"
             link.close(will=True)
         if self.up:
             self._down_since = now
-            if now - self._opened_at > _SETTLED_S:
+            self._lived_s = now - self._opened_at
+            if self._lived_s > _SETTLED_S:
                 self._attempts = 0
         self.up = False
         self._inflight.clear()
-        self._backoff(now, 30.0 if code == "taken_over" else 0.0)
+        contested = code == "taken_over" or self._short_lives >= _SHORT_LIVES
+        self._backoff(now, _CONTESTED_S if contested else 0.0)
+        if code == "taken_over":
+            self._short_lives = _SHORT_LIVES
         if code in ("taken_over", "refused"):
             self.faults.raise_(code, detail, now)
 
@@ -329,9 +347,10 @@ class Engine:
         self.faults.clear("publish_refused", now)
         if happening.code == _NO_SUBSCRIBERS:
             self.counters.no_listener += 1
-            self._window.pause(now, _NO_LISTENER_PAUSE_S)
         if not self._settings.wait_for_ack:
             self._confirm(*row, now)
+        elif happening.code == _NO_SUBSCRIBERS:
+            self._window.pause(now, _NO_LISTENER_PAUSE_S)
 
     def _confirm(self, boot_id: str, seq: int, now: float) -> None:
         """Free rows by the broker's word, in order."""
@@ -409,6 +428,10 @@ class Engine:
         self.faults.tick(now)
         if self.link is not None:
             self.link.tick()
+        if self._short_lives and self.up and now - self._opened_at > _STABLE_S:
+            self._short_lives = 0
+            self.faults.clear("unstable", now)
+            self.faults.clear("taken_over", now)
         if self._outbox.unacknowledged() == 0:
             self._heard_at = now
         elif now - self._heard_at > _SILENT_COLLECTOR_S:

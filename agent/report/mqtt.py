@@ -194,6 +194,9 @@ class Reporter:
         if self._desk is not None:
             self._desk.stop(timeout_s)
         self._journal.listen(None)
+        if not self._thread.is_alive():
+            self._wake_read.close()
+            self._wake_write.close()
 
     # -- inside -------------------------------------------------------------------------------
 

@@ -83,7 +83,7 @@ class Window:
 
     def take(self, now: float, room: int) -> list[Row]:
         """Return the rows to send now, at most `room`."""
-        rows = self._take_live(room)
+        rows = self._take_live(now, room)
         room -= len(rows)
         self._refill(now)
         if room > 0 and now >= self._paused_until:
@@ -100,12 +100,14 @@ class Window:
             return max(paused, (1.0 - self._tokens) / self._rate, 0.0)
         return 1.0
 
-    def _take_live(self, room: int) -> list[Row]:
+    def _take_live(self, now: float, room: int) -> list[Row]:
         head = self._outbox.head()
         if room <= 0 or head <= self._live:
             return []
         rows = self._outbox.pending(after=self._live, upto=head, limit=room)
         self._live = rows[-1].position if rows else head
+        if rows and rows[0].position == self._outbox.first_pending():
+            self._progress_at = now
         return rows
 
     def _take_replays(self, room: int) -> list[Row]:
@@ -135,7 +137,9 @@ class Window:
         rows = self._outbox.pending(after=self._cursor, upto=self._end, limit=limit)
         self._cursor = rows[-1].position if rows else self._end
         self._tokens -= len(rows)
-        if self._probe is not None:
+        if self._probe is None:
+            self._progress_at = now
+        else:
             self._probe -= len(rows)
             self.resent += len(rows)
             if self._probe <= 0:

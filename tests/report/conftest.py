@@ -133,8 +133,13 @@ def report(tmp_path: Path) -> Iterator[Callable[..., tuple[Reporter, MemoryOutbo
             lambda: info, state or (lambda: GateState(mode="normal")), lambda: {"granted": 1.0},
             time.time,
         )  # fmt: skip
+        more.setdefault("on_fault", lambda _fault: None)
         reporter = Reporter(
-            MqttConfig(url=broker.url, **(config or {})), outbox, gate, sources, **more
+            MqttConfig(**({"url": broker.url} if broker else {}), **(config or {})),
+            outbox,
+            gate,
+            sources,
+            **more,
         )
         made.append(reporter)
         reporter.start()
