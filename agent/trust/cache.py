@@ -100,9 +100,16 @@ def load_signed(cache: Path, now: int, *, roster_key: bytes | None = None) -> Tr
         TrustError: there is no set, or it cannot be believed.
     """
     pointer = read_pointer(cache)
-    if pointer is None:
-        raise TrustError(f"{cache}: no trust set yet; run: idgate trust update {cache} --from ...")
-    return load_set(cache, cache / SETS / pointer.set_name, pointer.updated_at, now, roster_key)
+    while pointer is not None:
+        folder = cache / SETS / pointer.set_name
+        try:
+            return load_set(cache, folder, pointer.updated_at, now, roster_key)
+        except TrustError:
+            # An update may have swept the set away while it was read; then there is a newer one.
+            before, pointer = pointer.set_name, read_pointer(cache)
+            if pointer is not None and pointer.set_name == before:
+                raise
+    raise TrustError(f"{cache}: no trust set yet; run: idgate trust update {cache} --from ...")
 
 
 def load_set(

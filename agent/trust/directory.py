@@ -48,7 +48,6 @@ _FOLDERS = frozenset({"issuers", "operators", "status", "rosters", "profiles", "
 _ROSTER_KEY = "roster.key"
 _MAX_KEY_FILE = 256 << 10
 _MAX_FILES = 10_000
-_RSA_BITS = range(2048, 4097)
 
 
 def load_directory(
@@ -218,8 +217,6 @@ def _operator(file: Path, description: Description) -> OperatorKey:
 
 
 def _build(file: Path, description: Description, make: Callable[[], IssuerKey]) -> IssuerKey:
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
     from agent.credential.keys import KeyFileError
 
     try:
@@ -228,11 +225,9 @@ def _build(file: Path, description: Description, make: Callable[[], IssuerKey]) 
         raise TrustError(f"{file}: {error}") from None
     if key.valid_from > key.valid_until:
         raise TrustError(f"{file}: its validity ends before it begins")
-    if isinstance(key.public_key, rsa.RSAPublicKey):
-        if key.public_key.key_size not in _RSA_BITS:
-            raise TrustError(f"{file}: an RSA key of {key.public_key.key_size} bits")
-        if description.algorithm is None and description.formats == {FormatName.AADHAAR}:
-            return replace(key, algorithm=Algorithm.RS256)
+    unsaid = description.algorithm is None and description.formats == {FormatName.AADHAAR}
+    if unsaid and key.algorithm is Algorithm.PS256:
+        return replace(key, algorithm=Algorithm.RS256)
     return key
 
 

@@ -235,7 +235,7 @@ def _fetch_files(fresh: Path, targets: dict[str, Any], updater: Updater, old: Pa
         path = fresh / "targets" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if old is not None and updater.find_cached_target(target, str(old / name)):
-            path.hardlink_to(old / name)
+            _link(old / name, path)
             continue
         updater.download_target(target, str(path))
         fsync_path(path)
@@ -243,6 +243,15 @@ def _fetch_files(fresh: Path, targets: dict[str, Any], updater: Updater, old: Pa
     for folder in {(fresh / "targets" / name).parent for name in targets}:
         fsync_path(folder)
     fsync_path(fresh / "targets")
+
+
+def _link(old: Path, new: Path) -> None:
+    """Share a file with the set before; copy it where links are not to be had."""
+    try:
+        new.hardlink_to(old)
+    except OSError:  # another user's file, or a file system without links
+        shutil.copyfile(old, new)
+        fsync_path(new)
 
 
 def _copy_metadata(metadata: Path, copy: Path) -> None:

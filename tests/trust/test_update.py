@@ -481,6 +481,43 @@ def test_two_updates_at_once_do_not_meet(publisher: Publisher, gate: GateCache) 
     gate.update(publisher.path)
 
 
+def test_a_full_disk_leaves_the_old_set_and_no_rubbish(
+    publisher: Publisher, gate: GateCache
+) -> None:
+    import resource
+
+    publisher.repository.add("models/face.tflite", os.urandom(300_000))
+    publisher.publish()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(TrustError, match=r"update failed: .*File too large"):
+            gate.update(publisher.path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert gate.issuers() == ["one"]
+    assert len(list((gate.path / "sets").iterdir())) == 1
+    assert gate.update(publisher.path)
+
+
+def test_a_set_swept_away_while_it_is_read_is_read_anew(
+    publisher: Publisher, gate: GateCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_set = cache_module.load_set
+
+    def slow(cache: Path, folder: Path, *rest: Any) -> Any:
+        monkeypatch.setattr(cache_module, "load_set", load_set)
+        for name in ("two", "three"):  # the second update sweeps what the first one replaced
+            publisher.add(**{f"issuers__{name}": new_public_pem()})
+            publisher.publish()
+            gate.update(publisher.path)
+        assert not folder.exists()
+        return load_set(cache, folder, *rest)
+
+    monkeypatch.setattr(cache_module, "load_set", slow)
+    assert gate.issuers() == ["one", "three", "two"]
+
+
 # --- over the network ----------------------------------------------------------------------------
 
 
