@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from agent.config import Config, ConfigError
 from agent.policy import Profile, load_profile, parse_profile
 from agent.trust.model import TrustView
@@ -63,8 +65,13 @@ def profile_of(config: Config, trust: TrustView | None = None) -> Profile:
     name = config.gate.profile
     published = None if trust is None else trust.profile(name)
     if published is not None:
-        return parse_profile(published, source=f"trust set, profile {name}")
-    return load_profile(name, base_dir=Path(config.base_dir))
+        profile = parse_profile(published, source=f"trust set, profile {name}")
+    else:
+        profile = load_profile(name, base_dir=Path(config.base_dir))
+    if not config.gate.region:
+        return profile
+    # Where the gate stands is the installer's to say, whatever the profile counts as home.
+    return msgspec.structs.replace(profile, regions=(config.gate.region,))
 
 
 def site_keys(config: Config) -> tuple[bytes, ...]:

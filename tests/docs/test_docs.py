@@ -1,0 +1,52 @@
+"""What the documents claim: tables agree with the code, links lead somewhere, commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent import cli
+from agent.policy import SHIPPED
+from agent.reason import DESCRIPTIONS
+from tests.docs import configuration
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*.md")])
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_configuration_page_is_the_codes() -> None:
+    shown = configuration.PAGE.read_text("utf-8")
+    assert shown == configuration.render(), "run: python -m tests.docs.configuration"
+
+
+def test_every_reason_stands_in_the_readme() -> None:
+    rows = dict(re.findall(r"^\| `([a-z_]+)` \| (.+?) \|$", README, re.MULTILINE))
+    expected = {reason.value: text for reason, text in DESCRIPTIONS.items()}
+    assert {name: rows.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8")):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist(page: Path) -> None:
+    """Every `idgate WORD` in code exists; `./setup.sh WORD` too."""
+    text = page.read_text("utf-8")
+    blocks = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
+    help_text = (ROOT / "setup.sh").read_text("utf-8")
+    for block in blocks:
+        for word in re.findall(r"(?:^|[\s`(])idgate ([a-z]+)\b", block):
+            assert word in cli.COMMANDS, block
+        for word in re.findall(r"\./setup\.sh(?: --dry-run)? ([a-z-]+)", block):
+            assert re.search(rf"^    {word}\)", help_text, re.MULTILINE), block
+
+
+def test_every_place_of_use_stands_in_the_readme() -> None:
+    assert [name for name in SHIPPED if f"`{name}`" not in README] == []
