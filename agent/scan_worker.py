@@ -55,8 +55,8 @@ def main(arguments: list[str]) -> int:
     """Be the stem until the daemon goes.
 
     Args:
-        arguments: descriptor of the control socket, of the memory file, its size, 1 to retry misses,
-            1 to load pyzbar.
+        arguments: descriptor of the control socket, of the memory file, its size, 1 to retry
+            misses, 1 to load pyzbar.
     """
     control_fd, memory_fd, size, retry, pyzbar = (int(word) for word in arguments)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

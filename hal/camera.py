@@ -78,6 +78,15 @@ class Frame:
             if plane is not None and plane.flags.writeable:
                 plane.fill(0)
 
+    def revoke(self) -> None:
+        """Let go of the arrays: the borrower's block is over, the driver wants its buffer back.
+
+        A name that still holds the frame then holds an empty one, not the driver's memory.
+        """
+        object.__setattr__(self, "luma", np.empty((0, 0), dtype=np.uint8))
+        object.__setattr__(self, "colour", None)
+        object.__setattr__(self, "chroma", None)
+
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:

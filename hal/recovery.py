@@ -97,7 +97,9 @@ class RecoveringCamera:
         with ExitStack() as borrowed:
             frame = self._take(borrowed, timeout_s)
             self._last = self._base + frame.sequence
-            yield replace(frame, sequence=self._last)
+            lent = replace(frame, sequence=self._last)
+            borrowed.callback(lent.revoke)
+            yield lent
 
     def close(self) -> None:
         """Release the device; may be called twice, and from another thread."""
@@ -117,7 +119,8 @@ class RecoveringCamera:
                 if self._closed.is_set():
                     raise DeviceFault(f"camera {self._name}: closed") from None
                 if self._on_fault is not None:
-                    self._on_fault(error)
+                    # Without the traceback, which would hold on to the next frame's buffer.
+                    self._on_fault(error.with_traceback(None))
                 failures += 1
                 if failures > 1 and self._clock() - started + timeout_s > self._patience_s:
                     raise DeviceFault(f"{error} (reopened {failures - 1} times)") from error

@@ -194,8 +194,10 @@ class PicameraCamera:
                 chroma=rotate_chroma(chroma, self._turn),
             )
             del buffer, luma, chroma
-            yield frame
-            del frame
+            try:
+                yield frame
+            finally:
+                frame.revoke()
 
     def _planes(self, buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return luma (H, W) in place and chroma (H // 2, W), copied only where rows are padded."""

@@ -166,6 +166,7 @@ class SimulatedCamera:
             yield frame
         finally:
             frame.wipe()
+            frame.revoke()
 
     def close(self) -> None:
         """Let go; may be called twice, and ends a capture that waits in another thread."""
