@@ -287,7 +287,8 @@ class Turn:
                 kept.append((digest, None))
             else:
                 kept.append((digest, self.now if missing_since is None else missing_since))
-        self.put(held=tuple(kept))
+        if tuple(kept) != self.state.held:
+            self.put(held=tuple(kept))
 
     # --- lockout
 
