@@ -1,0 +1,166 @@
+"""The recovery ladder: reopen, go on, give up."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from hal.camera import Frame
+from hal.errors import CameraTimeout, DeviceFault, DeviceUnavailable
+from hal.recovery import PATIENCE_S, RecoveringCamera
+
+
+class Unreliable:
+    """Cameras that fail by a list: one entry a capture, over all openings."""
+
+    def __init__(self, clock, script, *, unavailable: int = 0) -> None:
+        self.clock = clock
+        self.script = list(script)
+        self.unavailable = unavailable
+        self.log: list[str] = []
+
+    def open(self):
+        if self.log and self.unavailable:
+            self.unavailable -= 1
+            self.log.append("unavailable")
+            raise DeviceUnavailable("no camera 0")
+        self.log.append("open")
+        return _One(self)
+
+
+class _One:
+    name = "code"
+
+    def __init__(self, world: Unreliable) -> None:
+        self.world = world
+        self.sequence = 0
+
+    @contextmanager
+    def capture(self, timeout_s):
+        failure = self.world.script.pop(0) if self.world.script else None
+        if failure is not None:
+            if issubclass(failure, CameraTimeout):
+                self.world.clock.sleep(timeout_s)
+            raise failure("camera code: " + failure.__name__)
+        self.sequence += 1
+        self.world.log.append("frame")
+        yield Frame(
+            np.full((2, 2), 9, dtype=np.uint8), self.world.clock.ns(), 0.0, self.sequence, "code"
+        )
+        self.world.log.append("returned")
+
+    def close(self):
+        self.world.log.append("close")
+
+
+def recovering(world, **options):
+    return RecoveringCamera(
+        world.open, "code", clock=world.clock.seconds, sleep=world.clock.sleep, **options
+    )
+
+
+def take(camera, timeout_s=2.0):
+    with camera.capture(timeout_s) as frame:
+        assert frame.luma.shape == (2, 2)
+        return frame.sequence
+
+
+def test_a_sound_camera_is_opened_once(clock):
+    world = Unreliable(clock, [])
+    with recovering(world) as camera:
+        assert [take(camera) for _ in range(3)] == [1, 2, 3]
+    assert world.log == ["open", *["frame", "returned"] * 3, "close"]
+    assert camera.recoveries == 0
+
+
+@pytest.mark.parametrize("fault", [CameraTimeout, DeviceFault])
+def test_one_fault_is_mended_within_the_call(clock, fault):
+    world = Unreliable(clock, [None, fault])
+    told = []
+    with recovering(world, on_fault=told.append) as camera:
+        assert [take(camera), take(camera), take(camera)] == [1, 2, 3]  # numbers go on
+        assert camera.recoveries == 1
+    assert world.log == [
+        "open",
+        "frame",
+        "returned",
+        "close",
+        "open",
+        *["frame", "returned"] * 2,
+        "close",
+    ]
+    assert [type(error) for error in told] == [fault]
+    assert told[0].__traceback__ is None
+
+
+def test_a_camera_that_stays_silent_is_given_up_after_one_reopening(clock):
+    world = Unreliable(clock, [CameraTimeout] * 50)
+    started = clock.seconds()
+    with recovering(world) as camera, pytest.raises(DeviceFault, match=r"reopened 1 times"):
+        take(camera, timeout_s=2.0)
+    assert world.log == ["open", "close", "open", "close"]
+    assert clock.seconds() - started < PATIENCE_S
+
+
+def test_one_reopening_is_tried_however_long_the_wait(clock):
+    world = Unreliable(clock, [CameraTimeout])
+    with recovering(world) as camera:
+        assert take(camera, timeout_s=30.0) == 1
+
+
+def test_a_loose_cable_is_tried_until_patience_is_over(clock):
+    world = Unreliable(clock, [DeviceFault], unavailable=10)
+    with recovering(world) as camera:
+        assert take(camera) == 1
+    assert world.log.count("unavailable") == 10
+
+    gone = Unreliable(clock, [DeviceFault], unavailable=10_000)
+    started = clock.seconds()
+    with recovering(gone) as camera, pytest.raises(DeviceFault, match="no camera 0"):
+        take(camera)
+    assert clock.seconds() - started <= PATIENCE_S
+    assert gone.log.count("unavailable") > 5
+
+
+def test_what_cannot_be_opened_at_all_is_not_recovered(clock):
+    world = Unreliable(clock, [], unavailable=1)
+    world.log.append("booted")
+    with pytest.raises(DeviceUnavailable):
+        recovering(world)
+
+
+def test_the_borrowers_error_is_no_fault_of_the_camera(clock):
+    world = Unreliable(clock, [])
+    with recovering(world) as camera:
+        with pytest.raises(CameraTimeout), camera.capture(1):
+            raise CameraTimeout("the borrower's own")
+        assert take(camera) == 2
+    assert world.log.count("open") == 1
+
+
+def test_a_closed_camera_stays_closed(clock):
+    world = Unreliable(clock, [])
+    camera = recovering(world)
+    camera.close()
+    camera.close()
+    with pytest.raises(DeviceFault, match="closed"):
+        take(camera)
+    assert world.log == ["open", "close"]
+
+
+def test_closing_while_it_opens_leaves_nothing_open(clock):
+    world = Unreliable(clock, [DeviceFault])
+    camera = recovering(world)
+    reopen = world.open
+
+    def slow_open():
+        opened = reopen()
+        camera.close()  # another thread, in the midst of it
+        return opened
+
+    camera._reopen = slow_open
+    with pytest.raises(DeviceFault, match="closed"):
+        take(camera)
+    assert world.log.count("open") == world.log.count("close") == 2
