@@ -30,7 +30,7 @@ SETTINGS = GpioConfig(passage_2=26, door=12, key=20)
 TIMING = GateConfig(site="bench", gate="g")
 ROUNDS, REPEATS = 40, 200
 
-POLL_LIMIT = 12.0
+POLL_LIMIT = 16.0
 """One poll (inputs debounced, relay, lamps), against the bare reads of its lines."""
 PASSAGE_LIMIT = 3.0
 """The machine's whole passage (six steps), against one ECDSA P-256 verification."""
