@@ -5,12 +5,13 @@ back makes expired credentials valid and old dynamic codes fresh again. So the h
 seen is kept on disk, and time-dependent acceptance fails closed while the clock is not trusted.
 
 Rules, in the order in which `judge` asks them:
-1. A time before this software existed means that the clock was never set.
+1. A time before this software existed means that the clock was never set; one after the century
+   that it is broken.
 2. A time below the highest one seen, in this boot or any before, is a clock that went back; small
    steps are a time server's work and allowed. What was seen is believed, the clock is not.
 3. Within one boot the clock keeps pace with the kernel's boot-time clock. A leap ahead that no time
-   server confirms is not believed and not remembered, or one wrong minute would lock the gate for
-   years.
+   server is known to confirm is neither believed nor remembered until it has stood for a while, or
+   one wrong minute would lock the gate for years. A clock behind the time since boot was set back.
 4. Where the settings demand a source, the time must come from a synchronised system clock or a
    real-time clock.
 A time that is refused never moves the memory.
@@ -24,7 +25,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import math
 import os
 import threading
 import time
@@ -50,11 +50,18 @@ __all__ = [
 EARLIEST = 1_767_225_600
 """2026-01-01T00:00:00Z: no gate ran before."""
 
+LATEST = 4_102_444_800
+"""2100-01-01T00:00:00Z: no gate runs so long; a clock that says so is broken."""
+
 STEP_BACK_S = 5.0
 """Steps back of this size are a time server's corrections."""
 
 LEAP_AHEAD_S = 300.0
 """How far the clock may run ahead of the boot-time clock without a time server's word."""
+
+SETTLE_S = 300.0
+"""How long a leap must stand to be believed: an installer sets the time by hand, or a server does
+that cannot be asked."""
 
 SOURCES_EVERY_S = 10.0
 """How often `flush` asks the sources: a real-time clock on a slow bus takes its time."""
@@ -102,11 +109,15 @@ class ClockMemory:
         highest: highest believed time, Unix seconds.
         boot_id: boot in which it was seen; empty when it came from signed data.
         boottime: boot-time clock at that moment, s.
+        leap: wall less boot-time clock of a leap that waits to be believed, s; kept in memory only.
+        leapt_at: boot-time clock when that was first seen, s.
     """
 
     highest: float = 0.0
     boot_id: str = ""
     boottime: float = 0.0
+    leap: float | None = None
+    leapt_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,27 +144,36 @@ def judge(
         sources: where the system's time comes from.
         demand_source: True where a time from nowhere is not believed.
     """
-    if not math.isfinite(reading.wall):
-        return ClockVerdict(False, "the clock gives no time at all", memory)
+    if not reading.wall <= LATEST:  # so that a NaN is caught too
+        return ClockVerdict(False, f"the clock gives no time: {_text(reading.wall)}", memory)
     if reading.wall < EARLIEST:
         return ClockVerdict(False, f"the clock was never set: {_text(reading.wall)}", memory)
     if reading.wall < memory.highest - STEP_BACK_S:
         reason = f"the clock went back from {_text(memory.highest)} to {_text(reading.wall)}"
         return ClockVerdict(False, reason, memory)
-    if reading.boot_id == memory.boot_id:
-        expected = memory.highest + (reading.boottime - memory.boottime)
-        ahead = reading.wall - expected
-        if ahead > LEAP_AHEAD_S and not sources.synchronized:
-            reason = f"the clock leapt {ahead:.0f} s ahead to {_text(reading.wall)}, unconfirmed"
+    if reading.boot_id == memory.boot_id and not sources.synchronized:
+        pace = reading.wall - memory.highest - (reading.boottime - memory.boottime)
+        if pace < -LEAP_AHEAD_S:
+            reason = f"the clock stands {-pace:.0f} s behind the time since boot"
             return ClockVerdict(False, reason, memory)
-        if ahead < -LEAP_AHEAD_S:
-            reason = f"the clock stands {-ahead:.0f} s behind the time since boot"
-            return ClockVerdict(False, reason, memory)
+        if pace > LEAP_AHEAD_S:
+            memory = _leapt(reading, memory)
+            if reading.boottime - memory.leapt_at < SETTLE_S:
+                reason = f"the clock leapt {pace:.0f} s ahead to {_text(reading.wall)}, unconfirmed"
+                return ClockVerdict(False, reason, memory)
     if demand_source and not sources.synchronized and not sources.rtc:
         return ClockVerdict(False, "no time server reached and no real-time clock fitted", memory)
     if reading.wall <= memory.highest:
         return ClockVerdict(True, "", memory)
     return ClockVerdict(True, "", ClockMemory(reading.wall, reading.boot_id, reading.boottime))
+
+
+def _leapt(reading: ClockReading, memory: ClockMemory) -> ClockMemory:
+    """Remember since when the clock has kept to the time that it leapt to."""
+    leap = reading.wall - reading.boottime
+    if memory.leap is not None and abs(leap - memory.leap) <= STEP_BACK_S:
+        return memory
+    return replace(memory, leap=leap, leapt_at=reading.boottime)
 
 
 def read_boot_id() -> str:
@@ -346,6 +366,6 @@ class ClockGuard:
 
 def _text(unix_s: float) -> str:
     """Name a time for an operator; a clock can hold values that no calendar has."""
-    if not 0 <= unix_s < 253_402_300_800:  # year 10000
+    if not 0 <= unix_s <= LATEST:
         return f"{unix_s:.0f} s"
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
