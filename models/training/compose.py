@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.training.nets import (
+from models.training.scenes import MIRRORED_POINTS, Scene, faceless_crop
+from models.training.sizes import (
     DETECTOR_SIZE,
     DETECTOR_STRIDE,
     POINTS_SIZE,
     POINTS_TEMPLATE,
-    PointRefiner,
 )
-from models.training.scenes import MIRRORED_POINTS, Scene, faceless_crop
 
 TEMPLATE = np.array(POINTS_TEMPLATE, np.float32)
 PADDING = 128  # what the letterbox and the crops are filled with
@@ -257,11 +256,11 @@ class CropComposer:
         self.mined = np.zeros((0, POINTS_SIZE, POINTS_SIZE, 3), np.uint8)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray, float]:
-        """One crop (96, 96, 3) uint8, its point offsets (10,), and 1.0 for a face, 0.0 for none."""
+        """One crop (96, 96, 3) uint8, its points (5, 2), and 1.0 for a face, 0.0 for none."""
         kind = self._rng.random()
         if kind < 0.7:
             return self._face()
-        nothing = np.zeros(10, np.float32)
+        nothing = np.zeros((5, 2), np.float32)
         if kind < 0.78:
             return self._misplaced(), nothing, 0.0
         if kind < 0.88 and len(self.mined):
@@ -281,7 +280,7 @@ class CropComposer:
         scene, points = self._pick()
         # What the detector gets wrong: mostly a little, now and then a lot.
         spread = 1.0 if rng.random() < 0.8 else 2.2
-        jitter = _jitter(
+        jitter = nudge(
             float(rng.normal(0, 5) * spread),
             float(np.exp(rng.normal(0, 0.06) * spread)),
             rng.normal(0, 1.6, 2) * spread,
@@ -298,8 +297,7 @@ class CropComposer:
             draw_mask(picture, target, rng)
         elif kind < 0.2:
             draw_obstacle(picture, np.array([20, 20, 56, 60], np.float32), rng)
-        offsets = (target - TEMPLATE) / PointRefiner.POINT_UNIT
-        return self._resampled(picture), offsets.reshape(10).astype(np.float32), 1.0
+        return self._resampled(picture), target, 1.0
 
     def _misplaced(self) -> np.ndarray:
         """Part of a face, one much too large or small, or on its side: not to be accepted."""
@@ -314,7 +312,7 @@ class CropComposer:
             zoom = rng.uniform(2.2, 4) if rng.random() < 0.5 else rng.uniform(0.2, 0.42)
         else:
             turn = rng.uniform(80, 280)
-        jitter = _jitter(float(turn), float(zoom), shift)
+        jitter = nudge(float(turn), float(zoom), shift)
         matrix = (jitter @ np.vstack([similarity(points, TEMPLATE), [0, 0, 1]]))[:2]
         return warped(scene, matrix, (POINTS_SIZE, POINTS_SIZE), cv2.BORDER_CONSTANT)
 
@@ -328,7 +326,7 @@ class CropComposer:
         return cv2.resize(small, (POINTS_SIZE, POINTS_SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-def _jitter(turn_deg: float, zoom: float, shift: np.ndarray) -> np.ndarray:
+def nudge(turn_deg: float, zoom: float, shift: np.ndarray) -> np.ndarray:
     """A turn and zoom about the crop's centre and a shift, (3, 3)."""
     middle = float(TEMPLATE[:, 0].mean()), float(TEMPLATE[:, 1].mean())
     matrix = cv2.getRotationMatrix2D(middle, turn_deg, zoom)

@@ -4,9 +4,9 @@
 
 Runs in the product's environment; needs no torch. Recall: labelled faces (LFW, never trained on)
 pasted into 640x480 at a given face width in front of drawn backgrounds; found when the boxes
-overlap by 0.4 (intersection over union). Point error: mean distance of the five points from the labels,
-in percent of the labelled eye distance, over the faces found. False faces: whatever is found in
-photographs of QR codes, in noise and in drawn pictures without a face.
+overlap by 0.4 (intersection over union). Point error: mean distance of the five points from the
+labels, in percent of the labelled eye distance, over the faces found. False faces: whatever is
+found in photographs of QR codes, in noise and in drawn pictures without a face.
 """
 
 import argparse

@@ -17,10 +17,10 @@ from models.training import compose
 from models.training.camera import CameraEffects
 from models.training.export import export_int8, manifest_facts
 from models.training.negatives import draw_negatives
-from models.training.nets import DETECTOR_SIZE, POINTS_SIZE, FaceDetector, PointRefiner
+from models.training.nets import FaceDetector, PointRefiner
 from models.training.scenes import load_scenes, split
+from models.training.sizes import DETECTOR_SIZE, POINTS_SIZE
 
-CALIBRATION_PICTURES = 200
 DETECTOR_FILE, REFINER_FILE = "face_detect_int8.tflite", "face_points_int8.tflite"
 
 
@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--annotation", type=Path, help="default: PICTURES.csv")
     parser.add_argument("--work", type=Path, required=True, help="holds the checkpoints")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--calibration", type=int, default=200, help="pictures to calibrate with")
     arguments = parser.parse_args()
     export(arguments)
 
@@ -51,7 +52,7 @@ def export(arguments: argparse.Namespace) -> None:
     )
     for network, checkpoint, name, size, picture in plans:
         network.load_state_dict(torch.load(arguments.work / checkpoint))
-        pictures = as_seen(np.stack([picture() for _ in range(CALIBRATION_PICTURES)]))
+        pictures = as_seen(np.stack([picture() for _ in range(arguments.calibration)]))
         export_one(network, pictures, arguments.out / name)
         print(f"\n# {name}\n{manifest_facts(arguments.out / name, *size)}")
 

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.training.sizes import POINTS_STRIDE
+
 
 def heat_loss(logits: Tensor, heat: Tensor) -> Tensor:
     """Penalty-reduced focal loss of CenterNet (Zhou et al. 2019, eq. 1).
@@ -44,18 +46,44 @@ def values_loss(values: Tensor, target: Tensor, weight: Tensor, beta: float = 0.
     return total / (weight * size).sum().clamp(min=1)
 
 
-def points_loss(offsets: Tensor, target: Tensor, beta: float = 0.5) -> Tensor:
-    """Smooth L1 of point offsets in pixels: mean over everything given.
-
-    Wing loss, which is steepest near zero, was tried and did not leave the mean face from a random
-    start: its small errors outvote the large ones.
+def points_loss(points: Tensor, target: Tensor, beta: float = 0.3) -> Tensor:
+    """Smooth L1 of points in pixels: mean over everything given.
 
     Args:
-        offsets: Predicted offsets in pixels, any shape.
+        points: Predicted points in pixels, any shape.
         target: The same shape.
         beta: Error in pixels where the loss turns from square to linear.
     """
-    return functional.smooth_l1_loss(offsets, target, beta=beta)
+    return functional.smooth_l1_loss(points, target, beta=beta)
+
+
+def maps_loss(heat: Tensor, points: Tensor) -> Tensor:
+    """Cross entropy of point maps against the four cells around the true point.
+
+    The four cells share the weight as in bilinear interpolation, so the best map's mean place is
+    the point itself. It shows the maps where to look long before their mean says so.
+
+    Args:
+        heat: (N, 5, H, W) logits at stride 4.
+        points: (N, 5, 2) in crop pixels; cells outside the map are clamped to its edge.
+    """
+    rows, columns = heat.shape[2:]
+    place = (points - (POINTS_STRIDE - 1) / 2) / POINTS_STRIDE
+    place = torch.stack([place[..., 0].clamp(0, columns - 1), place[..., 1].clamp(0, rows - 1)], -1)
+    corner = place.floor()
+    share = place - corner
+    logs = functional.log_softmax(heat.flatten(2), dim=2)
+    total = torch.zeros(())
+    for right in (0, 1):
+        for down in (0, 1):
+            x = (corner[..., 0] + right).clamp(max=columns - 1)
+            y = (corner[..., 1] + down).clamp(max=rows - 1)
+            weight = (share[..., 0] if right else 1 - share[..., 0]) * (
+                share[..., 1] if down else 1 - share[..., 1]
+            )
+            cell = (y * columns + x).long().unsqueeze(2)
+            total = total - (weight * logs.gather(2, cell)[..., 0]).mean()
+    return total
 
 
 def distillation_loss(features: Tensor, teacher: Tensor, projection: Tensor) -> Tensor:

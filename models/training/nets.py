@@ -20,27 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.training.sizes import POINTS_SIZE, POINTS_STRIDE
+
 # A ReLU halves the second moment and shifts the mean; convolutions whose output meets one start
 # with this gain, so that a signal of unit variance keeps it (NF-ResNets, eq. 3).
 RELU_GAIN = math.sqrt(2.0 / (1.0 - 1.0 / math.pi))
 # Residual branches start small, so that a block begins close to the identity.
 BRANCH_GAIN = 0.2
 
-DETECTOR_SIZE = (160, 224)  # rows, columns
-DETECTOR_STRIDE = 8
-POINTS_SIZE = 96
-# Where the five points of an upright face stand in the refiner's crop, in pixels: right eye, left
-# eye, nose, right and left mouth corner. A mean face, with room for a turned head around it.
-POINTS_TEMPLATE = (
-    (35.0, 39.0),
-    (61.0, 39.0),
-    (48.0, 54.5),
-    (37.5, 67.5),
-    (58.5, 67.5),
-)
 # dlib's training mean, kept because the embedder's initial weights expect it.
 EMBEDDER_MEAN = (122.782, 117.001, 104.298)
-EMBEDDER_SIZE = 150
 
 
 class StandardisedConv(nn.Conv2d):
@@ -167,40 +156,46 @@ def doubled(x: Tensor) -> Tensor:
 class PointRefiner(nn.Module):
     """A second, closer look at one upright 96x96 face crop.
 
-    Gives the five points as offsets from `POINTS_TEMPLATE` in crop pixels / `POINT_UNIT`, and a
-    logit that says whether this is a face at all: what passed the first network by mistake ends here.
+    Gives a logit that says whether this is a face at all, so that what passed the first network
+    by mistake ends here, and one map of logits a point at stride 4: the point is the mean place
+    under the map's softmax (`expected_points`). Coordinates from a fully connected layer were
+    tried first and learned far more slowly.
     """
-
-    POINT_UNIT = 8.0
 
     def __init__(self, widths: tuple[int, int, int, int] = (12, 24, 40, 64)) -> None:
         super().__init__()
         stem, fine, middle, deep = widths
-        self.body = nn.Sequential(
-            Down(3, stem),
-            Down(stem, fine),
-            Residual(fine, fine // 2),
-            Down(fine, middle),
-            Residual(middle),
-            Down(middle, deep),
-            Residual(deep),
-        )
-        cells = (POINTS_SIZE // 16) ** 2
-        self.squeeze = StandardisedConv(deep, 32, 1)
-        self.hidden = nn.Linear(cells * 32, 64)
-        self.points = nn.Linear(64, 10)
-        self.score = nn.Linear(64, 1)
-        nn.init.normal_(self.hidden.weight, std=1 / math.sqrt(cells * 32))
-        for head in (self.hidden, self.points, self.score):
-            nn.init.zeros_(head.bias)
-        for head in (self.points, self.score):
+        self.fine = nn.Sequential(Down(3, stem), Down(stem, fine), Residual(fine, fine // 2))
+        self.middle = nn.Sequential(Down(fine, middle), Residual(middle))
+        self.deep = nn.Sequential(Down(middle, deep), Residual(deep))
+        self.deep_to_middle = StandardisedConv(deep, middle, 1)
+        self.middle_to_fine = StandardisedConv(middle, fine, 1)
+        self.shared = StandardisedConv(fine, 32, 3)
+        self.heat = nn.Conv2d(32, 5, 1)
+        self.squeeze = StandardisedConv(deep, 16, 1)
+        self.score = nn.Linear((POINTS_SIZE // 16) ** 2 * 16, 1)
+        for head in (self.heat, self.score):
             nn.init.normal_(head.weight, std=0.02)
+            nn.init.zeros_(head.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (N, 3, 96, 96) crops to scores (N, 1) and point offsets (N, 10)."""
-        x = functional.relu(self.squeeze(self.body(normalised(x)))).flatten(1)
-        x = functional.relu(self.hidden(x))
-        return self.score(x), self.points(x)
+        """Map (N, 3, 96, 96) crops to scores (N, 1) and point maps (N, 5, 24, 24), both logits."""
+        fine = self.fine(normalised(x))
+        middle = self.middle(fine)
+        deep = self.deep(middle)
+        score = self.score(functional.relu(self.squeeze(deep)).flatten(1))
+        middle = functional.relu(middle + doubled(self.deep_to_middle(deep)))
+        fine = functional.relu(fine + doubled(self.middle_to_fine(middle)))
+        return score, self.heat(functional.relu(self.shared(fine)))
+
+
+def expected_points(heat: Tensor) -> Tensor:
+    """The points (N, 5, 2) in crop pixels that maps of logits (N, 5, H, W) at stride 4 mean."""
+    rows, columns = heat.shape[2:]
+    share = torch.softmax(heat.flatten(2).float(), dim=2).view(heat.shape)
+    x = (share.sum(dim=2) * torch.arange(columns)).sum(dim=2)
+    y = (share.sum(dim=3) * torch.arange(rows)).sum(dim=2)
+    return torch.stack([x, y], dim=2) * POINTS_STRIDE + (POINTS_STRIDE - 1) / 2
 
 
 class FaceEmbedder(nn.Module):

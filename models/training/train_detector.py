@@ -19,7 +19,7 @@ from models.training import compose, losses
 from models.training.camera import CameraEffects
 from models.training.loop import Arrays, SamplePool, Schedule, train
 from models.training.negatives import draw_negatives
-from models.training.nets import FaceDetector, PointRefiner
+from models.training.nets import FaceDetector, PointRefiner, expected_points
 from models.training.scenes import load_scenes, split
 
 NEGATIVE_COUNT = 480
@@ -101,9 +101,9 @@ def frame_arrays(sample: compose.FrameSample) -> Arrays:
     )
 
 
-def crop_arrays(picture: np.ndarray, offsets: np.ndarray, is_face: float) -> Arrays:
+def crop_arrays(picture: np.ndarray, points: np.ndarray, is_face: float) -> Arrays:
     """A refiner sample as the pool stores it."""
-    return picture, offsets, np.array(is_face, np.float32)
+    return picture, points, np.array(is_face, np.float32)
 
 
 def frame_loss(
@@ -119,14 +119,15 @@ def frame_loss(
     }
 
 
-def crop_loss(network: nn.Module, x: Tensor, offsets: Tensor, is_face: Tensor) -> dict[str, Tensor]:
+def crop_loss(network: nn.Module, x: Tensor, points: Tensor, is_face: Tensor) -> dict[str, Tensor]:
     """Points of the faces, and whether it is one."""
     with torch.autocast("cpu", torch.bfloat16):
-        score, found = network(x)
+        score, heat = network(x)
     faces = is_face > 0
-    pixels = PointRefiner.POINT_UNIT
+    heat, points = heat[faces].float(), points[faces]
     return {
-        "points": losses.points_loss(found.float()[faces] * pixels, offsets[faces] * pixels),
+        "points": losses.points_loss(expected_points(heat), points),
+        "maps": losses.maps_loss(heat, points) * 0.2,
         "face": functional.binary_cross_entropy_with_logits(score[:, 0].float(), is_face),
     }
 
