@@ -36,6 +36,7 @@ _CHAIN_MAX: Final = 3
 _CERTIFICATE_BYTES_MAX: Final = 4_096
 _HASHES: Final = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _PARSE_ERRORS: Final = (
+    Warning,  # where warnings are errors: the library warns of what RFC 5280 forbids
     ValueError,
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
@@ -118,12 +119,16 @@ def _load(der: bytes) -> x509.Certificate:
     """Parse one certificate of a code, extensions and all."""
     try:
         certificate = x509.load_der_x509_certificate(der)
+        _ = certificate.subject, certificate.issuer  # parsed when first asked for
         understood = all(
             not extension.critical or extension.oid in _UNDERSTOOD
             for extension in certificate.extensions
         )
     except _PARSE_ERRORS:
         raise Rejected(Reason.MALFORMED, "x5chain: not a certificate") from None
+    if certificate.serial_number <= 0:
+        # RFC 5280, 4.1.2.2; the library warns of it today and will refuse it tomorrow.
+        raise Rejected(Reason.MALFORMED, "x5chain: the serial number is not positive")
     if not understood:
         raise Rejected(
             Reason.ISSUER_NOT_ENTITLED, "x5chain: a critical extension is not understood"

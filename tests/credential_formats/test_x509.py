@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -246,6 +247,17 @@ def test_weak_hash_is_refused() -> None:
     leaf = DIRECT.but(signer=rsa_key())
     assert registry.read(coded(leaf), keys=keys, rules=RULES).issuer == "national-root"
     assert reason(coded(signed_with_sha1(leaf)), keys) is Reason.ALGORITHM_MISMATCH
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_serial_number_that_is_not_positive(action: str) -> None:
+    """The library only warns of it, and whether a warning is an error must not matter."""
+    serial = b"\x02\x02\x12\x67"
+    assert LEAF.der().count(serial) == 1
+    changed = LEAF.der().replace(serial, b"\x02\x02\x92\x67")
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        assert reason(coded(changed, MIDDLE)) is Reason.MALFORMED
 
 
 @pytest.mark.parametrize("chain", [[], {}, 7, "x", [7], [[b"x"]], None], ids=repr)

@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import tracemalloc
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -172,6 +173,7 @@ def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
         f"-max_total_time={round(seconds)}", f"-max_len={INPUT_MAX}", "-timeout=5", "-rss_limit_mb=1024",
         f"-artifact_prefix={findings}/{name}-input-", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
+    warnings.simplefilter("error")  # a warning that a code can cause would be a finding, too
     atheris.Setup([sys.argv[0], *flags, str(corpus)], _one_input(chosen.code, name, findings))
     atheris.Fuzz()
     return 0
@@ -182,6 +184,8 @@ def _one_input(
 ) -> Callable[[bytes], None]:
     """Return the function that libFuzzer calls."""
     calls = 0
+    for warm in (False, True):
+        judge(b"", trace=warm)
     high_water = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def run(data: bytes) -> None:

@@ -17,6 +17,8 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent import issue
@@ -292,7 +294,8 @@ def _aadhaar() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         return digits(zlib.compress(data, 1))
 
     def signed(data: bytes) -> bytes:
-        return make.aadhaar(data, pack="zlib")
+        signature = make.rsa_key().sign(data, PKCS1v15(), SHA256())
+        return packed(data + signature)
 
     letters = [make.aadhaar_signed(version) for version in range(1, 6)]
     whole = make.aadhaar(letters[1])
