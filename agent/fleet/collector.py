@@ -224,19 +224,21 @@ class Collector:
         self._acks_delayed = bool(self._acks)
 
     def _ask_for_gaps(self, now: float) -> None:
+        """Look again at boots with a gap: another collector may have filled it, else ask."""
         behind = set(self._store.behind())
         self._gap_since = {key: self._gap_since.get(key, now + GAP_PATIENCE_S) for key in behind}
         due = {key for key, when in self._gap_since.items() if when <= now}
-        if self._signer is None or not due:
+        if not due:
             return
+        self._acks.update(self._store.refresh(due))
+        due &= set(self._store.behind())
         for gap in self._store.gaps():
-            if gap.key in due:
+            if gap.key in due and self._signer is not None:
                 due.discard(gap.key)
                 self._gap_since[gap.key] = now + GAP_AGAIN_S
                 last = min(gap.last, gap.first + REPLAY_ROWS - 1)
                 self._publish(self._signer(gap.key.gate, gap.key.boot_id, gap.first, last))
                 self.counts.replays += 1
-        # Another collector may have closed the gap; looking it up again says so.
         for key in due:
             self._gap_since[key] = now + GAP_AGAIN_S
 

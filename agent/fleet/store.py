@@ -160,6 +160,19 @@ class EventStore:
         self._known.update(changed)
         return {key: progress.contiguous for key, progress in changed.items()}
 
+    def refresh(self, keys: Iterable[BootKey]) -> dict[BootKey, int]:
+        """Look again how far these boots are complete: another collector may have filled a gap."""
+        changed: dict[BootKey, _Progress] = {}
+        with self._engine.begin() as connection:
+            for key in keys:
+                known = self._known.get(key) or self._find(connection, key)
+                changed[key] = _Progress(known.id, known.contiguous, known.highest)
+                self._look_up(connection, changed[key])
+            if changed:
+                self._save(connection, changed)
+        self._known.update(changed)
+        return {key: progress.contiguous for key, progress in changed.items()}
+
     def reject(self, topic: str, reason: str, at: float) -> None:
         """Note a message that is no event; the newest are kept."""
         with self._engine.begin() as connection:
