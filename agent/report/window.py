@@ -78,7 +78,11 @@ class Window:
         self._paused_until = now + seconds
 
     def replay(self, boot_id: str, first: int, last: int) -> None:
-        """Send rows again that the collector asked for; the oldest wish is dropped when many."""
+        """Send rows again that the collector asked for; the oldest wish is dropped when many.
+
+        Whoever asks listens, so a pause is over.
+        """
+        self._paused_until = 0.0
         self._replays.append(_Replay(boot_id, first, last))
 
     def take(self, now: float, room: int) -> list[Row]:
