@@ -319,7 +319,7 @@ def _from_certificate(der: bytes) -> PublicKey:
 def _from_jwk(text: bytes) -> PublicKey:
     try:
         jwk = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise KeyFileError("a damaged JWK") from None
     if not isinstance(jwk, Mapping) or "keys" in jwk:
         raise KeyFileError("a JWK holds one key; a set of keys is not taken")

@@ -84,7 +84,7 @@ def describe(file: Path) -> Description:
     try:
         table = tomllib.loads(read_file(file, MAX_TEXT_FILE).decode("utf-8"))
         description = msgspec.convert(table, Description)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(f"{file}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
         text, _, where = str(error).partition(" - at `$")
