@@ -5,14 +5,15 @@ Rules:
 - no group may stand for more than its bytes hold (65535 for three characters, 255 for two);
 - one character left over is refused.
 
-Decoding works on whole columns at once: the first, second and third characters of all groups become
-three big integers with a 32-bit lane for each group, so that one multiplication weighs them all.
+Decoding works on all groups at once: the digits as they stand are one large integer with a lane of
+three bytes for each group, from which masks and two multiplications make a lane for each value.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from agent.credential.limits import PAYLOAD_BYTES
 from agent.credential.model import Rejected
 from agent.reason import Reason
 
@@ -20,45 +21,45 @@ __all__ = ["ALPHABET", "decode", "encode"]
 
 ALPHABET: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 
-_DIGITS: Final = bytes(max(ALPHABET.find(character), 0) for character in range(256))
+_OUTSIDE: Final = 255
+_DIGITS: Final = bytes(ALPHABET.find(character) % 256 for character in range(256))
+"""Character -> its digit, or `_OUTSIDE`."""
+_LOWEST: Final = int.from_bytes(b"\x00\x00\xff" * (PAYLOAD_BYTES // 3 + 1), "big")
+"""The lowest byte of every lane."""
 
 
 def decode(text: bytes) -> bytes:
     """Decode base45.
 
     Args:
-        text: ASCII characters of the alphabet.
+        text: ASCII characters of the alphabet, `limits.PAYLOAD_BYTES` of them at most.
 
     Raises:
-        Rejected: `malformed`.
+        Rejected: `malformed` or `too_large`.
     """
-    if text.translate(None, ALPHABET):
+    if len(text) > PAYLOAD_BYTES:
+        raise Rejected(Reason.TOO_LARGE, "base45: longer than a code can be")
+    digits = text.translate(_DIGITS)
+    if _OUTSIDE in digits:
         raise Rejected(Reason.MALFORMED, "base45: a character outside the alphabet")
     groups, rest = divmod(len(text), 3)
     if rest == 1:
         raise Rejected(Reason.MALFORMED, "base45: a character left over")
-    digits = text.translate(_DIGITS)
     full = groups * 3
-    least, middle, high = (_lanes(digits[place:full:3]) for place in range(3))
-    lanes = (least + 45 * middle + 2025 * high).to_bytes(groups * 4, "big")
-    out = bytearray(groups * 2)
-    out[0::2] = lanes[2::4]
-    out[1::2] = lanes[3::4]
-    if lanes[1::4].count(0) != groups:
+    digit = int.from_bytes(digits[:full], "big")
+    # First character in the lane's highest byte, and the least significant digit (section 3).
+    total = (digit >> 16 & _LOWEST) + 45 * (digit >> 8 & _LOWEST) + 2025 * (digit & _LOWEST)
+    lanes = total.to_bytes(full, "big")
+    if lanes[::3].count(0) != groups:
         raise Rejected(Reason.MALFORMED, "base45: a group over 65535")
+    out = bytearray(lanes)
+    del out[::3]
     if rest:
         last = digits[full] + 45 * digits[full + 1]
         if last > 255:
             raise Rejected(Reason.MALFORMED, "base45: a last group over 255")
         out.append(last)
     return bytes(out)
-
-
-def _lanes(column: bytes) -> int:
-    """Return an integer whose 32-bit lanes are the bytes of `column`."""
-    spread = bytearray(len(column) * 4)
-    spread[3::4] = column
-    return int.from_bytes(spread, "big")
 
 
 def encode(data: bytes) -> str:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from agent.credential.limits import CBOR_DEPTH
 from agent.credential.model import Rejected
@@ -62,126 +62,149 @@ def decode(
     Raises:
         Rejected: `malformed`.
     """
-    reader = _Reader(data, tags, tag_depth, floats=floats, shortest=shortest)
+    if tags or not shortest:
+        rules = _Rules(tags, tag_depth, floats, shortest)
+    else:
+        rules = _STRICT_WITH_FLOATS if floats else _STRICT
     try:
-        value = reader.item(0)
+        value, end = _item(data, 0, 0, rules)
     except IndexError:
         raise Rejected(Reason.MALFORMED, "CBOR: cut short") from None
     except UnicodeDecodeError:
         raise Rejected(Reason.MALFORMED, "CBOR: text is not UTF-8") from None
-    if reader.at != len(data):
+    if end != len(data):
         _refuse("bytes after the item")
     return value
 
 
-class _Reader:
-    """One pass over one buffer."""
+class _Rules(NamedTuple):
+    """The options of `decode`."""
 
-    __slots__ = ("at", "data", "floats", "shortest", "size", "tag_depth", "tags")
+    tags: Collection[int]
+    tag_depth: int
+    floats: bool
+    shortest: bool
 
-    def __init__(
-        self, data: bytes, tags: Collection[int], tag_depth: int, *, floats: bool, shortest: bool
-    ) -> None:
-        self.data = data
-        self.size = len(data)
-        self.at = 0
-        self.tags = tags
-        self.tag_depth = tag_depth
-        self.floats = floats
-        self.shortest = shortest
 
-    def item(self, depth: int) -> Any:
-        """Read one item with `depth` containers around it.
+_STRICT: Final = _Rules((), 0, floats=False, shortest=True)
+_STRICT_WITH_FLOATS: Final = _Rules((), 0, floats=True, shortest=True)
 
-        The dispatch stands in one function, the commonest first: calls are what a reader in Python
-        pays for.
-        """
-        data = self.data
-        at = self.at
-        initial = data[at]
+
+def _item(data: bytes, at: int, depth: int, rules: _Rules) -> tuple[Any, int]:
+    """Read one item.
+
+    The dispatch stands in one function, the commonest first, and state travels in arguments: calls
+    and attributes are what a reader in Python pays for.
+
+    Args:
+        data: the whole buffer.
+        at: where the item begins.
+        depth: how many containers stand around it.
+        rules: what is allowed.
+
+    Returns:
+        The value, and where the item ends.
+    """
+    initial = data[at]
+    at += 1
+    if initial < 24:
+        return initial, at
+    number = initial & 31
+    if initial >= _SIMPLE:
+        return _simple(data, number, at, rules)
+    if number == 24:
+        number = data[at]
         at += 1
-        if initial < 24:
-            self.at = at
-            return initial
-        number = initial & 31
-        if initial >= _SIMPLE:
-            return self._simple(number, at)
-        if number == 24:
-            number = data[at]
-            at += 1
-            if number < 24 and self.shortest:
-                _refuse("a number not in its shortest form")
-        elif number > 24:
-            number, at = self._number(number, at)
-        major = initial >> 5
-        if major == _TEXT or major == _BYTES:  # noqa: PLR1714, SIM109 - the faster form
-            self.at = end = at + number
-            if end > self.size:
-                _refuse("cut short")
-            return data[at:end] if major == _BYTES else str(data[at:end], "utf-8")
-        self.at = at
-        if major == _NEGATIVE:
-            return -1 - number
-        if major == _UNSIGNED:
-            return number
-        if depth >= CBOR_DEPTH:
-            _refuse(f"nested deeper than {CBOR_DEPTH}")
-        depth += 1
-        if major == _TAG:
-            if number not in self.tags or depth - 1 > self.tag_depth:
-                _refuse(f"tag {number} is not allowed here")
-            return Tagged(number, self.item(depth))
-        # Every element takes a byte at least: a false length is told before allocating.
-        if number > self.size - at:
-            _refuse("cut short")
-        if major == _MAP:
-            return self._map(number, depth)
-        item = self.item
-        return [item(depth) for _ in range(number)]
-
-    def _map(self, pairs: int, depth: int) -> dict[int | str, Any]:
-        item = self.item
-        data = self.data
-        out: dict[int | str, Any] = {}
-        for _ in range(pairs):
-            key = data[self.at]
-            if key < 24:
-                self.at += 1
-            else:
-                key = item(depth)
-                if type(key) is not int and type(key) is not str:
-                    _refuse("a map key that is neither integer nor text")
-            out[key] = item(depth)
-        if len(out) != pairs:
-            _refuse("a key twice in one map")
-        return out
-
-    def _number(self, info: int, at: int) -> tuple[int, int]:
-        """Return the number in the 2, 4 or 8 bytes after an initial byte, and where they end."""
-        if info > 27:
-            _refuse("indefinite length" if info == 31 else "reserved additional information")
-        end = at + (1 << (info - 24))
-        if end > self.size:
-            _refuse("cut short")
-        number = int.from_bytes(self.data[at:end], "big")
-        if number < _LEAST[info] and self.shortest:
+        if number < 24 and rules.shortest:
             _refuse("a number not in its shortest form")
-        return number, end
-
-    def _simple(self, info: int, at: int) -> Any:
-        """Read what follows an initial byte of major type 7."""
-        self.at = at
-        if info in _CONSTANTS:
-            return _CONSTANTS[info]
-        if info not in _FLOATS or not self.floats:
-            _refuse(f"simple value or float {info} is not allowed here")
-        self.at = end = at + (1 << (info - 24))
-        if end > self.size:
+    elif number > 24:
+        number, at = _number(data, number, at, rules)
+    major = initial >> 5
+    if major == _TEXT:
+        end = at + number
+        if end > len(data):
             _refuse("cut short")
-        value: float = struct.unpack(_FLOATS[info], self.data[at:end])[0]
-        if self.shortest and len(_float(value)) != end - at + 1:
-            _refuse("a float not in its shortest form")
-        return value
+        return data[at:end].decode(), end
+    if major == _BYTES:
+        end = at + number
+        if end > len(data):
+            _refuse("cut short")
+        return data[at:end], end
+    if major == _NEGATIVE:
+        return -1 - number, at
+    if major == _UNSIGNED:
+        return number, at
+    if depth >= CBOR_DEPTH:
+        _refuse(f"nested deeper than {CBOR_DEPTH}")
+    if major == _TAG:
+        if number not in rules.tags or depth > rules.tag_depth:
+            _refuse(f"tag {number} is not allowed here")
+        value, at = _item(data, at, depth + 1, rules)
+        return Tagged(number, value), at
+    # Every element takes a byte at least: a false length is told before the work.
+    if number > len(data) - at:
+        _refuse("cut short")
+    depth += 1
+    if major == _MAP:
+        return _map(data, number, at, depth, rules)
+    items = []
+    for _ in range(number):
+        value, at = _item(data, at, depth, rules)
+        items.append(value)
+    return items, at
+
+
+def _map(
+    data: bytes, pairs: int, at: int, depth: int, rules: _Rules
+) -> tuple[dict[int | str, Any], int]:
+    """Read the pairs of a map; small keys and values without a call for each."""
+    out: dict[int | str, Any] = {}
+    key: Any
+    for _ in range(pairs):
+        key = data[at]
+        if key < 24:
+            at += 1
+        else:
+            key, at = _item(data, at, depth, rules)
+            if type(key) is not int and type(key) is not str:
+                _refuse("a map key that is neither integer nor text")
+        value = data[at]
+        if value < 24:
+            out[key] = value
+            at += 1
+        else:
+            out[key], at = _item(data, at, depth, rules)
+    if len(out) != pairs:
+        _refuse("a key twice in one map")
+    return out, at
+
+
+def _number(data: bytes, info: int, at: int, rules: _Rules) -> tuple[int, int]:
+    """Read the number in the 2, 4 or 8 bytes after an initial byte."""
+    if info > 27:
+        _refuse("indefinite length" if info == 31 else "reserved additional information")
+    end = at + (1 << (info - 24))
+    if end > len(data):
+        _refuse("cut short")
+    number = int.from_bytes(data[at:end], "big")
+    if number < _LEAST[info] and rules.shortest:
+        _refuse("a number not in its shortest form")
+    return number, end
+
+
+def _simple(data: bytes, info: int, at: int, rules: _Rules) -> tuple[Any, int]:
+    """Read what follows an initial byte of major type 7."""
+    if info in _CONSTANTS:
+        return _CONSTANTS[info], at
+    if info not in _FLOATS or not rules.floats:
+        _refuse(f"simple value or float {info} is not allowed here")
+    end = at + (1 << (info - 24))
+    if end > len(data):
+        _refuse("cut short")
+    value: float = struct.unpack(_FLOATS[info], data[at:end])[0]
+    if rules.shortest and len(_float(value)) != end - at + 1:
+        _refuse("a float not in its shortest form")
+    return value, end
 
 
 def encode(value: Any) -> bytes:

@@ -105,12 +105,9 @@ def _candidates(message: cose.Sign1, issuer: Any, keys: KeySource) -> list[Issue
     kid = message.protected.get(Header.KID)
     if not isinstance(kid, bytes) or not 0 < len(kid) <= IDENTIFIER_BYTES:
         raise Rejected(Reason.MALFORMED, "CWT: no kid in the protected header")
-    known = for_format(keys.by_kid(kid), FormatName.NATIVE)
-    found = [
-        key
-        for key in known[:ISSUER_KEYS]
-        if not key.is_root and (not key.iss or (isinstance(issuer, str) and issuer in key.iss))
-    ]
+    known = for_format(keys.by_kid(kid), FormatName.NATIVE)[:ISSUER_KEYS]
+    name = issuer if isinstance(issuer, str) else None
+    found = [key for key in known if not key.is_root and (not key.iss or name in key.iss)]
     if not found:
         detail = "iss does not belong to the key" if known else f"kid {kid.hex()}"
         raise Rejected(Reason.UNKNOWN_ISSUER, detail)

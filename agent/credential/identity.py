@@ -13,7 +13,7 @@ reader, this one serves the native profile.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ FACE: Final = 62
 FINGERS: Final = range(50, 60)
 """Right thumb to right little finger, then the left hand."""
 
-_POSITIONS: Final = (FACE, *FINGERS)
+_MODALITIES: Final = {FACE: Modality.FACE, **dict.fromkeys(FINGERS, Modality.FINGER)}
 _DATA, _FORMAT, _SUBFORMAT, _ISSUER = range(4)
 _BIRTH_DATE: Final = 8
 _SHOWN: Final = {
@@ -47,15 +47,14 @@ def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
     Raises:
         Rejected: `malformed`.
     """
-    return tuple(
-        reference
-        for position in _POSITIONS
-        if position in identity
-        for reference in _at(position, identity[position])
-    )
+    found: list[BiometricReference] = []
+    for position, entries in identity.items():
+        if position in _MODALITIES:
+            _add(found, position, entries)
+    return tuple(found)
 
 
-def _at(position: int, entries: Any) -> Iterator[BiometricReference]:
+def _add(found: list[BiometricReference], position: int, entries: Any) -> None:
     if not isinstance(entries, list) or not entries:
         raise Rejected(Reason.MALFORMED, f"claim 169: {position} is no list of biometrics")
     for entry in entries:
@@ -65,13 +64,15 @@ def _at(position: int, entries: Any) -> Iterator[BiometricReference]:
         if type(kind) is not int or type(subformat) is not int or not isinstance(issuer, str):
             raise Rejected(Reason.MALFORMED, f"claim 169: {position} has no sound format")
         if kind in _FORMS:
-            yield BiometricReference(
-                modality=Modality.FACE if position == FACE else Modality.FINGER,
-                form=_FORMS[kind],
-                data=entry[_DATA],
-                subformat=subformat,
-                issuer=issuer,
-                position=position,
+            found.append(
+                BiometricReference(
+                    modality=_MODALITIES[position],
+                    form=_FORMS[kind],
+                    data=entry[_DATA],
+                    subformat=subformat,
+                    issuer=issuer,
+                    position=position,
+                )
             )
 
 
@@ -97,7 +98,7 @@ def birth_date(identity: Mapping[Any, Any]) -> str | None:
 def shown(identity: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the named attributes for `--show-claims`, without biometrics."""
     return {
-        name: identity[number]
-        for number, name in _SHOWN.items()
-        if isinstance(identity.get(number), (str, int))
+        _SHOWN[number]: value
+        for number, value in identity.items()
+        if number in _SHOWN and isinstance(value, (str, int))
     }

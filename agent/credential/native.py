@@ -119,7 +119,7 @@ def fits_audience(audience: Any, site: str, gate: str) -> bool:
     """
     if not isinstance(audience, str):
         return False
-    if audience in {f"{site}/{gate}", site, f"{site}/*", "*"}:
+    if audience in (f"{site}/{gate}", site, "*", f"{site}/*"):
         return True
     return audience.endswith(".*") and site.startswith(audience[:-1])
 

@@ -89,7 +89,10 @@ def load_format(name: FormatName) -> Format:
 
 def sniff(payload: bytes) -> FormatName | None:
     """Return the first format that recognises the payload, or None."""
-    return next((name for name in FORMATS if load_format(name).sniff(payload)), None)
+    for name in FORMATS:
+        if load_format(name).sniff(payload):
+            return name
+    return None
 
 
 def read(payload: bytes, *, keys: KeySource, rules: ReadRules) -> Credential:

@@ -68,7 +68,7 @@ def test_all_that_a_credential_carries(pilot):
     assert read.status == StatusReference("https://city.example/status/1", 77)
     assert (read.issued_at, read.valid_from) == (NOW - DAY, NOW - DAY)
     assert (read.valid_until, read.presented_at) == (NOW + DAY, NOW)
-    face, finger = read.references
+    finger, face = read.references  # in the order of their numbers
     assert (face.modality, face.form, face.subformat) == (
         Modality.FACE,
         ReferenceForm.TEMPLATE,
