@@ -368,6 +368,13 @@ def test_an_alarm_sounds_over_the_lamps_and_gives_them_back(rig):
     assert rig.on(RED)
 
 
+def test_showing_the_same_signal_again_does_not_begin_it_anew(rig):
+    for _ in range(20):
+        rig.gate.signal(Signal.DENIED)
+        rig.run(0.1)
+    assert rig.widths(BUZZER) == [0.3, 0.3]
+
+
 def test_ready_is_dark_until_told_and_dark_again_at_the_end(rig):
     assert not rig.on(READY)
     rig.gate.ready(ready=True)

@@ -598,6 +598,27 @@ def test_the_door_of_a_grant_is_not_forced_and_held_open_is_told_once(machine):
     ]
 
 
+@pytest.mark.parametrize("quiet", ["grant", "fire", "free"])
+def test_held_open_is_counted_from_when_the_door_should_be_closed(machine, quiet):
+    machine.grant()
+    machine.send(DoorChanged(is_open=True))
+    if quiet == "grant":
+        machine.wait(4)
+        machine.send(PassageSensed(Direction.IN))
+    elif quiet == "fire":
+        machine.send(FireChanged(active=True))
+        machine.wait(60)
+        machine.send(FireChanged(active=False))
+    else:
+        machine.send(KeyTurned(Mode.FREE))
+        machine.wait(60)
+        machine.send(KeyTurned(Mode.NORMAL))
+    machine.wait(9.5)
+    assert Occurrence.HELD_OPEN not in machine.what()
+    machine.wait(1)
+    assert Occurrence.HELD_OPEN in machine.what()
+
+
 def test_a_door_that_closes_in_time_is_no_event(machine):
     machine.grant()
     machine.send(DoorChanged(is_open=True))
