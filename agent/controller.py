@@ -300,7 +300,9 @@ class Controller:
             trace.judgement, trace.subject = judgement, subject
             trace.sighting = self._sightings.get(code.digest)
             if trace.sighting is not None:
-                trace.stages_ms["decode"] = trace.sighting.decode_ms
+                sighting = trace.sighting
+                trace.stages_ms["camera"] = (sighting.taken_ns - sighting.captured_ns) / 1e6
+                trace.stages_ms["decode"] = sighting.decode_ms
             trace.stages_ms.update(judgement.timings_ms)
         self._sightings.clear()
         if judgement.demand is None or judgement.credential is None or subject is None:

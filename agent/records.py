@@ -35,6 +35,7 @@ class Sighting:
 
     Attributes:
         captured_ns: monotonic time of exposure.
+        taken_ns: monotonic time at which the agent had the frame; the camera's own delay is before.
         decode_ms: time in the decoders.
         sequence: of the frame.
         decoder: which decoder read it.
@@ -42,6 +43,7 @@ class Sighting:
     """
 
     captured_ns: int
+    taken_ns: int
     decode_ms: float
     sequence: int = 0
     decoder: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 
 from agent import log
@@ -129,6 +130,7 @@ class Watcher:
 
     def _one(self) -> None:
         with self._camera.capture(self._timeout_s) as frame:
+            taken_ns = time.monotonic_ns()
             self.turns += 1
             if self._feed is not None:
                 self._feed.offer(frame)
@@ -138,11 +140,11 @@ class Watcher:
             result = self._scanner.scan(frame)
         # Empty frames matter once: a code that left the view may be shown again.
         if result.payloads or self._in_view:
-            self._post(sighted(result, captured_ns))
+            self._post(sighted(result, captured_ns, taken_ns))
         self._in_view = bool(result.payloads)
 
 
-def sighted(result: ScanResult, captured_ns: int) -> Seen:
+def sighted(result: ScanResult, captured_ns: int, taken_ns: int) -> Seen:
     """Return a scan's different codes as the machine's event, each with its sighting."""
     codes: dict[bytes, Code] = {}
     sightings: dict[bytes, Sighting] = {}
@@ -152,6 +154,7 @@ def sighted(result: ScanResult, captured_ns: int) -> Seen:
         codes[digest] = Code(digest, payload.data, known=known)
         sightings[digest] = Sighting(
             captured_ns=captured_ns,
+            taken_ns=taken_ns,
             decode_ms=result.decode_ms,
             sequence=result.sequence,
             decoder=str(payload.decoder),
