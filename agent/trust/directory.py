@@ -174,7 +174,9 @@ def _issuer_keys(file: Path, description: Description) -> list[IssuerKey]:
             status_for=description.status_for,
         ),
     )
-    if key.is_root and key.certificate is None:
+    # The CA of the ride codes is a bare key: its certificates are not X.509.
+    ride_ca = key.formats == {FormatName.TRANSIT}
+    if key.is_root and key.certificate is None and not ride_ca:
         raise TrustError(f"{file}: key root: only a certificate can be a root")
     if key.certificate is None or key.is_root or kid_of(file, description) is not None:
         return [key]
