@@ -126,12 +126,13 @@ def _protected(raw: bytes, *, kcwt: bool, shortest: bool) -> dict[int | str, Any
 def _check_headers(
     protected: Mapping[int | str, Any], unprotected: Mapping[int | str, Any]
 ) -> None:
-    if Header.ALG in unprotected:
-        raise Rejected(Reason.ALGORITHM_MISMATCH, "alg in the unprotected header")
-    if Header.CRIT in unprotected:
-        raise Rejected(Reason.UNKNOWN_CRITICAL_HEADER, "crit in the unprotected header")
-    if unprotected and not protected.keys().isdisjoint(unprotected):
-        raise Rejected(Reason.MALFORMED, "COSE: a label in both headers")
+    if unprotected:
+        if Header.ALG in unprotected:
+            raise Rejected(Reason.ALGORITHM_MISMATCH, "alg in the unprotected header")
+        if Header.CRIT in unprotected:
+            raise Rejected(Reason.UNKNOWN_CRITICAL_HEADER, "crit in the unprotected header")
+        if not protected.keys().isdisjoint(unprotected):
+            raise Rejected(Reason.MALFORMED, "COSE: a label in both headers")
     if Header.CRIT in protected:
         _check_critical(protected)
 

@@ -161,6 +161,6 @@ def holder_key_of(claims: Mapping[int | str, Any]) -> Any:
     confirmation = claims.get(Claim.CNF)
     if confirmation is None:
         return None
-    if not isinstance(confirmation, dict) or set(confirmation) != {1}:
+    if not isinstance(confirmation, dict) or len(confirmation) != 1 or 1 not in confirmation:
         raise Rejected(Reason.MALFORMED, "CWT: cnf is not one COSE_Key")
     return confirmation[1]
