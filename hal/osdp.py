@@ -4,8 +4,8 @@ Rules:
 - Secure channel only: without the key that was agreed with the controller nothing is said.
 - A card read is sent as raw bits; the controller decides, and may answer with its LED: a temporary
   green is told as True, a temporary red as False.
-- libosdp does the protocol, in a thread of its own here; a serial port that fails ends it, `alive`
-  is then False, and the next `present` raises.
+- libosdp does the protocol, in a thread of its own here. A serial port that fails is opened again
+  every two seconds; meanwhile `present` raises, and says why.
 
 Standard: IEC 60839-11-5 (SIA OSDP v2.2), through libosdp.
 """
@@ -27,6 +27,7 @@ __all__ = ["KEY_BYTES", "OsdpReader"]
 KEY_BYTES = 16
 _LOG = logging.getLogger(__name__)
 _REFRESH_S = 0.01
+_RETRY_S = 2.0
 
 
 class OsdpReader:
@@ -38,6 +39,7 @@ class OsdpReader:
         key: secure channel base key, 16 bytes.
         baud: of the bus.
         on_led: told what the controller shows after a card: True green, False red.
+        retry_s: how long after a failure the port is opened again.
 
     Raises:
         DeviceUnavailable: no libosdp, no such port, or a key of the wrong length.
@@ -51,6 +53,7 @@ class OsdpReader:
         key: bytes,
         baud: int = 9600,
         on_led: Callable[[bool], None] | None = None,
+        retry_s: float = _RETRY_S,
     ) -> None:
         if len(key) != KEY_BYTES:
             raise DeviceUnavailable(f"OSDP: the secure channel key has {KEY_BYTES} bytes")
@@ -58,9 +61,11 @@ class OsdpReader:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._error = ""
-        self._port = _open(port, baud)
+        self._where, self._who = (port, baud), (address, key)
+        self._retry_s = retry_s
+        self._port = _open(*self._where)
         try:
-            self._device = self._make(address, key)
+            self._device: Any = self._make(*self._who)
         except BaseException:
             self._port.close()
             raise
@@ -104,15 +109,10 @@ class OsdpReader:
         )
 
     @property
-    def alive(self) -> bool:
-        """Whether the bus is served."""
-        return self._thread.is_alive()
-
-    @property
     def secure(self) -> bool:
         """Whether a controller has opened the secure channel."""
         with self._lock:
-            return self.alive and bool(self._device.is_sc_active())
+            return not self._error and bool(self._device.is_sc_active())
 
     def present(self, card: bytes) -> None:
         """Send a card number, as many bits as the bytes have; returns at once.
@@ -122,8 +122,6 @@ class OsdpReader:
         """
         import osdp
 
-        if not self.alive:
-            raise DeviceFault(f"OSDP ended: {self._error}")
         event = {
             "event": osdp.Event.CardRead,
             "reader_no": 0,
@@ -133,6 +131,8 @@ class OsdpReader:
             "data": card,
         }
         with self._lock:
+            if self._error:
+                raise DeviceFault(f"OSDP port failed: {self._error}")
             if not self._device.is_sc_active():
                 raise DeviceFault("OSDP: no controller listens on the secure channel")
             self._device.ctx.submit_event(event)
@@ -145,14 +145,24 @@ class OsdpReader:
         self._port.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(_REFRESH_S):
+        while not self._stop.wait(self._retry_s if self._error else _REFRESH_S):
             try:
                 with self._lock:
-                    self._device.ctx.refresh()
+                    self._serve()
             except Exception as error:  # noqa: BLE001 - libosdp passes on what the port raises
+                if not self._error:
+                    _LOG.warning("OSDP port failed: %s: %s", type(error).__name__, error)
                 self._error = f"{type(error).__name__}: {error}"
-                _LOG.error("OSDP ended: %s", self._error)
-                return
+
+    def _serve(self) -> None:
+        """Do the protocol's next step, on a fresh port after a failure."""
+        if self._error:
+            self._port.close()
+            self._port = _open(*self._where)
+            self._device = self._make(*self._who)
+            self._error = ""
+            _LOG.info("OSDP port is open again")
+        self._device.ctx.refresh()
 
     def _command(self, command: dict[str, Any]) -> tuple[int, None]:
         """Acknowledge the controller's command; its LED is told."""

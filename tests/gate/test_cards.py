@@ -7,7 +7,7 @@ import pytest
 from agent.config import GpioConfig
 from agent.gate_cards import WiegandCards, card_number, make_card_output, read_key
 from agent.passage_events import GateFault
-from agent.passage_types import Direction
+from agent.passage_types import Direction, Signal
 from hal.errors import DeviceFault, DeviceUnavailable
 from hal.simulated.gpio import SimulatedGpio
 from hal.wiegand import encode
@@ -112,3 +112,28 @@ def test_key_file(tmp_path):
     path = tmp_path / "key"
     path.write_text(bytes(range(16)).hex() + "\n")
     assert read_key(path) == bytes(range(16))
+
+
+def test_a_grant_goes_to_a_real_control_panel_and_its_answer_to_the_lamps(make_rig, tmp_path):
+    import osdp
+
+    from tests.hal_gpio.osdp_panel import ADDRESS, KEY, Panel
+
+    panel = Panel(KEY)
+    (tmp_path / "key").write_text(KEY.hex())
+    settings = GpioConfig(
+        output="osdp", osdp_port=panel.port, osdp_address=ADDRESS, osdp_key_file="key"
+    )
+    rig = make_rig(settings)
+    answers = []
+    cards = make_card_output(settings, rig.gpio, tmp_path, answers.append)
+    rig.gate._card_output = cards
+    assert panel.until(lambda: cards._reader.secure)
+    rig.gate.open(Direction.IN, 5, SUBJECT)
+    rig.poll()
+    assert panel.event()["data"] == card_number(SUBJECT, 64).to_bytes(8)
+    panel.led(osdp.CommandLEDColor.Red)
+    assert panel.until(lambda: answers == [Signal.DENIED])
+    assert rig.edges(RELAY) == []
+    rig.gate.stop()
+    panel.close()
