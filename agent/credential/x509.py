@@ -124,7 +124,7 @@ def _load(der: bytes) -> x509.Certificate:
             not extension.critical or extension.oid in _UNDERSTOOD
             for extension in certificate.extensions
         )
-    except _PARSE_ERRORS:
+    except Exception:  # noqa: BLE001 - whatever the library makes of hostile DER, it is none
         raise Rejected(Reason.MALFORMED, "x5chain: not a certificate") from None
     if certificate.serial_number <= 0:
         # RFC 5280, 4.1.2.2; the library warns of it today and will refuse it tomorrow.

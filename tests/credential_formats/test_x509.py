@@ -260,6 +260,15 @@ def test_serial_number_that_is_not_positive(action: str) -> None:
         assert reason(coded(changed, MIDDLE)) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("tag", [0x03, 0x02, 0x05, 0x1E, 0x80], ids=hex)
+def test_name_of_another_type(tag: int) -> None:
+    """Found by fuzzing: a name that is a bit string made the library raise a TypeError."""
+    name = b"\x0c\x04Leaf"
+    assert LEAF.der().count(name) == 1
+    changed = LEAF.der().replace(name, bytes([tag]) + name[1:])
+    assert reason(coded(changed, MIDDLE)) in {Reason.MALFORMED, Reason.BAD_SIGNATURE}
+
+
 @pytest.mark.parametrize("chain", [[], {}, 7, "x", [7], [[b"x"]], None], ids=repr)
 def test_header_of_another_type(chain: Any) -> None:
     with pytest.raises(Rejected) as caught:
