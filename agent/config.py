@@ -177,6 +177,8 @@ class TrustConfig(_Section, frozen=True):
     refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
     max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30
     """Older trust data denies; 0 means any age is accepted."""
+    clock_source: Literal["any", "confirmed"] = "any"
+    """`confirmed` believes only a time that a time server or a real-time clock gave."""
     site_key_files: tuple[str, ...] = ()
     """A256GCM keys (32 bytes) for encrypted codes."""
 

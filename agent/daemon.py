@@ -117,7 +117,10 @@ class Daemon:
         self._started_at = time.time()
         self._reporting: Reporting | None = None
         config.state_path("").mkdir(parents=True, exist_ok=True)
-        self.guard = ClockGuard(config.state_path("clock.json"))
+        self.guard = ClockGuard(
+            config.state_path("clock.json"),
+            demand_source=config.trust.clock_source == "confirmed",
+        )
         self.clock = SystemClock(self.guard)
         self.trust = TrustStore(config, clock=self.clock.wall)
         place = place_of(config, self.trust.snapshot)

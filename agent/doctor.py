@@ -90,7 +90,10 @@ def _disk(config: Config) -> Finding:
 def _clock(config: Config) -> Finding:
     from agent.clock import ClockGuard
 
-    guard = ClockGuard(config.state_path("clock.json"))
+    guard = ClockGuard(
+        config.state_path("clock.json"),
+        demand_source=config.trust.clock_source == "confirmed",
+    )
     verdict = guard.check()
     if not verdict.trusted:
         return Finding(
