@@ -147,7 +147,13 @@ def claims(
 
 
 def open_signed(
-    payload: bytes, *, content: str, limit: int, operator: OperatorLookup, now: float
+    payload: bytes,
+    *,
+    content: str,
+    limit: int,
+    operator: OperatorLookup,
+    now: float,
+    floats: bool = False,
 ) -> tuple[dict[Any, Any], OperatorKey]:
     """Check an operator's COSE_Sign1 and return the map inside and the key.
 
@@ -168,7 +174,7 @@ def open_signed(
         raise CommandRefused(Refusal.UNKNOWN_OPERATOR)
     try:
         cose.verify(message, key.algorithm, key.public_key)
-        found = cbor.decode(message.payload)
+        found = cbor.decode(message.payload, floats=floats)
     except Rejected as error:
         raise CommandRefused(_refusal(error.reason)) from error
     if not isinstance(found, dict):

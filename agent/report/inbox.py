@@ -51,8 +51,11 @@ class Part(Protocol):
     def births(self) -> list[Message]:
         """Return messages for the start of a connection."""
 
-    def received(self, message: Received) -> bool:
+    def received(self, message: Received, *, connected_at: float) -> bool:
         """Take a message; return False if it is another's."""
+
+    def attach(self, send: Callable[[Message], None]) -> None:
+        """Take the way to publish."""
 
 
 class CommandDesk:
@@ -129,6 +132,14 @@ class CommandDesk:
             if error.transaction:
                 result = CommandResult(CommandStatus.REJECTED, error=word)
                 self.respond(name, error.transaction, result)
+
+    def press(self, command: Command) -> None:
+        """Run what a local button asked for; there is nobody to answer."""
+        try:
+            self._accept(command)
+        except CommandRefused as error:
+            self.refused += 1
+            self._faults.note(error.refusal.value, "a button was refused", self._monotonic())
 
     def respond(self, name: str, transaction: str, result: CommandResult) -> None:
         """Answer a command; again later, where the first answer was `IN_PROGRESS`."""
@@ -223,5 +234,5 @@ class GateInbox:
                 self._desk.take(address[1][4:], message, connected_at=connected_at)
             return
         for part in self._parts:
-            if part.received(message):
+            if part.received(message, connected_at=connected_at):
                 return

@@ -92,7 +92,7 @@ class Reporter:
         operator: looks up operator keys in the trust snapshot of the moment; None: no commands.
         on_command: carries a believed command out, in a thread of its own; None: no commands.
         on_fault: receives faults of the reporter; None writes them into the journal.
-        parts: makes further parts (desired configuration, discovery) from `Reporter.send`.
+        parts: further interests, such as `agent.report.desired.DesiredConfig`.
         monotonic: seconds.
     """
 
@@ -135,6 +135,9 @@ class Reporter:
                 clock=sources.clock,
                 monotonic=monotonic,
             )
+        parts = (*parts, *self._home_assistant(config, gate, sources))
+        for part in parts:
+            part.attach(self.send)
         settings = EngineSettings(
             link=link_settings(config, gate, base_dir),
             gate=gate,
@@ -199,6 +202,22 @@ class Reporter:
             self._wake_write.close()
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _home_assistant(
+        self, config: MqttConfig, gate: GateAddress, sources: Sources
+    ) -> tuple[Part, ...]:
+        if not config.home_assistant:
+            return ()
+        from agent.report.discovery import HomeAssistant
+
+        part = HomeAssistant(
+            gate,
+            sources.info,
+            open_button=config.home_assistant_open,
+            press=None if self._desk is None else self._desk.press,
+            clock=sources.clock,
+        )
+        return (part,)
 
     def _post(self, work: Callable[[Engine], None]) -> None:
         with self._lock:

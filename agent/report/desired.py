@@ -1,0 +1,260 @@
+"""Configuration from afar: `config/desired`, signed and versioned; `config/reported` answers.
+
+Rules:
+- A desired state is a COSE_Sign1 by an operator key with the role `config`, for this gate, with a
+  version above the last one applied; the same version again is only reported again.
+- It is whole or not at all: one key that may not be set, or one value that does not fit its type,
+  rejects it, with a reason, and everything stays as it was.
+- Only the keys of `REMOTE` can be set. `NEVER` names five that are asked for and never will be:
+  who the gate is, where it reports, what it believes, what it drives, and the subjects' key.
+- The last good state is kept on disk and applied again at each start, before anything is connected.
+
+Claims: aud (3) `site/gate`, iat (6), -65603 version, -65604 values: a map from `section.key`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from agent.config import Config
+from agent.credential.numbers import Claim
+from agent.report import payloads
+from agent.report.commands import CommandRefused, OperatorLookup, Refusal, open_signed
+from agent.report.link import Message, Received
+from agent.report.payloads import Reported
+from agent.report.topics import GateAddress
+
+__all__ = ["CONFIG_TYPE", "NEVER", "REMOTE", "DesiredConfig", "desired_claims", "overlay"]
+
+_LOG = logging.getLogger(__name__)
+CONFIG_TYPE: Final = "application/idgate-config+cwt"
+VERSION_CLAIM: Final = -65_603
+VALUES_CLAIM: Final = -65_604
+MAX_BYTES: Final = 16_384
+
+REMOTE: Final = frozenset(
+    {
+        "gate.profile", "gate.region", "gate.direction", "gate.zone", "gate.passage_timeout_s",
+        "gate.biometric_timeout_s", "gate.lockout_failures", "gate.lockout_s", "gate.denial_s",
+        "scan.deadline_ms", "scan.pyzbar", "scan.retry", "trust.refresh_s", "mqtt.event_rate",
+        "mqtt.metrics_s", "log.level",
+    }
+)  # fmt: skip
+NEVER: Final = (
+    "gate.gate", "mqtt.url", "trust.signed", "gpio.relay", "journal.subject_key_file",
+)  # fmt: skip
+
+
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept on disk."""
+
+    version: int
+    values: dict[str, Any]
+
+
+class _Rejected(Exception):
+    """The desired state is not brought into force; `reason` is a closed word."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.detail = detail
+
+
+def desired_claims(
+    gate: GateAddress, *, version: int, values: Mapping[str, Any], issued_at: int
+) -> dict[int, Any]:
+    """Return the claims of a desired state, ready to be signed."""
+    return {
+        int(Claim.AUD): gate.name,
+        int(Claim.IAT): issued_at,
+        VERSION_CLAIM: version,
+        VALUES_CLAIM: dict(values),
+    }
+
+
+def overlay(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return the settings with these keys replaced.
+
+    Raises:
+        ValueError: a key may not be set, or a value does not fit; the message names it.
+    """
+    table = msgspec.to_builtins(config)
+    for key, value in values.items():
+        if key not in REMOTE:
+            raise ValueError(f"{key}: may not be set from afar")
+        section, _, name = key.partition(".")
+        if table.get(section) is None:
+            raise ValueError(f"{key}: this gate has no table {section}")
+        table[section][name] = value
+    return msgspec.convert(table, Config)
+
+
+class DesiredConfig:
+    """Takes desired states, keeps the last good one, reports.
+
+    Args:
+        config: the settings of the file.
+        gate: this gate.
+        path: where the last good state is kept.
+        operator: looks operator keys up.
+        apply: brings the settings into force; returns what is wrong, or "".
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        gate: GateAddress,
+        path: Path,
+        *,
+        operator: OperatorLookup,
+        apply: Callable[[Config], str],
+        clock: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._gate = gate
+        self._path = path
+        self._operator = operator
+        self._apply = apply
+        self._clock = clock
+        self._send: Callable[[Message], None] | None = None
+        self._kept = _Kept(0, {})
+        self._report = Reported(version=0, status="none")
+        self._load()
+
+    @property
+    def effective(self) -> Config:
+        """The file's settings with the last good desired state upon them."""
+        return overlay(self._config, self._kept.values)
+
+    def attach(self, send: Callable[[Message], None]) -> None:
+        """Take the way to publish."""
+        self._send = send
+
+    def subscriptions(self) -> list[tuple[str, int]]:
+        """Return the one topic."""
+        return [(self._gate.topic("config/desired"), 1)]
+
+    def births(self) -> list[Message]:
+        """Return what is in force."""
+        return [self._message()]
+
+    def received(self, message: Received, *, connected_at: float) -> bool:  # noqa: ARG002 - Part's
+        """Judge a desired state; it may be retained, since its version orders it."""
+        if message.topic != self._gate.topic("config/desired"):
+            return False
+        if message.payload:
+            self._take(message.payload)
+            if self._send is not None:
+                self._send(self._message())
+        return True
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _take(self, payload: bytes) -> None:
+        version = None
+        try:
+            version, values = self._open(payload)
+            if version == self._kept.version and values == self._kept.values:
+                self._report = self._good()
+                return
+            self._bring_into_force(version, values)
+        except _Rejected as error:
+            _LOG.warning("desired configuration rejected: %s %s", error.reason, error.detail)
+            self._report = msgspec.structs.replace(
+                self._good(),
+                status="rejected",
+                reason=error.reason,
+                detail=error.detail[:200],
+                rejected_version=version,
+            )
+
+    def _open(self, payload: bytes) -> tuple[int, dict[str, Any]]:
+        try:
+            found, key = open_signed(
+                payload,
+                content=CONFIG_TYPE,
+                limit=MAX_BYTES,
+                operator=self._operator,
+                now=self._clock(),
+                floats=True,
+            )
+        except CommandRefused as error:
+            raise _Rejected(error.refusal.value) from error
+        if "config" not in key.roles:
+            raise _Rejected(Refusal.ROLE_MISSING.value)
+        version, values = found.get(VERSION_CLAIM), found.get(VALUES_CLAIM)
+        if (
+            found.keys() != {Claim.AUD, Claim.IAT, VERSION_CLAIM, VALUES_CLAIM}
+            or type(version) is not int
+            or not 0 < version < 2**53
+            or not isinstance(values, dict)
+            or not all(isinstance(name, str) for name in values)
+        ):
+            raise _Rejected(Refusal.MALFORMED.value)
+        if found[Claim.AUD] != self._gate.name:
+            raise _Rejected(Refusal.WRONG_GATE.value)
+        return version, values
+
+    def _bring_into_force(self, version: int, values: dict[str, Any]) -> None:
+        if version <= self._kept.version:
+            raise _Rejected("old_version", f"version {self._kept.version} is in force")
+        try:
+            config = overlay(self._config, values)
+        except (ValueError, TypeError) as error:
+            raise _Rejected("not_allowed", str(error)) from error
+        wrong = self._apply(config)
+        if wrong:
+            raise _Rejected("not_applicable", wrong)
+        self._kept = _Kept(version, values)
+        self._report = self._good()
+        self._save()
+
+    def _good(self) -> Reported:
+        return Reported(
+            version=self._kept.version,
+            status="applied" if self._kept.version else "none",
+            values=self._kept.values,
+        )
+
+    def _message(self) -> Message:
+        topic = self._gate.topic("config/reported")
+        return Message(topic, payloads.encode(self._report), retain=True)
+
+    def _load(self) -> None:
+        """Read the last good state; one that no longer fits is left out, and reported."""
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            overlay(self._config, kept.values)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            _LOG.warning("kept configuration left out: %s", error)
+            self._report = Reported(
+                version=0, status="rejected", reason="kept_state", detail=str(error)[:200]
+            )
+            return
+        self._kept = kept
+        self._report = self._good()
+
+    def _save(self) -> None:
+        """Write the state whole or not at all; without a disk it holds until the restart."""
+        scratch = self._path.with_name(self._path.name + ".new")
+        try:
+            with scratch.open("wb") as file:
+                file.write(msgspec.json.encode(self._kept))
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.rename(self._path)
+        except OSError as error:
+            _LOG.warning("configuration not kept: %s", error)
+            self._report = msgspec.structs.replace(
+                self._report, detail=f"not kept on disk: {error.strerror}"
+            )
