@@ -13,6 +13,7 @@ Rules:
   A face out of sight for longer than `GAP_S` starts the count again: evidence is one unbroken view.
 - The liveness layer sees every frame with a presenting face and ends the check as
   `spoof_suspected`; nobody matches before it is content.
+- Counted frames are looked at plain and mirrored in turn, which tells more than the same twice.
 - Decided on the mean similarity of `frames` counted frames (a mean of scores keeps the false match
   rate of one; a mean of vectors would raise it): at the threshold or above it is a match; below the
   one for a false match rate of 1e-2, `face_mismatch`; in between more frames are taken, at most
@@ -317,7 +318,8 @@ class FaceSession:
             chip = self._verifier.embedder.align(picture, face.points)
             quality = assess_chip(chip, self._verifier.limits)
             if quality.good:
-                vector = self._verifier.embedder.embed(chip)
+                mirrored = len(self._scores) % 2 == 1
+                vector = self._verifier.embedder.embed(chip, mirrored=mirrored)
                 self._embed_s += time.perf_counter() - started
                 self._embedded += 1
             chip.fill(0)
@@ -331,6 +333,9 @@ class FaceSession:
         """Take a good frame's vector into account and decide if it is time."""
         if any(cosine(probe, each) < self._verifier.same_person for each in self._probes):
             return self._finish(Reason.FACE_CHANGED)
+        # The first and the newest are enough to tell a change, slow or quick.
+        for passed in self._probes[1:]:
+            passed.fill(0)
         self._probes[1:] = [probe]
         self._scores.append(cosine(probe, self._reference))
         if len(self._scores) < self._verifier.frames:

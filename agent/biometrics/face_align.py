@@ -35,6 +35,8 @@ def similarity(source: NDArray[np.floating[Any]], target: NDArray[np.floating[An
         ValueError: the source points coincide or are not finite.
     """
     a, b = source.astype(np.float64), target.astype(np.float64)
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("points coincide or are not finite")
     mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
     za, zb = (a - mean_a) @ (1, 1j), (b - mean_b) @ (1, 1j)
     spread = float(np.sum(np.abs(za) ** 2))

@@ -208,8 +208,13 @@ class _Refiner:
         self._size = (spec.input.height, spec.input.width)
         data = read_model(directory, spec)
         self._network = Network(spec, data, options)
-        if self._network.shapes != ((1, 10), (1, 1)):
-            raise ModelError(f"model {spec.name}: outputs are not (1, 10) and (1, 1)")
+        rows, columns = (side // spec.points.stride for side in self._size)
+        wanted = ((1, rows, columns, 5), (1, 1))
+        if self._network.shapes != wanted:
+            raise ModelError(f"model {spec.name}: outputs are {self._network.shapes}, not {wanted}")
+        middle = (spec.points.stride - 1) / 2
+        cells = np.mgrid[0:rows, 0:columns][::-1].reshape(2, -1).T
+        self._cells = (cells * spec.points.stride + middle).astype(np.float32)
 
     def refine(self, picture: Rgb, face: Face) -> Face | None:
         """Return the face with better points and the second network's score, None if it is none."""
@@ -222,16 +227,21 @@ class _Refiner:
             if not SCALES[0] < similarity_scale(matrix) < SCALES[1]:
                 return None
             outputs = self._network.run(warp(picture, matrix, self._size, self._how.fill))
-            real = [
+            maps, logit = (
                 (out[0].astype(np.float32) - each.zero_point) * each.scale
                 for out, each in zip(outputs, self._network.quantisations, strict=True)
-            ]
-            score = float(_sigmoid(real[1])[0])
+            )
+            score = float(_sigmoid(logit)[0])
             if score < self._how.score_threshold:
                 return None
-            placed = self._chip + real[0].reshape(5, 2) * self._how.unit_px
-            points = apply_similarity(invert_similarity(matrix), placed)
+            points = apply_similarity(invert_similarity(matrix), self._place(maps))
         return Face(face.box, points, score)
+
+    def _place(self, maps: Tensor) -> Tensor:
+        """Return (5, 2) points in the input, each the mean cell of its map."""
+        logits = maps.reshape(-1, 5)
+        weights = np.exp(logits - logits.max(axis=0))
+        return np.asarray((weights / weights.sum(axis=0)).T @ self._cells)
 
     def wipe(self) -> None:
         """Overwrite what the network holds."""

@@ -1,8 +1,10 @@
 """Embedding: an aligned face becomes a template of 128 int8 values.
 
-The template is the network's int8 output as it is: 128 bytes that fit a QR code, measured to cost
-nothing against float. It belongs to one model: `Embedder.model_id` goes with it into the credential
-as the issuer of the vendor sub-format, and a template of another model is refused, not compared.
+The template is the network's int8 output, the mean of the face and its mirror image: 128 bytes that
+fit a QR code, measured to cost nothing against float. A probe is looked at plain in one frame and
+mirrored in the next, which gains the same at no cost a frame. A template belongs to one model:
+`Embedder.model_id` goes with it into the credential as the issuer of the vendor sub-format, and a
+template of another model is refused, not compared.
 """
 
 from __future__ import annotations
@@ -94,9 +96,22 @@ class Embedder:
             raise FaceRejected(Reason.FACE_QUALITY, str(error)) from None
         return warp(picture, matrix, self.size)
 
-    def embed(self, chip: Rgb) -> Vector:
-        """Return the vector of an aligned chip, (128,) float32, zero point taken off."""
-        return self._centred(self._network.run(chip)[0][0])
+    def embed(self, chip: Rgb, *, mirrored: bool = False) -> Vector:
+        """Return the vector of an aligned chip, (128,) float32, zero point taken off.
+
+        Args:
+            chip: (H, W, 3) uint8, as `align` returns it.
+            mirrored: look at the chip's mirror image: a second opinion on the same face.
+        """
+        shown = np.ascontiguousarray(chip[:, ::-1]) if mirrored else chip
+        values = self._network.run(shown)[0][0].astype(np.float32)
+        return np.asarray(values - self._zero, dtype=np.float32)
+
+    def embed_reference(self, chip: Rgb) -> Vector:
+        """Return the vector of a reference: the mean of the chip and its mirror image."""
+        both = [self.embed(chip), self.embed(chip, mirrored=True)]
+        length = float(np.mean([np.linalg.norm(vector) for vector in both]))
+        return np.asarray(fuse(both) * length, dtype=np.float32)
 
     def template(self, vector: Vector) -> bytes:
         """Return a vector as the 128 bytes that a credential carries."""
@@ -104,11 +119,6 @@ class Embedder:
             vector = vector * (127 / max(float(np.abs(vector).max()), 1e-9))
         values = np.round(vector) + self._zero
         return np.clip(values, -128, 127).astype(np.int8).tobytes()
-
-    def fused_template(self, vectors: list[Vector]) -> bytes:
-        """Return one template of several pictures of a person: their mean direction."""
-        length = float(np.mean([np.linalg.norm(v) for v in vectors]))
-        return self.template(fuse(vectors) * np.float32(length))
 
     def read_template(self, data: bytes) -> Vector:
         """Return the vector of a template.
@@ -130,9 +140,6 @@ class Embedder:
     @property
     def _zero(self) -> int:
         return self._quantisation.zero_point
-
-    def _centred(self, values: NDArray[np.generic]) -> Vector:
-        return np.asarray(values.astype(np.float32) - self._zero, dtype=np.float32)
 
 
 MIN_NORM = 16.0

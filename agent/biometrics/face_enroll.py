@@ -69,7 +69,7 @@ def take_sample(
     chip = embedder.align(shown, face.points)
     outer, inner = assess_face(face, limits), assess_chip(chip, limits)
     quality = Quality(outer.values | inner.values, outer.failed + inner.failed)
-    return Sample(quality, embedder.embed(chip))
+    return Sample(quality, embedder.embed_reference(chip))
 
 
 def choose(samples: list[Sample], same_person: float) -> Sample:

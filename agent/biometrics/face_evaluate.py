@@ -1,13 +1,14 @@
 """Measuring the face chain on pictures with known people: pairs, all pairs, thresholds.
 
-Pictures go through the product's own detector, alignment and network, as a probe would; the quality
+Pictures go through the product's own detector, alignment and network. The first of a pair is the
+reference, the second the probe, seen plain and mirrored as a session sees its frames; the quality
 gate is not applied, so that every picture counts. Of several faces in a picture the one nearest the
 middle is taken: in a benchmark the middle is the named person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from agent.biometrics.face_picture import FILE_LIMITS, open_picture
 from agent.biometrics.face_reference import embed_photo, enlarge
 
 __all__ = [
+    "Looks",
     "Pair",
     "PairScores",
     "acquire",
@@ -121,6 +123,28 @@ def acquire(picture: Rgb, detector: FaceDetector) -> tuple[Rgb, Face] | None:
     return None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Looks:
+    """A picture's vectors: as a reference, and as a probe seen plain and mirrored."""
+
+    reference: Vector
+    plain: Vector
+    mirrored: Vector
+
+    @property
+    def probe(self) -> Vector:
+        """Its product with a unit reference is the mean of the two looks' scores."""
+        return np.asarray((_unit(self.plain) + _unit(self.mirrored)) / 2, dtype=np.float32)
+
+
+def look(picture: Rgb, face: Face, embedder: Embedder) -> Looks:
+    """Return a face's vectors; the reference went through the 128 bytes of a template."""
+    chip = embedder.align(picture, face.points)
+    template = embedder.template(embedder.embed_reference(chip))
+    mirrored = embedder.embed(chip, mirrored=True)
+    return Looks(embedder.read_template(template), embedder.embed(chip), mirrored)
+
+
 def embed_files(
     folder: Path,
     names: Sequence[str],
@@ -128,31 +152,29 @@ def embed_files(
     embedder: Embedder,
     *,
     progress: Progress | None = None,
-    prepare: Callable[[Rgb], Rgb] | None = None,
-) -> dict[str, Vector | None]:
-    """Return each picture's vector, None where no face was found.
+) -> dict[str, Looks | None]:
+    """Return each picture's vectors, None where no face was found.
 
     Args:
         folder: what the names are relative to.
         names: picture files.
         detector: finds the face.
-        embedder: makes the vector.
+        embedder: makes the vectors.
         progress: called with pictures done and all.
-        prepare: done to each picture first.
 
     Raises:
         OSError: a file cannot be read.
     """
-    found: dict[str, Vector | None] = {}
+    found: dict[str, Looks | None] = {}
     for done, name in enumerate(names, 1):
         found[name] = None
         try:
             picture = open_picture((folder / name).read_bytes(), FILE_LIMITS)
-            taken = acquire(picture if prepare is None else prepare(picture), detector)
+            taken = acquire(picture, detector)
         except FaceRejected:
             taken = None
         if taken is not None:
-            found[name] = embedder.embed(embedder.align(taken[0], taken[1].points))
+            found[name] = look(*taken, embedder)
         if progress is not None:
             progress(done, len(names))
     return found
@@ -160,32 +182,35 @@ def embed_files(
 
 def score_pairs(
     pairs: Sequence[Pair],
-    vectors: dict[str, Vector | None],
+    looks: dict[str, Looks | None],
+    *,
     references: dict[str, Vector | None] | None = None,
+    one_look: bool = False,
 ) -> PairScores:
-    """Return the scores of pairs.
+    """Return the scores of pairs: the first picture is the reference, the second the probe.
 
     Args:
         pairs: what to compare.
-        vectors: picture to vector.
-        references: other vectors for each pair's first picture, where references are prepared
-            otherwise than probes.
+        looks: picture to vectors.
+        references: other vectors for the first pictures, where references are made otherwise.
+        one_look: score the plain probe alone, as a gate that decides on one frame would.
     """
-    unit = {n: None if v is None else _unit(v) for n, v in vectors.items()}
-    first = unit
-    if references is not None:
-        first = {n: None if v is None else _unit(v) for n, v in references.items()}
     scores = np.full(len(pairs), NO_SCORE, dtype=np.float32)
     for number, pair in enumerate(pairs):
-        a, b = first[pair.first], unit[pair.second]
-        if a is not None and b is not None:
-            scores[number] = float(np.dot(a, b))
+        first, probe = looks[pair.first], looks[pair.second]
+        reference = None if first is None else first.reference
+        if references is not None:
+            reference = references[pair.first]
+        if reference is None or probe is None:
+            continue
+        seen = _unit(probe.plain) if one_look else probe.probe
+        scores[number] = float(np.dot(_unit(reference), seen))
     return PairScores(
         scores,
         np.array([pair.same for pair in pairs], dtype=bool),
         np.array([pair.fold for pair in pairs], dtype=np.int64),
-        len(vectors),
-        sum(vector is None for vector in vectors.values()),
+        len(looks),
+        sum(each is None for each in looks.values()),
     )
 
 
@@ -203,31 +228,26 @@ def people(folder: Path) -> dict[str, list[str]]:
     return found
 
 
-def all_pairs(vectors: dict[str, Vector | None]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return genuine and impostor scores of every pair of pictures.
+def all_pairs(
+    looks: dict[str, Looks | None],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return genuine and impostor scores of every pair of pictures, each pair once.
 
     Args:
-        vectors: `person/picture` to vector.
+        looks: `person/picture` to vectors.
     """
-    kept = {name: _unit(vector) for name, vector in vectors.items() if vector is not None}
+    kept = {name: each for name, each in looks.items() if each is not None}
     labels = np.unique([name.split("/")[0] for name in kept], return_inverse=True)[1]
-    matrix = np.array(list(kept.values()), dtype=np.float32)
+    references = np.array([_unit(each.reference) for each in kept.values()], dtype=np.float32)
+    probes = np.array([each.probe for each in kept.values()], dtype=np.float32)
     genuine, impostor = [], []
-    for scores, same in _blocks(matrix, labels):
-        genuine.append(scores[same])
-        impostor.append(scores[~same])
-    return np.concatenate(genuine), np.concatenate(impostor)
-
-
-def _blocks(
-    matrix: NDArray[np.float32], labels: NDArray[np.intp]
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Yield the scores above the diagonal, and whether they are of one person, row by row."""
-    for start in range(0, len(matrix), BLOCK):
-        rows = matrix[start : start + BLOCK] @ matrix[start:].T
+    for start in range(0, len(kept), BLOCK):
+        rows = references[start : start + BLOCK] @ probes[start:].T
         above = np.triu(np.ones(rows.shape, dtype=bool), 1)
         same = labels[start : start + BLOCK, np.newaxis] == labels[np.newaxis, start:]
-        yield rows[above], same[above]
+        genuine.append(rows[above & same])
+        impostor.append(rows[above & ~same])
+    return np.concatenate(genuine), np.concatenate(impostor)
 
 
 def thresholds(impostor: NDArray[np.float32]) -> dict[str, float]:

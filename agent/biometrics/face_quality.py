@@ -154,10 +154,12 @@ def assess_chip(chip: Rgb, limits: Limits) -> Quality:
     eyes, mouth = _structure(even)
     failed = []
     low, high = limits.brightness
-    if not low <= mean <= high or clipped > limits.clipped or deviation < limits.contrast:
+    if not low <= mean <= high or clipped > limits.clipped:
         failed.append(Check.EXPOSURE)
     if sharp < limits.sharpness:
         failed.append(Check.SHARPNESS)
+    elif deviation < limits.contrast and not failed:
+        failed.append(Check.EXPOSURE)
     if min(eyes, mouth) < limits.structure:
         failed.append(Check.OCCLUSION)
     values = {

@@ -74,7 +74,7 @@ def embed_photo(picture: Rgb, detector: FaceDetector, embedder: Embedder) -> Vec
     framed = enlarge(picture)
     face = only_face(detector.detect(framed))
     chip = embedder.align(framed, face.points)
-    vector = embedder.embed(chip)
+    vector = embedder.embed_reference(chip)
     chip.fill(0)
     framed.fill(0)
     return vector

@@ -44,7 +44,8 @@ def periodicity(luma: Luma, face: Face) -> float:
     box = face.box
     side = int(min(box.width * 0.9, box.height * 0.9, SPECTRUM_PX))
     x, y = int(box.x + (box.width - side) / 2), int(box.y + (box.height - side) / 2)
-    part = luma[max(y, 0) : y + side, max(x, 0) : x + side].astype(np.float32)
+    rows, columns = slice(max(y, 0), max(y + side, 0)), slice(max(x, 0), max(x + side, 0))
+    part = luma[rows, columns].astype(np.float32)
     if min(part.shape, default=0) < 48:
         return 0.0
     window = np.outer(np.hanning(part.shape[0]), np.hanning(part.shape[1]))
@@ -87,7 +88,8 @@ def sides(luma: Luma, box: Box) -> dict[Side, float]:
 
     reach = 1.5 * box.width
     left, top = max(int(box.x - reach), 0), max(int(box.y - reach), 0)
-    right, bottom = int(box.x + box.width + reach), int(box.y + box.height + reach)
+    right = max(int(box.x + box.width + reach), 0)
+    bottom = max(int(box.y + box.height + reach), 0)
     part = luma[top:bottom, left:right]
     if min(part.shape, default=0) < 32:
         return {}

@@ -116,11 +116,12 @@ class DetectorSpec(_Table, frozen=True, kw_only=True):
 class PointsSpec(_Table, frozen=True, kw_only=True):
     """How a second network confirms a face and places its points.
 
-    It sees the face brought to `ChipSpec`'s points; outputs, found by size: one score (logit) and
-    ten offsets (x, y) from those points, in units of `unit_px` input pixels.
+    It sees the face brought to `ChipSpec`'s points. Outputs, found by shape: one score (logit), and
+    a map of logits for each point, five channels of input/stride cells; the point is the mean cell
+    under the map's softmax.
     """
 
-    unit_px: Annotated[float, Meta(gt=0, le=64)] = 8.0
+    stride: Annotated[int, Meta(ge=1, le=32)] = 4
     score_threshold: Annotated[float, Meta(gt=0, lt=1)] = 0.5
     passes: Annotated[int, Meta(ge=1, le=3)] = 1
     """How often it runs, each time from its own points."""

@@ -14,6 +14,7 @@ Rules:
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
 from dataclasses import dataclass
@@ -195,6 +196,8 @@ def _interpreter(name: str, data: bytes, runtime: str, options: Options) -> Any:
         arguments["experimental_op_resolver_type"] = plain
     elif delegate:
         try:
+            # Tried first by itself: the interpreters' own loader trips over a missing library.
+            ctypes.CDLL(delegate)
             arguments["experimental_delegates"] = [module.load_delegate(delegate)]
         except (OSError, ValueError) as error:
             raise ModelError(f"delegate {delegate} cannot be loaded: {error}") from None

@@ -153,11 +153,15 @@ def _compare(arguments: argparse.Namespace) -> int:
     for path in (arguments.a, arguments.b):
         data = path.read_bytes()
         if len(data) == TEMPLATE_BYTES:
-            vectors.append(embedder.read_template(data))
+            vectors.append([embedder.read_template(data)])
             continue
         picture, face = locate(open_picture(data, FILE_LIMITS), detector)
-        vectors.append(embedder.embed(embedder.align(picture, face.points)))
-    similarity = cosine(*vectors)
+        chip = embedder.align(picture, face.points)
+        if path is arguments.a:
+            vectors.append([embedder.embed_reference(chip)])
+        else:
+            vectors.append([embedder.embed(chip), embedder.embed(chip, mirrored=True)])
+    similarity = sum(cosine(vectors[0][0], probe) for probe in vectors[1]) / len(vectors[1])
     threshold = thresholds.at(arguments.rate)
     result = {
         "similarity": round(similarity, 4),
@@ -182,7 +186,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     detector, embedder = _open(arguments)
     pairs = measure.read_pairs(arguments.pairs.read_text(encoding="utf-8"))
     names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
-    vectors = measure.embed_files(arguments.images, names, detector, embedder, progress=_progress)
+    looks = measure.embed_files(arguments.images, names, detector, embedder, progress=_progress)
     references = None
     if arguments.photo:
         references = measure.embed_photos(
@@ -193,7 +197,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             size_px=arguments.photo,
             progress=_progress,
         )
-    scored = measure.score_pairs(pairs, vectors, references)
+    scored = measure.score_pairs(pairs, looks, references=references)
+    single = measure.score_pairs(pairs, looks, references=references, one_look=True)
     mean, deviation = accuracy(scored.scores, scored.same, scored.folds)
     found = rates(scored.scores[scored.same], scored.scores[~scored.same])
     result = {
@@ -205,6 +210,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         "failure_to_acquire": scored.failed / max(scored.pictures, 1),
         "accuracy": mean,
         "accuracy_deviation": deviation,
+        "accuracy_one_look": accuracy(single.scores, single.same, single.folds)[0],
         "eer": found.eer,
         "tar": found.tar,
         "thresholds": found.thresholds,
@@ -226,8 +232,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     detector, embedder = _open(arguments)
     found = measure.people(arguments.images)
     names = [name for pictures in found.values() for name in pictures]
-    vectors = measure.embed_files(arguments.images, names, detector, embedder, progress=_progress)
-    genuine, impostor = measure.all_pairs(vectors)
+    looks = measure.embed_files(arguments.images, names, detector, embedder, progress=_progress)
+    genuine, impostor = measure.all_pairs(looks)
     table = measure.thresholds(impostor)
     if "1e-2" not in table:
         raise ValueError(
