@@ -105,7 +105,9 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     nonce = claims.get(Claim.CNONCE)
     if nonce is not None and not (isinstance(nonce, bytes) and len(nonce) <= IDENTIFIER_BYTES):
         raise Rejected(Reason.MALFORMED, "cnonce is no short byte string")
-    if rules.challenge is not None and not hmac.compare_digest(nonce or b"", rules.challenge):
+    if rules.challenge is not None and (
+        nonce is None or not hmac.compare_digest(nonce, rules.challenge)
+    ):
         raise Rejected(Reason.WRONG_CHALLENGE, "")
     return claims
 

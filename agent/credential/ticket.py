@@ -8,23 +8,38 @@ Rules:
 - it is verified exactly as an identity is, with its own issuer's key and kind;
 - it is bound to the holder: its `cnf` must be the identity's key; without `cnf`, its `sub` must be
   the identity's `sub`; with neither it fits nobody;
+- an identity document is no ticket: it would be its own beside itself;
 - whatever is wrong with it, the reason is `ticket_invalid`; the detail says what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from agent.credential import cose
 from agent.credential.cwt import Token, holder_key_of, read_token, status_of
-from agent.credential.model import BusinessItem, Rejected
+from agent.credential.model import BusinessItem, Kind, Rejected
 from agent.credential.numbers import Claim, CoseKey
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 from agent.trust.model import KeySource
 
 __all__ = ["read_ticket"]
+
+_DOCUMENTS: Final = frozenset(
+    {
+        Kind.ONLINE_ID,
+        Kind.DRIVING_LICENCE,
+        Kind.SOCIAL_SECURITY_CARD,
+        Kind.RESIDENCE_PERMIT,
+        Kind.BUSINESS_LICENCE,
+        Kind.PASSPORT,
+        Kind.HK_MACAU_PERMIT,
+        Kind.HEALTH_CERTIFICATE,
+        Kind.NATIONAL_ID,
+    }
+)
 
 
 def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -> BusinessItem:
@@ -43,6 +58,8 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
         raise Rejected(Reason.TICKET_INVALID, "no byte string")
     try:
         token = read_token(cose.parse_sign1(data), keys, rules)
+        if token.kind in _DOCUMENTS:
+            raise Rejected(Reason.TICKET_INVALID, f"{token.kind} is an identity document")
         _check_holder(token, identity)
         return BusinessItem(
             issuer=token.key.issuer,
