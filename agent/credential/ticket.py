@@ -58,9 +58,7 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
         raise Rejected(Reason.TICKET_INVALID, "no byte string")
     try:
         token = read_token(cose.parse_sign1(data), keys, rules)
-        if token.kind in _DOCUMENTS:
-            raise Rejected(Reason.TICKET_INVALID, f"{token.kind} is an identity document")
-        _check_holder(token, identity)
+        _check_fit(token, identity)
         return BusinessItem(
             issuer=token.key.issuer,
             kind=token.kind,
@@ -77,7 +75,10 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
         raise Rejected(Reason.TICKET_INVALID, detail) from error
 
 
-def _check_holder(ticket: Token, identity: Token) -> None:
+def _check_fit(ticket: Token, identity: Token) -> None:
+    """Check that the token is a ticket, and this holder's."""
+    if ticket.kind in _DOCUMENTS:
+        raise Rejected(Reason.TICKET_INVALID, f"{ticket.kind} is an identity document")
     bound_to = holder_key_of(ticket.claims)
     if bound_to is None:
         fits = ticket.subject == identity.subject
