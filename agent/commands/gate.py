@@ -20,7 +20,7 @@ from pathlib import Path
 
 from agent.config import Config, ConfigError, GpioConfig, load
 from agent.gate import Gate, make_safe, outputs
-from agent.gate_drivers import make_gpio
+from agent.gate_drivers import make_gpio, tracks
 from agent.gate_inputs import lines
 from agent.gate_signals import PATTERNS
 from agent.passage_types import Direction
@@ -121,8 +121,8 @@ def _test(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _timeline(config: Config, arguments: argparse.Namespace) -> int:
-    from agent.gate_timeline import draw, tracks
     from hal.simulated.pinboard import PinBoard
+    from hal.simulated.timeline import draw
 
     name = config.simulation.pins_file
     if not name:

@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hal.simulated.timeline import draw_timeline
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,7 +23,9 @@ from agent.demo.network import Cable, EmbeddedBroker, Loop
 from agent.demo.people import People
 from agent.demo.pictures import annotate
 from agent.demo.stage import Stage, StageError, settings_text
+from agent.gate_drivers import tracks
 from agent.report import events
+from hal.simulated.timeline import draw
 
 __all__ = ["Reckoning", "Show"]
 
@@ -179,14 +180,13 @@ class Show:
             corners=played.corners,
         )
         if granted:
-            draw_timeline(
+            draw(
                 stage.board.edges(),
-                stage.lines(),
-                self._pictures() / f"{number:02d}-{stage.name}-pins.png",
+                tracks(stage.config.gpio),
+                begin_ns=played.started_ns,
+                end_ns=played.ended_ns + 500_000_000,
                 title=title,
-                from_ns=played.started_ns,
-                until_ns=played.ended_ns + 500_000_000,
-            )
+            ).save(self._pictures() / f"{number:02d}-{stage.name}-pins.png")
         self._row(played)
         if not played.as_expected:
             self._reckoning.wrong.append(

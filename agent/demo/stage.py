@@ -106,15 +106,6 @@ class Stage:
         """Return what the camera sees now, (H, W, 3) uint8 RGB."""
         return self.scene.render(time.monotonic())
 
-    def lines(self) -> dict[str, int]:
-        """Return the pins worth drawing, by name."""
-        pins = self.config.gpio
-        named = {
-            "relay": pins.relay, "green": pins.green, "red": pins.red, "buzzer": pins.buzzer,
-            "passage": pins.passage, "fire": pins.fire,
-        }  # fmt: skip
-        return {name: pin for name, pin in named.items() if pin is not None}
-
     def expect(self, behaviour: Behaviour) -> None:
         """Say what the next person does when the arm unlocks."""
         self.barrier.expect(behaviour)

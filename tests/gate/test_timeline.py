@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agent.config import GpioConfig
-from agent.gate_timeline import Mark, draw, tracks
+from agent.gate_drivers import tracks
 from hal.simulated.pinboard import Edge
+from hal.simulated.timeline import Mark, draw
 
 MS = 1_000_000
 BLUE, WHITE = (31, 111, 235), (255, 255, 255)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
-
-from agent.config import GpioConfig
 from hal.simulated.pinboard import Edge
 
-__all__ = ["Mark", "Track", "draw", "tracks"]
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["Mark", "Track", "draw"]
 
 _LABEL_W, _PLOT_W, _ROW_H, _TOP_H, _FOOT_H, _PAD = 118, 900, 40, 76, 44, 16
 _INK, _GRID, _PAPER, _FAINT = (32, 36, 44), (222, 226, 232), (255, 255, 255), (120, 128, 140)
@@ -46,30 +47,6 @@ class Mark:
     text: str
 
 
-def tracks(settings: GpioConfig) -> tuple[Track, ...]:
-    """Return the tracks of the lines that are fitted, outputs first."""
-    relay, lamps = settings.relay_active == "high", settings.lamps_active == "high"
-    passage = settings.passage_active == "high"
-    rows = (
-        ("relay", settings.relay, relay, (31, 111, 235)),
-        ("relay out", settings.relay_out, relay, (31, 111, 235)),
-        ("green", settings.green, lamps, (32, 150, 83)),
-        ("red", settings.red, lamps, (208, 52, 44)),
-        ("buzzer", settings.buzzer, lamps, (150, 90, 200)),
-        ("ready", settings.ready, lamps, (110, 120, 130)),
-        ("beam", settings.passage, passage, (214, 128, 20)),
-        ("beam 2", settings.passage_2, passage, (214, 128, 20)),
-        ("door", settings.door, settings.door_active == "high", (214, 128, 20)),
-        ("release", settings.release, settings.release_active == "high", (0, 140, 150)),
-        ("key", settings.key, settings.key_active == "high", (0, 140, 150)),
-        ("fire", settings.fire, True, (208, 52, 44)),
-        ("tamper", settings.tamper, True, (208, 52, 44)),
-    )
-    return tuple(
-        Track(name, pin, active, rgb) for name, pin, active, rgb in rows if pin is not None
-    )
-
-
 def draw(
     edges: Sequence[Edge],
     rows: Sequence[Track],
@@ -89,6 +66,8 @@ def draw(
         title: written at the top.
         marks: moments to write above the tracks.
     """
+    from PIL import Image, ImageDraw
+
     end_ns = max(end_ns, begin_ns + 1_000_000)
     shown = [
         (row, spans)
@@ -185,4 +164,6 @@ def _marks(
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    from PIL import ImageFont
+
     return ImageFont.load_default(size)
