@@ -63,7 +63,7 @@ class CameraEffects:
         pictures[chosen] = functional.conv2d(soft, kernel, groups=3)
 
     def _turn_grey(self, pictures: Tensor) -> None:
-        chosen = self._some(len(pictures), 0.12)
+        chosen = self._some(len(pictures), 0.35)
         pictures[chosen] = pictures[chosen].mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
 
     def _add_screen_light(self, pictures: Tensor) -> None:

@@ -253,7 +253,6 @@ class CropComposer:
         self._scenes = scenes
         self._rng = rng
         self._frames = FrameComposer(scenes, negatives, rng)
-        self.mined = np.zeros((0, POINTS_SIZE, POINTS_SIZE, 3), np.uint8)
 
     def sample(self) -> tuple[np.ndarray, np.ndarray, float]:
         """One crop (96, 96, 3) uint8, its points (5, 2), and 1.0 for a face, 0.0 for none."""
@@ -263,8 +262,6 @@ class CropComposer:
         nothing = np.zeros((5, 2), np.float32)
         if kind < 0.78:
             return self._misplaced(), nothing, 0.0
-        if kind < 0.88 and len(self.mined):
-            return self.mined[self._rng.integers(len(self.mined))], nothing, 0.0
         return self._frames.background((POINTS_SIZE, POINTS_SIZE)), nothing, 0.0
 
     def picture(self) -> np.ndarray:
