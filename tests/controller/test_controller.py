@@ -1,0 +1,358 @@
+"""The controller with a real journal, judge and machine, a fake clock, and a gate that notes.
+
+What the passage machine asks for is carried out in order: nothing opens before the disk has it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import queue
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.controller import QUEUE_LIMIT, Controller, Observation, Parts, Seen
+from agent.credential.model import Kind, Level
+from agent.issue import Holder, face_template, new_issuer, present, sign_credential
+from agent.journal import Journal, JournalFailed, JournalFull
+from agent.memory import JournalMemory
+from agent.passage_events import (
+    BiometricDone,
+    CodesSeen,
+    Command,
+    FireChanged,
+    PassageSensed,
+    StartBiometric,
+    Tick,
+)
+from agent.passage_types import Code, Direction, Mode, Phase, Rules, Signal
+from agent.policy import parse_profile
+from agent.reason import Reason
+from agent.records import Recorder, Sighting
+from agent.report import events
+from agent.report.subjects import SubjectHasher
+from agent.trust.snapshot import TrustSnapshot
+from agent.verify import Judge, Place
+
+T0 = 1_800_000_000
+PROFILE = 'name = "p"\ntitle = "t"\nkinds = ["library-card"]\n'
+
+
+@dataclass
+class FakeClock:
+    now: float = float(T0)
+    believed: bool = True
+
+    def wall(self) -> float:
+        return self.now
+
+    def monotonic_ns(self) -> int:
+        return int((self.now - T0 + 1000) * 1e9)
+
+    def trusted(self) -> bool:
+        return self.believed
+
+
+@dataclass
+class NotedGate:
+    """Notes what it is asked, and what was in the journal at that moment."""
+
+    journal: Journal
+    asked: list[str] = field(default_factory=list)
+    rows_at_open: int = -1
+
+    def open(self, direction: Direction, seconds: float, subject: str = "") -> None:
+        self.asked.append(f"open {direction}")
+        self.rows_at_open = len(self.journal)
+
+    def close(self) -> None:
+        self.asked.append("close")
+
+    def hold(self, held: bool) -> None:
+        self.asked.append(f"hold {held}")
+
+    def signal(self, signal: Signal) -> None:
+        self.asked.append(f"show {signal}")
+
+
+@dataclass
+class NotedChecks:
+    started: list[StartBiometric] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
+
+    def start(self, effect: StartBiometric) -> None:
+        self.started.append(effect)
+
+    def stop(self, attempt: int) -> None:
+        self.stopped.append(attempt)
+
+
+class Bench:
+    """A controller on a table."""
+
+    def __init__(self, path: Path, profile: str = PROFILE, **parts: object) -> None:
+        self.clock = FakeClock()
+        self.issuer, self.holder = new_issuer("lib", "ES256"), Holder.new()
+        self.journal = Journal.open(path / "j.sqlite", clock=self.clock.wall)
+        self.gate, self.checks = NotedGate(self.journal), NotedChecks()
+        self.rows: list[Observation] = []
+        self.answers: list[tuple[str, bool, Reason | None]] = []
+        self.modes: list[Mode] = []
+        hasher = SubjectHasher(bytes(32))
+        place = Place(site="s", gate="g", profile=parse_profile(profile, source="p"))
+        memory = JournalMemory(
+            self.journal, hasher, zone="main", passback_s=600, failures=3,
+            enrolled=lambda _subject: False,
+        )  # fmt: skip
+        trust = TrustSnapshot(keys=(self.issuer.issuer_key(),), updated_at=T0)
+        values: dict[str, object] = {
+            "judge": Judge(place, timer=lambda: 0, memory=memory),
+            "trust": lambda: trust,
+            "clock": self.clock,
+            "journal": self.journal,
+            "hasher": hasher,
+            "gate": self.gate,
+            "checks": self.checks,
+            "recorder": Recorder(boot_id=self.journal.boot_id, profile="p", zone="main"),
+            "respond": lambda *answer: self.answers.append(answer),
+            "save_mode": self.modes.append,
+            "observe": self.rows.append,
+            **parts,
+        }
+        self.controller = Controller(Parts(**values), Rules())  # type: ignore[arg-type]
+
+    def code(self, *, subject: str = "1", at: float | None = None, face: bool = False) -> str:
+        now = int(self.clock.now if at is None else at)
+        credential = sign_credential(
+            self.issuer, self.holder, subject=subject, issued_at=now - 10, valid_until=now + 1000,
+            kind=Kind.LIBRARY_CARD, level=Level.BASIC,
+            references=[face_template(bytes(range(128)), "m")] if face else [],
+        )  # fmt: skip
+        return present(credential, self.holder, at=now)
+
+    def show(self, text: str) -> None:
+        digest = hashlib.sha256(text.encode()).digest()
+        captured = self.clock.monotonic_ns() - 5_000_000
+        sighting = Sighting(captured_ns=captured, taken_ns=captured + 1_000_000, decode_ms=2.0)
+        self.controller.handle(Seen(CodesSeen((Code(digest, text.encode()),)), {digest: sighting}))
+
+    def clear(self, seconds: float = 2.0) -> None:
+        self.controller.handle(CodesSeen())
+        self.later(seconds)
+
+    def later(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.controller.handle(Tick())
+
+    def decisions(self) -> list[events.Decision]:
+        return [row.event for row in self.rows if isinstance(row.event, events.Decision)]
+
+    def outcomes(self) -> list[str]:
+        return [row.event.outcome for row in self.rows if isinstance(row.event, events.Passage)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def test_a_passage(bench: Bench) -> None:
+    bench.show(bench.code())
+    assert bench.controller.state.phase is Phase.OPEN
+    assert bench.gate.asked[:1] == ["open in"]
+    assert bench.gate.rows_at_open == 1  # the decision was on the disk
+    bench.controller.handle(PassageSensed())
+    assert bench.outcomes() == ["passed"]
+    (decision,) = bench.decisions()
+    assert (decision.decision, decision.reason) == ("granted", Reason.GRANTED)
+    assert decision.stages_ms["decode"] == 2.0
+    assert decision.stages_ms["camera"] == pytest.approx(1.0)
+    assert decision.total_ms == pytest.approx(5.0)
+
+
+def test_the_same_use_is_refused_after_a_passage_and_allowed_after_an_annulment(
+    bench: Bench,
+) -> None:
+    code = bench.code()
+    bench.show(code)
+    bench.later(6.0)  # nobody walks
+    assert bench.outcomes() == ["annulled"]
+    bench.clear()
+    bench.show(code)
+    bench.controller.handle(PassageSensed())
+    bench.clear()
+    bench.show(code)
+    answers = [(row.decision, row.reason) for row in bench.decisions()]
+    assert answers == [
+        ("granted", Reason.GRANTED),
+        ("annulled", Reason.GRANTED),
+        ("granted", Reason.GRANTED),
+        ("denied", Reason.REPLAYED),
+    ]
+    grant = next(row for row in bench.rows if row.event is bench.decisions()[0])
+    assert bench.decisions()[1].annuls == grant.seq
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (JournalFailed("disk full"), Reason.JOURNAL_FAILED),
+        (JournalFull("full"), Reason.JOURNAL_FULL),
+    ],
+)
+def test_what_cannot_be_recorded_opens_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: Reason
+) -> None:
+    def refuse(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(bench.journal, "commit_use", refuse)
+    bench.show(bench.code())
+    assert not any(word.startswith("open") for word in bench.gate.asked)
+    assert [row.reason for row in bench.decisions()] == [reason]
+
+
+def test_a_full_journal_may_mean_free_passage_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, journal_full="free")
+
+    def refuse(*_: object) -> int:
+        raise JournalFull("full")
+
+    monkeypatch.setattr(bench.journal, "commit_use", refuse)
+    monkeypatch.setattr(bench.journal, "has_room", lambda: False)
+    bench.show(bench.code())
+    assert bench.controller.state.mode is Mode.FREE
+    assert "hold True" in bench.gate.asked
+    monkeypatch.setattr(bench.journal, "has_room", lambda: True)
+    bench.later(1.0)
+    assert bench.controller.state.mode is Mode.NORMAL
+    assert bench.gate.asked[-2:] != ["hold True"]
+    assert "hold False" in bench.gate.asked
+    bench.journal.close()
+
+
+def test_an_untrusted_clock_refuses_dynamic_codes(bench: Bench) -> None:
+    bench.clock.believed = False
+    bench.show(bench.code())
+    assert [row.reason for row in bench.decisions()] == [Reason.CLOCK_UNTRUSTED]
+
+
+FACE_PROFILE = PROFILE + 'biometric = "face"\n'
+
+
+def test_a_face_is_asked_and_its_time_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FACE_PROFILE)
+    bench.show(bench.code(face=True))
+    (check,) = bench.checks.started
+    bench.clock.now += 0.7
+    bench.controller.handle(BiometricDone(check.attempt, check.modality, matched=True))
+    (decision,) = bench.decisions()
+    assert decision.decision == "granted"
+    assert decision.stages_ms["face"] == pytest.approx(700)
+    assert [(each.modality, each.reason) for each in decision.biometrics] == [
+        ("face", Reason.GRANTED)
+    ]
+    bench.journal.close()
+
+
+def test_three_wrong_faces_lock_the_subject_out_even_over_a_restart(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, FACE_PROFILE)
+    for number in range(3):
+        bench.show(bench.code(face=True))
+        check = bench.checks.started[number]
+        bench.controller.handle(
+            BiometricDone(check.attempt, check.modality, matched=False, reason=Reason.FACE_MISMATCH)
+        )
+        bench.clear(4.0)
+    bench.show(bench.code(face=True))
+    bench.show(bench.code(face=True, subject="2"))
+    reasons = [row.reason for row in bench.decisions()]
+    assert reasons[:4] == [Reason.FACE_MISMATCH] * 3 + [Reason.LOCKED_OUT]
+    issuer, holder = bench.issuer, bench.holder
+    bench.journal.close()
+    again = Bench(tmp_path, FACE_PROFILE)
+    again.clock.now = bench.clock.now
+    # The same issuer and phone come back after the restart.
+    again.issuer, again.holder = issuer, holder
+    trust = TrustSnapshot(keys=(issuer.issuer_key(),), updated_at=T0)
+    object.__setattr__(again.controller._parts, "trust", lambda: trust)
+    again.show(again.code(face=True))
+    assert again.decisions()[-1].reason is Reason.LOCKED_OUT
+    again.clear(301.0)
+    again.show(again.code(face=True))
+    assert len(again.checks.started) == 1
+    again.journal.close()
+
+
+def test_anti_passback_asks_the_journal(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PROFILE + 'anti_passback = "on"\n')
+    for _ in range(2):
+        bench.show(bench.code())
+        bench.controller.handle(PassageSensed(Direction.IN))
+        bench.clear(3.0)
+    assert [row.reason for row in bench.decisions()] == [Reason.GRANTED, Reason.ALREADY_INSIDE]
+    bench.clear(600.0)
+    bench.show(bench.code())
+    assert bench.decisions()[-1].reason is Reason.GRANTED
+    bench.journal.close()
+
+
+def test_fire_aborts_a_grant_and_gives_the_use_back(bench: Bench) -> None:
+    code = bench.code()
+    bench.show(code)
+    bench.controller.handle(FireChanged(active=True))
+    assert bench.outcomes() == ["aborted"]
+    bench.controller.handle(FireChanged(active=False))
+    bench.clear()
+    bench.show(code)
+    assert bench.decisions()[-1].decision == "granted"
+
+
+def test_commands_are_answered_and_modes_kept(bench: Bench) -> None:
+    bench.controller.handle(Command("mode", "t1", mode=Mode.LOCKED))
+    bench.show(bench.code())
+    assert bench.decisions()[-1].reason is Reason.GATE_LOCKED
+    bench.clear()
+    bench.controller.handle(Command("open", "t2"))
+    assert bench.answers == [("t1", True, None), ("t2", True, None)]
+    assert bench.modes == [Mode.LOCKED]
+    assert bench.decisions()[-1].source == "command"
+
+
+def test_nothing_personal_is_in_a_row(bench: Bench) -> None:
+    bench.show(bench.code(subject="passport-number-77"))
+    for row in bench.journal.replay(bench.journal.boot_id, 1, 100, 100):
+        assert b"passport-number-77" not in row.data
+        assert "subject" in json.loads(row.data)
+
+
+def test_a_flood_of_sightings_is_dropped_and_an_input_is_not(bench: Bench) -> None:
+    flood = Seen(CodesSeen(), {})
+    for _ in range(QUEUE_LIMIT + 50):
+        bench.controller.post(flood)
+    assert bench.controller.dropped == 50
+    with pytest.raises(queue.Full):
+        bench.controller.post(FireChanged(active=True), timeout_s=0.01)
+
+
+def test_the_loop_serves_until_stopped_and_ends_what_is_open(bench: Bench) -> None:
+    import threading
+
+    thread = threading.Thread(target=bench.controller.run)
+    thread.start()
+    text = bench.code()
+    digest = hashlib.sha256(text.encode()).digest()
+    bench.controller.post(CodesSeen((Code(digest, text.encode()),)))
+    bench.controller.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert [row.decision for row in bench.decisions()] == ["granted", "annulled"]
+    assert bench.outcomes() == ["aborted"]
+    assert bench.gate.asked[-1] != "open in"
