@@ -7,6 +7,8 @@ Rules:
 - signed always: claims alone, also encrypted ones, are `unsigned`, however well they read;
 - the key is the one that `kid` names; where no pinned key has that kid, a chain (x5chain) counts if
   it leads to a pinned root; with neither, the keys of this format are tried, 8 at most;
+- a credential of the native profile is refused, though it has the same claim: read as this format
+  it would lose its kind and its holder's key;
 - `exp` is required, as nothing else ends a lost code;
 - the kind of document is the only one that the key may sign, a national id where it may sign more.
 
@@ -53,6 +55,8 @@ _FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
 _PHOTO_FORMATS: Final = range(1, 5)
 """JPEG, JPEG 2000, AVIF, WEBP: the same numbers as sub-formats of an image."""
 _BIOMETRICS_MAX: Final = 16
+_NATIVE: Final = frozenset({Claim.CNF, Claim.VCT, Claim.LEVEL})
+"""Claims that only the native profile has."""
 _DATE: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
 
 
@@ -78,6 +82,8 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         data = cose.decrypt0(data, rules.site_keys)
     message = cose.parse_sign1(data, untagged=True)
     claims = claims_of(message.payload)
+    if Header.TYP in message.protected or not claims.keys().isdisjoint(_NATIVE):
+        raise Rejected(Reason.MALFORMED, "a credential of the native profile outside it")
     key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys, rules))
     kind = next(iter(key.kinds)) if len(key.kinds) == 1 else Kind.NATIONAL_ID
     check_key(key, kind, rules)

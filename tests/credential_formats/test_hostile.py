@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent import issue
 from agent.credential import base45, registry
 from agent.credential.limits import PAYLOAD_BYTES
-from agent.credential.model import Credential, FormatName, Rejected
+from agent.credential.model import Credential, FormatName, Kind, Rejected
 from agent.reason import Reason
+from agent.trust.model import Algorithm
 from tests.credential_formats import makers as make
 from tests.fuzz import targets
 
@@ -83,6 +85,38 @@ def test_personal_data_stays_out_of_repr_and_details(name: FormatName) -> None:
             assert value not in shown
     fields = {field.name for field in dataclasses.fields(credential) if not field.repr}
     assert {"subject", "references", "birth_date", "claims", "business"} <= fields
+
+
+def test_native_credential_is_not_read_as_claim_169() -> None:
+    """A key for any format signed a library card; wrapped otherwise it must not become a passport."""
+    issuer = issue.Issuer(
+        "library", "urn:library", issue.SigningKey(Algorithm.ES256, make.ec_key(9))
+    )
+    card = issue.sign_credential(
+        issuer, None, subject="42", issued_at=make.NOW - 60, valid_until=make.NOW + 60,
+        kind=Kind.LIBRARY_CARD, birth_date="1990-01-31", identity={1: "42"},
+    )  # fmt: skip
+    keys = make.trust(issuer.issuer_key())
+    native = registry.read(issue.present(card).encode(), keys=keys, rules=make.RULES)
+    assert native.kind is Kind.LIBRARY_CARD
+    with pytest.raises(Rejected) as caught:
+        registry.read(base45.encode(zlib.compress(card)).encode(), keys=keys, rules=make.RULES)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("make_code", "prefix"),
+    [(make.claim169, "NI1:"), (make.claim169, "HC1:"), (make.dcc, "NI1:"), (make.dcc, "")],
+    ids=["169 as native", "169 as DCC", "DCC as native", "DCC as 169"],
+)
+def test_no_format_passes_under_anothers_prefix(
+    make_code: Callable[[], bytes], prefix: str
+) -> None:
+    inner = make_code().removeprefix(b"HC1:")
+    keys = make.trust(make.issuer_key(make.ec_key()))
+    with pytest.raises(Rejected) as caught:
+        registry.read(prefix.encode() + inner, keys=keys, rules=make.RULES)
+    assert caught.value.reason is Reason.MISSING_CLAIM
 
 
 # --- property tests --------------------------------------------------------------------------------

@@ -186,20 +186,19 @@ def _one_input(
     calls = 0
     for warm in (False, True):
         judge(b"", trace=warm)
-    high_water = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     def run(data: bytes) -> None:
-        nonlocal calls, high_water
+        nonlocal calls
         calls += 1
         payload = code(data)
         trace = calls % TRACE_EVERY == 0
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             spent, peak = judge(payload, trace=trace)
         except Finding as error:
             _report(payload, name, findings, str(error))
             raise
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        grown, high_water = (resident - high_water) * 1024, resident
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         suspect = grown > MEMORY_LIMIT_BYTES or peak > MEMORY_LIMIT_BYTES
         if (spent > SUSPECT_S and not trace) or suspect:
             path = _write(payload, name, findings)
