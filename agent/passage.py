@@ -30,6 +30,7 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | GRANTED | CommitFailed | DENIED | its reason |
 | OPEN | passage the granted way | PASSED | CloseGate, passed |
 | OPEN | passage the other way / turned round in the lane | OPEN | wrong_way / crawl_back |
+| OPEN | `passage_timeout_s` over | OPEN | CloseGate; `grace_s` for somebody on the way |
 | OPEN | time over (sensor fitted) | IDLE | CloseGate, annulled, Annul |
 | OPEN | time over (no sensor fitted) | PASSED | CloseGate, passed (assumed) |
 | OPEN | close, mode change, fire, shutdown | IDLE | CloseGate, aborted, Annul |
@@ -148,22 +149,34 @@ def step(state: State, event: Event, now: float, rules: Rules) -> tuple[State, t
 
 
 def _expire(turn: Turn) -> None:
-    """End a phase whose time is over."""
+    """End what has had its time."""
     state = turn.state
     if state.deadline is not None and turn.now >= state.deadline:
-        if state.phase is Phase.READ:
-            turn.deny(Reason.INTERNAL_ERROR)
-        elif state.phase in BIOMETRIC:
-            only_finger = state.pending == {Modality.FINGER}
-            turn.deny(Reason.FINGER_TIMEOUT if only_finger else Reason.FACE_NOT_FOUND)
-        elif state.phase is Phase.OPEN:
-            if turn.rules.sensing is Sensing.NONE:
-                turn.end_grant(Occurrence.PASSED, assumed=True)
-            else:
-                turn.end_grant(Occurrence.ANNULLED)
-        elif state.phase in {Phase.PASSED, Phase.DENIED}:
-            turn.rest()
+        _end_phase(turn)
+    elif (
+        state.phase is Phase.OPEN
+        and not state.closing
+        and turn.now >= state.opened_at + turn.rules.passage_timeout_s
+    ):
+        turn.close()
     check_door(turn)
+
+
+def _end_phase(turn: Turn) -> None:
+    """End a phase whose deadline is over; a commit is waited for, however long."""
+    state = turn.state
+    if state.phase is Phase.READ:
+        turn.deny(Reason.INTERNAL_ERROR)
+    elif state.phase in BIOMETRIC:
+        only_finger = state.pending == {Modality.FINGER}
+        turn.deny(Reason.FINGER_TIMEOUT if only_finger else Reason.FACE_NOT_FOUND)
+    elif state.phase is Phase.OPEN:
+        if turn.rules.sensing is Sensing.NONE:
+            turn.end_grant(Occurrence.PASSED, assumed=True)
+        else:
+            turn.end_grant(Occurrence.ANNULLED)
+    elif state.phase in {Phase.PASSED, Phase.DENIED}:
+        turn.rest()
 
 
 def _on_tick(_turn: Turn, _event: Tick) -> None:

@@ -202,6 +202,7 @@ class Turn:
         self.put(
             phase=Phase.OPEN,
             opened_at=self.now,
+            closing=False,
             deadline=deadline,
             latest=deadline + rules.lane_s,
         )
@@ -210,6 +211,11 @@ class Turn:
         self.add(
             OpenGate(self.state.direction, rules.passage_timeout_s, subject), Show(Signal.GRANTED)
         )
+
+    def close(self) -> None:
+        """The opening time is over: no more green, though somebody on the way still counts."""
+        self.put(closing=True)
+        self.add(CloseGate(), Show(_RESTING[self.state.effective]))
 
     def end_grant(
         self, outcome: Occurrence, reason: Reason | None = None, *, assumed: bool = False

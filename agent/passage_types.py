@@ -268,6 +268,7 @@ class State:
         pending: modalities that have not answered.
         deadline: when the phase ends by itself; in GRANTED, after which a commit comes too late.
         opened_at: when the gate was asked to open, in OPEN.
+        closing: the opening time is over, only somebody on the way still counts.
         latest: the end of the longest extension of an opening.
         transaction: the command that waits for its commit, or empty.
         cancelled: why a grant on its way to the disk must not open, or None.
@@ -294,6 +295,7 @@ class State:
     pending: frozenset[Modality] = frozenset()
     deadline: float | None = None
     opened_at: float = float("-inf")
+    closing: bool = False
     latest: float = float("-inf")
     transaction: str = ""
     cancelled: Reason | None = None

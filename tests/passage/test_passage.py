@@ -551,6 +551,16 @@ def test_a_person_on_the_way_when_the_time_is_over_has_passed(machine):
     assert passages(machine) == [Occurrence.PASSED]
 
 
+def test_green_goes_out_with_the_opening_time_though_a_walker_still_counts(machine):
+    machine.grant()
+    machine.send(LaneEntered(), 4.9)
+    effects = machine.wait(0.2)
+    assert effects == (CloseGate(), Show(Signal.READY))
+    assert machine.send(Tick(), 0.2) == ()
+    machine.send(PassageSensed(Direction.IN))
+    assert passages(machine) == [Occurrence.PASSED]
+
+
 def test_loitering_in_the_lane_does_not_keep_a_grant_for_ever(machine):
     machine.grant()
     for _ in range(100):
