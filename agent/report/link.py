@@ -360,9 +360,21 @@ def _read_password(path: Path | None) -> str | None:
         raise LinkError("credentials", f"{path.name}: the password cannot be read") from error
 
 
+class _Socket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
+        context.sslsocket_class = _Socket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
