@@ -32,7 +32,8 @@ def accepted(signer: Signer, case: dict[str, Any], keys: TrustSnapshot) -> bool:
     try:
         signer(bytes.fromhex(case["msg"]), bytes.fromhex(case["sig"]), keys)
     except Rejected as error:
-        assert error.reason is Reason.BAD_SIGNATURE
+        if error.reason is not Reason.BAD_SIGNATURE:
+            raise
         return False
     return True
 
