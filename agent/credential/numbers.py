@@ -8,7 +8,7 @@ are all below -65536, the range that both registries leave for private use.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeVar
 
 __all__ = [
     "KB_TYP",
@@ -23,7 +23,20 @@ __all__ = [
     "Tag",
 ]
 
+_Numbers = TypeVar("_Numbers", bound=type[IntEnum])
 
+
+def _at_hand(numbers: _Numbers) -> _Numbers:
+    """Lay the members of an enumeration into its class, as Python 3.12 does by itself.
+
+    Before that each `Claim.ISS` is a call of a descriptor, and every item of every code needs some.
+    """
+    for name, member in numbers.__members__.items():
+        type.__setattr__(numbers, name, member)
+    return numbers
+
+
+@_at_hand
 class Tag(IntEnum):
     """CBOR tags that a credential may open with."""
 
@@ -33,6 +46,7 @@ class Tag(IntEnum):
     CWT = 61
 
 
+@_at_hand
 class Header(IntEnum):
     """COSE header parameters."""
 
@@ -46,6 +60,7 @@ class Header(IntEnum):
     X5CHAIN = 33
 
 
+@_at_hand
 class Alg(IntEnum):
     """COSE algorithms."""
 
@@ -61,6 +76,7 @@ class Alg(IntEnum):
     """Private: SM2 with SM3 (GB/T 32918.2), r || s of 32 bytes each, default user id."""
 
 
+@_at_hand
 class CoseKey(IntEnum):
     """COSE_Key parameters (RFC 9052 section 7, RFC 9053 section 7)."""
 
@@ -72,6 +88,7 @@ class CoseKey(IntEnum):
     Y = -3
 
 
+@_at_hand
 class Kty(IntEnum):
     """COSE key types."""
 
@@ -79,6 +96,7 @@ class Kty(IntEnum):
     EC2 = 2
 
 
+@_at_hand
 class Crv(IntEnum):
     """COSE elliptic curves."""
 
@@ -87,6 +105,7 @@ class Crv(IntEnum):
     ED25519 = 6
 
 
+@_at_hand
 class Claim(IntEnum):
     """CWT claims."""
 
