@@ -6,6 +6,7 @@
   (RLIMIT_AS).
 - New privileges through a program (PR_SET_NO_NEW_PRIVS), being traced (PR_SET_DUMPABLE 0).
 - Outliving its parent (PR_SET_PDEATHSIG).
+- Every system call that decoding does not need (`scan_seccomp`).
 
 A step that fails raises: a decoder that could not be shut in does not run.
 """
@@ -17,6 +18,8 @@ import os
 import resource
 import signal
 from pathlib import Path
+
+from agent.scan_seccomp import restrict
 
 __all__ = ["enter"]
 
@@ -56,6 +59,7 @@ def enter() -> None:
         (resource.RLIMIT_NOFILE, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    restrict(libc)
 
 
 def _prctl(libc: ctypes.CDLL, option: int, argument: ctypes.c_char_p | int) -> None:

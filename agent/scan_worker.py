@@ -113,9 +113,9 @@ def _work_until_end(job_fd: int, cascade: Cascade, memory: mmap.mmap) -> None:
     """Be a worker; never return into the stem's loop."""
     code = 1
     try:
-        enter()
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         jobs = socket.socket(fileno=job_fd)
+        enter()
         _work(jobs, cascade, np.frombuffer(memory, dtype=np.uint8))
         code = 0
     finally:

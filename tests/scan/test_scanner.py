@@ -243,6 +243,7 @@ def test_a_stopped_stem_is_given_up(scanner, incidents, draw, monkeypatch):
 def test_a_worker_has_no_privileges(scanner):
     facts = status(scanner.worker_pid)
     assert facts["NoNewPrivs"] == "1"
+    assert facts["Seccomp"] == "2", "a filter"
     assert set(facts["CapEff"]) == {"0"}
     assert facts["Name"] == "idgate-scan"
     if os.getuid() == 0:
@@ -259,38 +260,67 @@ def test_a_worker_has_no_privileges(scanner):
 
 
 SANDBOXED = """
-import errno, os, socket
+import errno, os, socket, sys
 from agent.scan_sandbox import enter
 def refused(what, attempt):
     try:
         attempt()
     except OSError as error:
-        print(what, errno.errorcode[error.errno], flush=True)
+        os.write(1, f"{what} {errno.errorcode[error.errno]}\\n".encode())
+    except ValueError:  # what setrlimit makes of EPERM
+        os.write(1, f"{what} EPERM\\n".encode())
     except MemoryError:
-        print(what, "ENOMEM", flush=True)
+        os.write(1, f"{what} ENOMEM\\n".encode())
     else:
-        print(what, "done", flush=True)
-parent = os.getppid()
+        os.write(1, f"{what} done\\n".encode())
+parent, victim = os.getppid(), sys.argv[1]
+import resource
+if "limits" in sys.argv:
+    import agent.scan_sandbox
+    agent.scan_sandbox.restrict = lambda libc: False
 enter()
 refused("open", lambda: os.open("/etc/passwd", os.O_RDONLY))
 refused("socket", lambda: socket.socket())
 refused("pipe", lambda: os.pipe())
 refused("memory", lambda: bytearray(600 * 1024 * 1024))
-if os.geteuid() == 65534:
-    refused("fork", lambda: os.fork() or os._exit(0))
-    refused("kill", lambda: os.kill(parent, 0))
+refused("fork", lambda: os.fork() or os._exit(0))
+refused("kill", lambda: os.kill(parent, 0))
+refused("setrlimit", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)))
+if "limits" not in sys.argv:
+    refused("unlink", lambda: os.unlink(victim))
+    refused("chmod", lambda: os.chmod(victim, 0))
+    refused("execve", lambda: os.execv("/bin/true", ["true"]))
 """
 
 
-def test_the_sandbox_holds():
+def inside(victim: Path, *words: str) -> dict[str, str]:
+    victim.write_text("the journal")
+    victim.parent.chmod(0o777)
     done = subprocess.run(
-        [sys.executable, "-c", SANDBOXED], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", SANDBOXED, str(victim), *words],
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def test_the_sandbox_refuses_all_that_decoding_does_not_need(tmp_path):
+    """As whatever user: the daemon's own is the worker's on a gate."""
+    told = inside(tmp_path / "journal.sqlite")
+    assert told.pop("memory") == "ENOMEM"
+    assert told == dict.fromkeys(
+        ["open", "socket", "pipe", "fork", "kill", "unlink", "chmod", "execve", "setrlimit"],
+        "EPERM",
     )
-    told = dict(line.split() for line in done.stdout.splitlines())
+    assert (tmp_path / "journal.sqlite").read_text() == "the journal"
+
+
+def test_the_limits_hold_where_there_is_no_filter(tmp_path):
+    """A machine whose system calls are not in the table."""
+    told = inside(tmp_path / "journal.sqlite", "limits")
     assert {told["open"], told["socket"], told["pipe"]} == {"EMFILE"}
     assert told["memory"] == "ENOMEM"
-    if os.getuid() == 0:
-        assert (told["fork"], told["kill"]) == ("EAGAIN", "EPERM")
+    if os.getuid() == 0:  # then the worker is nobody
+        assert (told["fork"], told["kill"], told["setrlimit"]) == ("EAGAIN", "EPERM", "EPERM")
 
 
 def test_nobody_else_can_write_or_resize_the_frame_memory():
