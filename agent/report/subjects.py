@@ -10,9 +10,11 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,20 +88,19 @@ def load_or_create_key(path: Path) -> bytes:
 
 def _create(path: Path) -> bytes:
     """Write a new key beside its place and link it there whole, so that no start reads half."""
-    key = os.urandom(KEY_BYTES)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.new")
+    scratch = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     try:
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
         try:
-            os.link(scratch, path)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            # Another start may have been first; its key is then the one.
+            with contextlib.suppress(FileExistsError):
+                os.link(scratch, path)
         finally:
             scratch.unlink()
-    except FileExistsError:
-        return load_or_create_key(path)
+        return path.read_bytes()
     except OSError as error:
         raise SubjectKeyError(f"{path}: {error.strerror}") from error
-    return key
