@@ -81,8 +81,11 @@ def golden_picture(rows: int, columns: int) -> np.ndarray:
     return np.stack(planes, axis=-1).astype(np.uint8)
 
 
-def manifest_facts(path: Path, rows: int, columns: int) -> str:
-    """What the manifest says of this file alone: its hash and its golden vector, as TOML lines."""
+def write_facts(path: Path, rows: int, columns: int) -> Path:
+    """Write what the manifest says of this file alone, hash and golden vector, beside it as TOML.
+
+    (Printed, it would drown in what the converter prints.)
+    """
     heads = quantised_outputs(path, golden_picture(rows, columns))
     lines = [f'sha256 = "{hashlib.sha256(path.read_bytes()).hexdigest()}"', "heads = ["]
     for head in heads:
@@ -90,4 +93,6 @@ def manifest_facts(path: Path, rows: int, columns: int) -> str:
         lines.append("  [")
         lines += [f"    {', '.join(values[i : i + 16])}," for i in range(0, len(values), 16)]
         lines.append("  ],")
-    return "\n".join([*lines, "]"])
+    target = path.with_suffix(".toml")
+    target.write_text("\n".join([*lines, "]", ""]))
+    return target

@@ -2,8 +2,8 @@
 
     python -m models.training.export_detector --work WORK --out models
 
-Calibration pictures are composed from the held-out scenes. Prints, for each file, what its entry in
-`models/manifest.toml` must say.
+Calibration pictures are composed from the held-out scenes. Beside each model, a TOML file of the
+same name says what its entry in `models/manifest.toml` must say: hash and golden vector.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from torch import nn
 
 from models.training import compose
 from models.training.camera import CameraEffects
-from models.training.export import export_int8, manifest_facts
+from models.training.export import export_int8, write_facts
 from models.training.negatives import draw_negatives
 from models.training.nets import FaceDetector, PointRefiner
 from models.training.scenes import load_scenes, split
@@ -54,7 +54,7 @@ def export(arguments: argparse.Namespace) -> None:
         network.load_state_dict(torch.load(arguments.work / checkpoint))
         pictures = as_seen(np.stack([picture() for _ in range(arguments.calibration)]))
         export_one(network, pictures, arguments.out / name)
-        print(f"\n# {name}\n{manifest_facts(arguments.out / name, *size)}")
+        write_facts(arguments.out / name, *size)
 
 
 def export_one(network: nn.Module, pictures: np.ndarray, target: Path) -> None:

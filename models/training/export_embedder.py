@@ -3,8 +3,9 @@
     python -m models.training.export_embedder --chips CHIPS --checkpoint WORK/embedder.pt \
         --out models/my_embed_int8.tflite
 
-Calibrates on chips and prints what the entry in `models/manifest.toml` must say. Another network is
-another model: give it another name in the manifest, and thresholds by `idgate face calibrate`.
+Calibrates on chips. Beside the model, a TOML file of the same name says what the entry in
+`models/manifest.toml` must say: hash and golden vector. Another network is another model: give it
+another name in the manifest, and thresholds by `idgate face calibrate`.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.training.export import export_int8, manifest_facts
+from models.training.export import export_int8, write_facts
 from models.training.nets import FaceEmbedder
 from models.training.people import load_chips
 from models.training.sizes import EMBEDDER_SIZE
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     export(arguments.chips, arguments.checkpoint, arguments.out)
-    print(manifest_facts(arguments.out, EMBEDDER_SIZE, EMBEDDER_SIZE))
+    write_facts(arguments.out, EMBEDDER_SIZE, EMBEDDER_SIZE)
 
 
 def export(chips: Path, checkpoint: Path, out: Path) -> None:

@@ -1,8 +1,8 @@
 """The whole pipeline on drawn pictures: train, export, and what the product's runtimes make of it.
 
 Trains in the interpreter that has torch (see `conftest.training_python`), as an operator would:
-through the command line. A few steps teach nothing; the tests hold that the parts fit together, that
-a loss falls, and that both TFLite runtimes compute what the export printed.
+through the command line. A few steps teach nothing; the tests hold that the parts fit together,
+and that both TFLite runtimes compute what the export wrote down.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ import pytest
 
 from agent.biometrics.manifest import InputSpec, ModelSpec
 from agent.biometrics.runtime import Network, Options, golden_heads
+from models.training.labels import read_annotation
 from models.training.sizes import DETECTOR_SIZE, EMBEDDER_SIZE, POINTS_SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -31,16 +32,9 @@ def training(python: str, module: str, *arguments: object) -> str:
     return done.stdout
 
 
-def facts(printed: str) -> list[dict]:
-    """The manifest facts that an export printed, one table a model."""
-    starts = [match.start() for match in re.finditer("^sha256 = ", printed, re.MULTILINE)]
-    parts = [printed[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
-    return [tomllib.loads(part.split("\n# ")[0]) for part in parts]
-
-
-def check(path: Path, size: tuple[int, int], fact: dict, runtime: str) -> None:
-    """Hold a model file against what its export printed, in one runtime."""
-    data = path.read_bytes()
+def check(path: Path, size: tuple[int, int], runtime: str) -> None:
+    """Hold a model file against the facts that its export wrote, in one runtime."""
+    data, fact = path.read_bytes(), tomllib.loads(path.with_suffix(".toml").read_text())
     assert hashlib.sha256(data).hexdigest() == fact["sha256"]
     spec = ModelSpec(
         name="tried", kind="face-points", file=path.name, sha256=fact["sha256"], licence="", origin="",
@@ -54,39 +48,41 @@ def check(path: Path, size: tuple[int, int], fact: dict, runtime: str) -> None:
 
 @pytest.fixture(scope="module")
 def detector(training_python, drawn_scenes, tmp_path_factory):
-    """Detector and refiner after a few steps: folder, what was printed."""
+    """Detector and refiner after a few steps: folder, what training printed."""
     work = tmp_path_factory.mktemp("detector")
     common = ("--pictures", drawn_scenes, "--work", work, "--pool", 64, "--batch", 8)
     printed = [
         training(training_python, "train_detector", "frames", *common, "--steps", 3),
         training(training_python, "train_detector", "crops", *common, "--steps", 3),
-        training(
-            training_python, "export_detector",
-            "--pictures", drawn_scenes, "--work", work, "--out", work, "--calibration", 8,
-        ),
-    ]  # fmt: skip
+    ]
+    training(
+        training_python, "relabel",
+        "--pictures", drawn_scenes, "--work", work, "--out", work / "cleaned.csv",
+    )  # fmt: skip
+    training(
+        training_python, "export_detector",
+        "--pictures", drawn_scenes, "--work", work, "--out", work, "--calibration", 8,
+    )  # fmt: skip
     return work, printed
 
 
 def test_the_detector_trains(detector):
-    _, (frames, crops, _) = detector
+    _, (frames, crops) = detector
     assert re.search(r"step 3 .* heat \d+\.\d+ values \d+\.\d+", frames)
     assert re.search(r"step 3 .* points \d+\.\d+ maps \d+\.\d+ face \d+\.\d+", crops)
 
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
 def test_the_detector_runs_in_the_product(detector, runtime):
-    work, (_, _, exported) = detector
-    found = facts(exported)
-    assert len(found) == 2
-    check(work / "face_detect_int8.tflite", DETECTOR_SIZE, found[0], runtime)
-    check(work / "face_points_int8.tflite", (POINTS_SIZE, POINTS_SIZE), found[1], runtime)
+    work, _ = detector
+    check(work / "face_detect_int8.tflite", DETECTOR_SIZE, runtime)
+    check(work / "face_points_int8.tflite", (POINTS_SIZE, POINTS_SIZE), runtime)
     assert sum(p.stat().st_size for p in work.glob("*.tflite")) < 1_000_000
 
 
 @pytest.fixture(scope="module")
 def embedder(training_python, drawn_people, tmp_path_factory):
-    """An embedder after a few steps from nothing, and what its export printed."""
+    """An embedder after a few steps from nothing, and what was printed."""
     work = tmp_path_factory.mktemp("embedder")
     trained = training(
         training_python, "train_embedder",
@@ -97,15 +93,15 @@ def embedder(training_python, drawn_people, tmp_path_factory):
         "--chips", drawn_people, "--work", work, "--steps", 2, "--batch", 4,
         "--start", work / "embedder.pt",
     )  # fmt: skip
-    exported = training(
+    training(
         training_python, "export_embedder",
         "--chips", drawn_people, "--checkpoint", work / "embedder.pt", "--out", work / "e_int8.tflite",
     )  # fmt: skip
-    return work, trained, again, exported
+    return work, trained, again
 
 
 def test_the_embedder_trains_from_nothing_and_from_weights(embedder):
-    _, trained, again, _ = embedder
+    _, trained, again = embedder
     assert re.search(r"step 2 .* margin \d+\.\d+", trained)
     assert "distillation" not in trained
     assert re.search(r"step 2 .* distillation \d+\.\d+ margin \d+\.\d+", again)
@@ -113,9 +109,7 @@ def test_the_embedder_trains_from_nothing_and_from_weights(embedder):
 
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
 def test_the_embedder_runs_in_the_product(embedder, runtime):
-    work, _, _, exported = embedder
-    (fact,) = facts(exported)
-    check(work / "e_int8.tflite", (EMBEDDER_SIZE, EMBEDDER_SIZE), fact, runtime)
+    check(embedder[0] / "e_int8.tflite", (EMBEDDER_SIZE, EMBEDDER_SIZE), runtime)
 
 
 def test_losses_fall_where_they_should(training_python):
@@ -125,3 +119,15 @@ def test_losses_fall_where_they_should(training_python):
         cwd=ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_labels_are_cleaned_only_where_the_network_agrees(detector, drawn_scenes):
+    """After three steps it agrees nowhere, and every label stays."""
+    work, _ = detector
+    old = read_annotation(drawn_scenes.with_suffix(".csv"))
+    new = read_annotation(work / "cleaned.csv")
+    assert old.keys() == new.keys()
+    for name, (boxes, points) in old.items():
+        np.testing.assert_array_equal(new[name][0], boxes)
+        eyes = np.hypot(*(points[0, 1] - points[0, 0]))
+        assert np.hypot(*(new[name][1][0] - points[0]).T).mean() <= 0.161 * eyes
