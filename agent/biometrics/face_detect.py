@@ -127,10 +127,6 @@ def open_detector(
     from agent.biometrics.face_detect_tflite import TfliteDetector
     from agent.biometrics.face_detect_yunet import YunetDetector
 
-    if (name or manifest.detector) == "opencv-haar":
-        from agent.biometrics.face_detect_haar import HaarDetector
-
-        return HaarDetector()
     spec = manifest.find(name, "face-detector")
     if spec.detector is not None and spec.detector.decoder == "yunet":
         return YunetDetector(directory, spec)

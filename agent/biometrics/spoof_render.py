@@ -12,6 +12,7 @@ not recordings: what is measured on them is said of rendered attacks and of noth
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ SPECIES = (
 """Attack instrument species, ISO/IEC 30107-3."""
 FRAMES = 15
 FPS = 15.0
+SPARE_PX = 160
 FRAME = (480, 640)
 PLATE = 480
 """Side of the square that a face is cut to before it is shown, with the face's box half as wide."""
@@ -137,15 +139,24 @@ def _motion(rng: Rng, frames: int, sway: float, turn: float) -> _Motion:
     )
 
 
+@functools.cache
+def _grid() -> tuple[Floats, Floats]:
+    """Return row and column of each plate pixel."""
+    y, x = np.mgrid[0:PLATE, 0:PLATE].astype(np.float32)
+    return y, x
+
+
+@functools.cache
 def _depth() -> Floats:
     """Return the head's height over the plate's plane in plate pixels: ellipsoid and nose."""
-    y, x = np.mgrid[0:PLATE, 0:PLATE].astype(np.float32)
+    y, x = _grid()
     across, down = (x - PLATE / 2) / (0.30 * PLATE), (y - 0.48 * PLATE) / (0.42 * PLATE)
     bulge = np.sqrt(np.maximum(1 - across**2 - down**2, 0)) * 0.24 * PLATE
     nose = np.exp(-(((x - PLATE / 2) / 22) ** 2 + ((y - 0.53 * PLATE) / 34) ** 2)) * 0.055 * PLATE
     return np.asarray(bulge + nose, dtype=np.float32)
 
 
+@functools.cache
 def _matte() -> Floats:
     """Return how much of each plate pixel is head, 0 to 1."""
     import cv2
@@ -161,7 +172,7 @@ def _turned(plate: Floats, motion: _Motion, number: int) -> Floats:
     import cv2
 
     depth = _depth()
-    y, x = np.mgrid[0:PLATE, 0:PLATE].astype(np.float32)
+    y, x = _grid()
     yaw, pitch = float(motion.yaw[number]), float(motion.pitch[number])
     level = depth - 0.12 * PLATE
     middle = np.float32(PLATE / 2)
@@ -222,14 +233,18 @@ class _Camera:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._blur, self._gain = float(rng.uniform(0.5, 1.0)), float(rng.uniform(0.75, 1.15))
-        self._noise = float(rng.uniform(1.5, 4.0))
+        size = (FRAME[0] + SPARE_PX, FRAME[1] + SPARE_PX, 3)
+        strength = np.float32(rng.uniform(1.5, 4.0))
+        # Drawn once and shown from another corner each time: drawing is the dearest step.
+        self._grain = strength * rng.standard_normal(size, dtype=np.float32)
 
     def take(self, scene: Floats) -> Rgb:
         """Return what the camera makes of a scene."""
         import cv2
 
         seen = cv2.GaussianBlur(scene, (0, 0), self._blur) * self._gain
-        seen = seen + self._rng.normal(0, self._noise, scene.shape)
+        top, left = self._rng.integers(0, SPARE_PX, 2)
+        seen = seen + self._grain[top : top + FRAME[0], left : left + FRAME[1]]
         return np.asarray(np.clip(seen, 0, 255), dtype=np.uint8)
 
 
@@ -284,7 +299,7 @@ class _Instrument:
         else:
             grey = shown.mean(axis=2, keepdims=True)
             shown = (grey + (shown - grey) * 0.8) * 0.85 + 28
-        y, x = np.mgrid[0:PLATE, 0:PLATE].astype(np.float32) / PLATE
+        y, x = (each / PLATE for each in _grid())
         gx, gy, strength = self._glare
         shown = shown + (strength * np.exp(-((x - gx) ** 2 + (y - gy) ** 2) * 9))[..., np.newaxis]
         if self._edge and not self._cut:
@@ -318,8 +333,8 @@ class _Instrument:
 
     def _raster(self, matrix: NDArray[np.float64], size: tuple[int, int]) -> Floats:
         """Return the screening as the sensor samples it: its period is that of few pixels."""
-        y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
-        back = np.linalg.inv(matrix)
+        y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
+        back = np.linalg.inv(matrix).astype(np.float32)
         depth = back[2, 0] * x + back[2, 1] * y + back[2, 2]
         u = (back[0, 0] * x + back[0, 1] * y + back[0, 2]) / depth
         v = (back[1, 0] * x + back[1, 1] * y + back[1, 2]) / depth
@@ -338,6 +353,7 @@ def render_folder(
     detector: FaceDetector,
     *,
     clips: int,
+    frames: int = FRAMES,
     seed: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
@@ -348,6 +364,7 @@ def render_folder(
         out: gets `SPECIES/NUMBER/FRAME.jpg`.
         detector: finds the face.
         clips: clips a species.
+        frames: frames a clip.
         seed: decides everything.
         progress: called with clips done and all.
 
@@ -365,7 +382,7 @@ def render_folder(
             picture, face = next(usable)
             folder = out / species / f"{number:04d}"
             folder.mkdir(parents=True, exist_ok=True)
-            for at, frame in enumerate(render_clip(picture, face, species, rng)):
+            for at, frame in enumerate(render_clip(picture, face, species, rng, frames)):
                 bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
                 cv2.imwrite(str(folder / f"{at:03d}.jpg"), bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
             if progress is not None:

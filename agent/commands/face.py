@@ -49,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--faces", type=Path, required=True, metavar="DIR", help="pictures")
     render.add_argument("--out", type=Path, required=True, metavar="DIR")
     render.add_argument("--clips", type=int, default=20, help="clips a species")
+    render.add_argument("--frames", type=int, default=15, help="frames a clip, 15 a second")
     render.add_argument("--seed", type=int, default=1)
     spoof = _action(actions, "spoof-eval", "measure the liveness layer on folders of clips")
     spoof.add_argument("--clips", type=Path, required=True, metavar="DIR")
@@ -258,6 +259,7 @@ def _spoof_render(arguments: argparse.Namespace) -> int:
         arguments.out,
         _open(arguments)[0],
         clips=arguments.clips,
+        frames=arguments.frames,
         seed=arguments.seed,
         progress=_progress,
     )

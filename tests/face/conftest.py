@@ -23,17 +23,17 @@ Rgb = NDArray[np.uint8]
 
 @pytest.fixture(scope="session")
 def astronaut() -> Rgb:
-    """Eileen Collins, (300, 300, 3), from scikit-image."""
+    """Eileen Collins, (220, 220, 3), from scikit-image."""
     data = pytest.importorskip("skimage.data")
-    return np.ascontiguousarray(data.astronaut()[:300, 100:400])
+    return np.ascontiguousarray(data.astronaut()[5:225, 110:330])
 
 
 @pytest.fixture(scope="session")
 def hopper() -> Rgb:
-    """Grace Hopper, (350, 320, 3), from matplotlib."""
+    """Grace Hopper, (460, 460, 3), from matplotlib."""
     cbook = pytest.importorskip("matplotlib.cbook")
     with cbook.get_sample_data("grace_hopper.jpg") as file:
-        return np.array(Image.open(file).convert("RGB"))[:350, 100:420]
+        return np.array(Image.open(file).convert("RGB"))[:460, 30:490]
 
 
 @pytest.fixture(scope="session", params=tuple(RUNTIMES))

@@ -142,6 +142,8 @@ def test_rendered_attacks_are_made_and_measured(pictures, tmp_path, capsys):
         pictures,
         "--out",
         tmp_path,
+        "--frames",
+        4,
         "--clips",
         1,
         "--json",
