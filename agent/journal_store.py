@@ -132,6 +132,19 @@ class Store:
         boot = self._boots.get(boot_id)
         return [] if boot is None else self._rows(boot, first, last, limit)
 
+    def before(self, limit: int) -> list[Row]:
+        """Return the newest rows of the runs before this one, newest first, free or not.
+
+        Raises:
+            JournalFailed: the disk refuses.
+        """
+        rows: list[Row] = []
+        for boot in reversed(list(self._boots.values())):
+            if boot.boot_id != self.boot_id and len(rows) < limit:
+                first = max(1, boot.last - (limit - len(rows)) + 1)
+                rows += reversed(self._rows(boot, first, boot.last, limit - len(rows)))
+        return rows
+
     def acknowledge(self, boot_id: str, seq: int) -> int:
         """Free the boot's rows up to `seq`; a lower or unknown one changes nothing.
 
