@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from agent.biometrics.face import FaceSession, FaceVerifier
 from agent.checks import Check
@@ -17,7 +19,7 @@ from agent.passage_events import StartBiometric
 from agent.reason import Reason
 from agent.watcher import FaceFeed
 
-__all__ = ["FaceCheck", "build_checks"]
+__all__ = ["Biometrics", "FaceCheck", "build_biometrics"]
 
 FRAME_WAIT_S = 0.25
 
@@ -72,14 +74,42 @@ def reference_of(effect: StartBiometric, modality: Modality) -> BiometricReferen
     return next((ref for ref in credential.references if ref.modality is modality), None)
 
 
-def build_checks(config: Config, feed: FaceFeed) -> dict[Modality, Check]:
+@dataclass(slots=True)
+class Biometrics:
+    """What is fitted.
+
+    Attributes:
+        checks: by modality.
+        enrolled: whether the fingerprint module holds a finger of a subject, by its hash.
+        face: the face check, where faces are compared.
+    """
+
+    checks: dict[Modality, Check]
+    enrolled: Callable[[str], bool]
+    face: FaceCheck | None = None
+
+    @property
+    def modalities(self) -> frozenset[Modality]:
+        """What can be asked of a person here."""
+        return frozenset(self.checks)
+
+    def info(self) -> dict[str, str]:
+        """Return models and runtime, for the fleet."""
+        return {} if self.face is None else self.face.verifier.info()
+
+    def close(self) -> None:
+        """Let go of the devices; may be called twice."""
+
+
+def build_biometrics(config: Config, feed: FaceFeed) -> Biometrics:
     """Open what the settings name.
 
     Raises:
         ModelError: a face model, its manifest or its runtime cannot be used.
     """
     checks: dict[Modality, Check] = {}
+    face: FaceCheck | None = None
     if config.face is not None:
-        verifier = FaceVerifier.from_config(config.face, config.path(""))
-        checks[Modality.FACE] = FaceCheck(verifier, feed)
-    return checks
+        face = FaceCheck(FaceVerifier.from_config(config.face, config.path("")), feed)
+        checks[Modality.FACE] = face
+    return Biometrics(checks, enrolled=lambda _subject: False, face=face)

@@ -6,12 +6,14 @@ of all to a simulated one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.config import CameraConfig, Config
 from agent.gate_drivers import make_gpio
 from hal.camera import Camera, CameraSettings
 from hal.gpio import Gpio
+from hal.recovery import RecoveringCamera
 
 __all__ = ["Hardware", "camera_settings", "open_camera", "open_hardware"]
 
@@ -27,6 +29,12 @@ class Hardware:
 
     cameras: tuple[Camera, ...]
     gpio: Gpio
+
+    def listen(self, told: Callable[[str, str], None]) -> None:
+        """Be told (camera, fault) when a camera had to be reopened."""
+        for camera in self.cameras:
+            if isinstance(camera, RecoveringCamera):
+                camera.listen(lambda error, name=camera.name: told(name, str(error)))  # type: ignore[misc]
 
     def close(self) -> None:
         """Release every device."""
@@ -74,8 +82,6 @@ def open_camera(camera: CameraConfig, config: Config) -> Camera:
     Raises:
         DeviceUnavailable: it is not there.
     """
-    from hal.recovery import RecoveringCamera
-
     settings = camera_settings(camera)
     if camera.driver == "picamera2":
         from hal.raspberrypi.camera import open_camera as open_real

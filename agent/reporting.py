@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +18,14 @@ from agent.journal import Journal
 from agent.passage_types import Direction, Mode
 from agent.reason import Reason
 from agent.report.commands import Command, CommandResult
+from agent.report.desired import DesiredConfig
+from agent.report.discovery import HomeAssistant
 from agent.report.mqtt import Reporter
-from agent.report.payloads import CommandStatus, GateInfo, GateState
+from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.trust.model import OperatorKey
+from agent.vitals import Vitals
 
 __all__ = ["Deeds", "Reporting"]
 
@@ -55,8 +58,9 @@ class Reporting:
         config: the broker.
         journal: where events wait.
         address: this gate.
-        info, state, metrics: values to publish.
+        vitals: values to publish.
         deeds: what commands do.
+        desired: takes the settings that the fleet wants.
         clock: Unix seconds.
         base_dir: what file names are relative to.
     """
@@ -67,25 +71,38 @@ class Reporting:
         journal: Journal,
         address: GateAddress,
         *,
-        info: Callable[[], GateInfo],
-        state: Callable[[], GateState],
-        metrics: Callable[[], Mapping[str, float]],
+        vitals: Vitals,
         deeds: Deeds,
+        desired: DesiredConfig,
         clock: Callable[[], float],
         base_dir: Path,
     ) -> None:
         self._deeds = deeds
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, str] = OrderedDict()
+        parts: list[DesiredConfig | HomeAssistant] = [desired]
+        if config.home_assistant:
+            parts.append(
+                HomeAssistant(
+                    address,
+                    vitals.info,
+                    open_button=config.home_assistant_open,
+                    press=self._pressed if config.commands else None,
+                    clock=clock,
+                )
+            )
         self.reporter = Reporter(
             config,
             journal,
             address,
-            Sources(info=info, state=state, metrics=metrics, clock=clock),
+            Sources(info=vitals.info, state=vitals.state, metrics=vitals.metrics, clock=clock),
             base_dir=base_dir,
             operator=deeds.operator,
             on_command=self.carry_out,
+            parts=tuple(parts),
         )
+        for part in parts:
+            part.attach(self.reporter.send)
 
     def start(self) -> None:
         """Begin to report."""
@@ -113,6 +130,10 @@ class Reporting:
                 return CommandResult(CommandStatus.SUCCEEDED)
             case _:
                 return CommandResult(CommandStatus.FAILED, "unknown_command")
+
+    def _pressed(self, command: Command) -> None:
+        """Do what a button of the operator's own Home Assistant asks; nobody awaits an answer."""
+        self.carry_out(command)
 
     def respond(self, transaction: str, *, done: bool, reason: Reason | None) -> None:
         """Answer a command that the passage machine has carried out or refused."""

@@ -1,4 +1,4 @@
-"""What the gate counts about itself: decisions, passages, latencies, open faults. Thread-safe."""
+"""What the gate counts about itself: decisions, passages, latencies. Thread-safe."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ class TallySnapshot:
         last_decision, last_reason: of the newest decision.
         latency_ms: code visible to gate asked to open, median of the last ones; None without any.
         latency_p99_ms: 99th percentile of the same.
-        faults: codes of open faults, `part:code`.
     """
 
     granted: int
@@ -36,7 +35,6 @@ class TallySnapshot:
     last_reason: str | None
     latency_ms: float | None
     latency_p99_ms: float | None
-    faults: tuple[str, ...]
 
 
 class Tally:
@@ -48,7 +46,6 @@ class Tally:
         self._reasons: Counter[str] = Counter()
         self._last: events.Decision | None = None
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._faults: dict[str, None] = {}
 
     def observe(self, observation: Observation) -> None:
         """Count one row."""
@@ -63,16 +60,6 @@ class Tally:
             elif isinstance(event, events.Passage):
                 self._counts[event.outcome] += 1
                 self._time(observation)
-            elif isinstance(event, events.Fault):
-                self.fault(event)
-
-    def fault(self, event: events.Fault) -> None:
-        """Open or close a fault."""
-        word = f"{event.part}:{event.code}"
-        if event.active:
-            self._faults[word] = None
-        else:
-            self._faults.pop(word, None)
 
     def snapshot(self) -> TallySnapshot:
         """Return the counts."""
@@ -89,7 +76,6 @@ class Tally:
                 last_reason=None if last is None else last.reason.value,
                 latency_ms=_at(ordered, 0.5),
                 latency_p99_ms=_at(ordered, 0.99),
-                faults=tuple(self._faults),
             )
 
     def _time(self, observation: Observation) -> None:

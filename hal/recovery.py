@@ -101,6 +101,10 @@ class RecoveringCamera:
             borrowed.callback(lent.revoke)
             yield lent
 
+    def listen(self, on_fault: Callable[[HalError], None]) -> None:
+        """Tell this of each failure from now on; see `on_fault`."""
+        self._on_fault = on_fault
+
     def close(self) -> None:
         """Release the device; may be called twice, and from another thread."""
         self._closed.set()

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(settings: object) -> int:
     from agent.biometrics.errors import ModelError
     from agent.config import Config, ConfigError
-    from agent.daemon import Daemon, forbid_core_dumps
+    from agent.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
     from agent.hardware import open_hardware
     from agent.journal import JournalError
     from agent.notify import ServiceManager
@@ -45,14 +45,16 @@ def _run(settings: object) -> int:
     assert isinstance(settings, Config)
     forbid_core_dumps()
     try:
-        hardware = open_hardware(settings)
-        daemon = Daemon(settings, hardware, service=ServiceManager())
-        daemon.handle_signals()
-        return daemon.run()
+        code = EXIT_RESTART
+        while code == EXIT_RESTART:
+            daemon = Daemon(settings, open_hardware(settings), service=ServiceManager())
+            daemon.handle_signals()
+            code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
         return _refuse(str(error), EXIT_SETTINGS)
     except (HalError, JournalError, ScanError, OSError) as error:
         return _refuse(str(error), EXIT_UNAVAILABLE)
+    return code
 
 
 def _refuse(message: str, code: int) -> int:

@@ -241,7 +241,7 @@ class Show:
             stage.quiet()
         for stage in stages.values():
             self._reckoning.decided |= {
-                (stage.name, stage.daemon.journal.boot_id, seen.seq) for seen in stage.history
+                (stage.name, stage.daemon.parts.journal.boot_id, seen.seq) for seen in stage.history
             }
         self._reckoning.journaled = {row for stage in stages.values() for row in _journaled(stage)}
         fleet.wait_for(self._reckoning.journaled, DELIVERY_S)

@@ -144,9 +144,11 @@ class Stage:
         Raises:
             StageError: it does not come to rest.
         """
-        rearmed = self._cleared_at + self.daemon.controller.rules.rearm_s + REARM_MARGIN_S
+        rearmed = self._cleared_at + self.daemon.parts.controller.rules.rearm_s + REARM_MARGIN_S
         time.sleep(max(0.0, rearmed - time.monotonic()))
-        self._until(lambda: self.daemon.controller.state.phase is Phase.IDLE, "at rest", REST_S)
+        self._until(
+            lambda: self.daemon.parts.controller.state.phase is Phase.IDLE, "at rest", REST_S
+        )
         while not self.observed.empty():
             self.observed.get_nowait()
 

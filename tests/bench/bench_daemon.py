@@ -114,7 +114,7 @@ def _passage(daemon, scene, barrier, board, seen, code) -> tuple[float, float]:
     del seen[:]
     barrier.expect(Behaviour.PASS)
     scene.show(Phone(code).at_module_px(4.0))
-    relay = daemon.config.gpio.relay
+    relay = daemon.parts.config.gpio.relay
     until = time.monotonic() + 10
     while not any(isinstance(each.event, events.Passage) for each in seen):
         assert time.monotonic() < until, seen
@@ -125,8 +125,8 @@ def _passage(daemon, scene, barrier, board, seen, code) -> tuple[float, float]:
     stages = trace.stages_ms
     part_ms = sum(stages[stage] for stage in ("decode", "verify", "policy", "commit"))
     scene.show()
-    time.sleep(daemon.controller.rules.rearm_s + 0.1)
-    while daemon.controller.state.phase is not Phase.IDLE:
+    time.sleep(daemon.parts.controller.rules.rearm_s + 0.1)
+    while daemon.parts.controller.state.phase is not Phase.IDLE:
         time.sleep(0.01)
     return way_ms, part_ms
 

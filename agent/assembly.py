@@ -1,0 +1,297 @@
+"""Builds the parts of one gate out of its settings; the larger half of the composition root.
+
+What fails is closed again in reverse order, and the message is one line for the operator. Nothing
+here starts a thread but the decoder's process, which begins to load while the rest is built.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from agent.biometric_parts import Biometrics, build_biometrics
+from agent.checks import Checks
+from agent.clock import ClockGuard
+from agent.clocks import SystemClock
+from agent.config import Config, ConfigError
+from agent.controller import Controller, Observation, Parts
+from agent.credential.model import Modality
+from agent.faults import Faults
+from agent.gate import Gate
+from agent.gate_cards import make_card_output
+from agent.gate_mode import load_mode, save_mode
+from agent.hardware import Hardware
+from agent.journal import Journal
+from agent.memory import JournalMemory
+from agent.passage_events import BiometricDone, InputEvent
+from agent.passage_types import Rules, Signal
+from agent.place import place_of
+from agent.policy import Ask, Profile, ProfileError
+from agent.reason import Reason
+from agent.records import Recorder
+from agent.report import events
+from agent.report.desired import DesiredConfig
+from agent.report.subjects import SubjectHasher, load_or_create_key
+from agent.report.topics import GateAddress
+from agent.scan import Incident, Scanner
+from agent.tally import Tally
+from agent.trust.model import OperatorKey
+from agent.trust.store import TrustStore
+from agent.verify import Judge
+from agent.watcher import FaceFeed, Watcher
+
+__all__ = ["Assembly", "assemble", "require"]
+
+Respond = Callable[[str, bool, Reason | None], None]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The parts of one gate, built and not yet running.
+
+    Attributes:
+        config: the settings in force, the fleet's desired ones upon the file's.
+        desired: what the fleet wants set.
+        others: named as their types say.
+    """
+
+    config: Config
+    hardware: Hardware
+    guard: ClockGuard
+    clock: SystemClock
+    trust: TrustStore
+    desired: DesiredConfig
+    journal: Journal
+    faults: Faults
+    tally: Tally
+    biometrics: Biometrics
+    checks: Checks
+    judge: Judge
+    gate: Gate
+    scanner: Scanner
+    controller: Controller
+    watchers: list[Watcher]
+
+
+class _Builder:
+    """Holds what callbacks need before the last part is there."""
+
+    def __init__(self, hardware: Hardware, listener: Callable[[Observation], None] | None) -> None:
+        self.hardware = hardware
+        self.listener = listener
+        self.tally = Tally()
+        self.controller: Controller
+        self.gate: Gate
+        self.faults: Faults
+        self.trust: TrustStore
+
+    def observe(self, observation: Observation) -> None:
+        self.tally.observe(observation)
+        if self.listener is not None:
+            self.listener(observation)
+
+    def observe_fault(self, seq: int, event: events.Event) -> None:
+        self.observe(Observation(seq, event, None))
+
+    def operator(self, kid: bytes) -> OperatorKey | None:
+        return self.trust.snapshot.operator(kid)
+
+    def post_input(self, event: InputEvent) -> None:
+        # The gate's thread never waits: it keeps what the controller cannot take.
+        self.controller.post(event, timeout_s=0.0)
+
+    def post_check(self, event: BiometricDone) -> None:
+        self.controller.post(event)
+
+    def scan_incident(self, incident: Incident) -> None:
+        self.faults.happened("scan", incident.kind.value, incident.detail, incident.total)
+
+    def check_fault(self, modality: Modality, word: str) -> None:
+        self.faults.happened(modality.value, "failed", word)
+
+    def camera_fault(self, name: str, word: str) -> None:
+        self.faults.happened("camera", "reopened", f"{name}: {word}")
+
+    def show(self, signal: Signal) -> None:
+        self.gate.signal(signal)
+
+
+def assemble(
+    file_config: Config,
+    hardware: Hardware,
+    *,
+    respond: Respond,
+    apply: Callable[[Config], str],
+    observe: Callable[[Observation], None] | None = None,
+) -> Assembly:
+    """Build a gate.
+
+    Args:
+        file_config: the file's settings.
+        hardware: what it runs on.
+        respond: answers commands by their transaction.
+        apply: brings desired settings into force; returns what is wrong with them, or "".
+        observe: told of every journaled row.
+
+    Raises:
+        ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError: the settings.
+        JournalError, HalError, OSError: what they name cannot be had.
+    """
+    with ExitStack() as undo:
+        assembly = _build(_Builder(hardware, observe), undo, file_config, respond, apply)
+        undo.pop_all()
+    return assembly
+
+
+def _build(
+    builder: _Builder,
+    undo: ExitStack,
+    file_config: Config,
+    respond: Respond,
+    apply: Callable[[Config], str],
+) -> Assembly:
+    file_config.state_path("").mkdir(parents=True, exist_ok=True)
+    address = GateAddress(file_config.gate.site, file_config.gate.gate)
+    desired = DesiredConfig(
+        file_config,
+        address,
+        file_config.state_path("desired.json"),
+        operator=builder.operator,
+        apply=apply,
+        clock=time.time,
+    )
+    config = desired.effective
+    guard = ClockGuard(
+        config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
+    )
+    clock = SystemClock(guard)
+    builder.trust = TrustStore(config, clock=clock.wall)
+    place = place_of(config, builder.trust.snapshot)
+    feed = FaceFeed()
+    biometrics = build_biometrics(config, feed)
+    undo.callback(biometrics.close)
+    require(place.profile, biometrics.modalities)
+    journal = Journal.open(
+        config.state_path(config.journal.path), capacity=config.journal.capacity, clock=clock.wall
+    )
+    undo.callback(journal.close)
+    builder.faults = Faults(journal, builder.observe_fault)
+    checks = Checks(biometrics.checks, post=builder.post_check, on_fault=builder.check_fault)
+    key = load_or_create_key(config.state_path(config.journal.subject_key_file))
+    hasher = SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
+    memory = JournalMemory(
+        journal,
+        hasher,
+        zone=config.gate.zone,
+        passback_s=place.profile.anti_passback_s,
+        failures=config.gate.lockout_failures,
+        enrolled=biometrics.enrolled,
+    )
+    judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
+    cards = make_card_output(config.gpio, builder.hardware.gpio, config.path(""), builder.show)
+    builder.gate = Gate(
+        builder.hardware.gpio, config.gpio, config.gate, builder.post_input, card_output=cards
+    )
+    scanner = Scanner(config.scan, builder.scan_incident)
+    undo.callback(scanner.close)
+    mode_path = config.state_path("mode")
+    builder.controller = Controller(
+        Parts(
+            judge=judge,
+            trust=lambda: builder.trust.snapshot,
+            clock=clock,
+            journal=journal,
+            hasher=hasher,
+            gate=builder.gate,
+            checks=checks,
+            recorder=Recorder(
+                boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone
+            ),
+            respond=respond,
+            save_mode=lambda mode: save_mode(mode_path, mode),
+            observe=builder.observe,
+            journal_full=config.gate.journal_full,
+        ),
+        Rules.of(config.gate, config.gpio),
+        load_mode(mode_path),
+    )
+    builder.hardware.listen(builder.camera_fault)
+    return Assembly(
+        config=config,
+        hardware=builder.hardware,
+        guard=guard,
+        clock=clock,
+        trust=builder.trust,
+        desired=desired,
+        journal=journal,
+        faults=builder.faults,
+        tally=builder.tally,
+        biometrics=biometrics,
+        checks=checks,
+        judge=judge,
+        gate=builder.gate,
+        scanner=scanner,
+        controller=builder.controller,
+        watchers=_watchers(config, builder, scanner, feed),
+    )
+
+
+def _watchers(config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed) -> list[Watcher]:
+    return [
+        Watcher(
+            camera,
+            scanner=scanner if settings.serves != "face" else None,
+            feed=feed if settings.serves != "code" else None,
+            post=builder.controller.post,
+            timeout_s=settings.timeout_s,
+        )
+        for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)
+    ]
+
+
+def require(profile: Profile, fitted: frozenset[Modality]) -> None:
+    """Refuse a place whose demand nothing fitted can answer.
+
+    Raises:
+        ConfigError: which table the settings need.
+    """
+    face, finger = frozenset({Modality.FACE}), frozenset({Modality.FINGER})
+    needed = {
+        Ask.NONE: (),
+        Ask.FACE: (face,),
+        Ask.FINGER: (finger,),
+        Ask.BOTH: (face, finger),
+        Ask.EITHER: (face | finger,),
+    }
+    for ask in (profile.biometric, profile.biometric_basic or Ask.NONE):
+        for choice in needed[ask]:
+            if not choice & fitted:
+                tables = " or ".join(f"[{modality.value}]" for modality in sorted(choice))
+                raise ConfigError(
+                    f"profile {profile.name} asks for biometric {ask.value!r}: "
+                    f"the settings need a table {tables}"
+                )
+
+
+def reload_place(assembly: Assembly) -> None:
+    """Read trust and profile again and judge by them from now on.
+
+    Raises:
+        TrustError, ProfileError, ConfigError: one cannot be used; everything stays as it was.
+    """
+    assembly.trust.reload()
+    place = place_of(assembly.config, assembly.trust.snapshot)
+    require(place.profile, assembly.biometrics.modalities)
+    assembly.judge.place = replace(place)
+
+
+def objection(assembly: Assembly, config: Config) -> str:
+    """Return what is wrong with settings that are about to be brought into force, or ""."""
+    try:
+        place = place_of(config, assembly.trust.snapshot)
+        require(place.profile, assembly.biometrics.modalities)
+    except (ProfileError, ConfigError) as error:
+        return str(error)
+    return ""

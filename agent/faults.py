@@ -1,0 +1,67 @@
+"""The gate's open faults: each journaled once when it begins and once when it is over.
+
+Any thread may tell of one. A fault that cannot be journaled is logged and stays open in the state.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent import log
+from agent.journal import Journal, JournalError
+from agent.report import events
+
+__all__ = ["Faults"]
+
+_log = log.get(__name__)
+
+
+class Faults:
+    """Keeps what is wrong now.
+
+    Args:
+        journal: where beginnings and ends are recorded.
+        observe: told of each row's `seq` and event.
+    """
+
+    def __init__(self, journal: Journal, observe: Callable[[int, events.Event], None]) -> None:
+        self._journal = journal
+        self._observe = observe
+        self._lock = threading.Lock()
+        self._open: dict[str, int] = {}
+
+    def begin(self, part: str, code: str, detail: str = "") -> None:
+        """Say that something is wrong; said again, it is only counted."""
+        word = f"{part}:{code}"
+        with self._lock:
+            count = self._open.get(word, 0) + 1
+            self._open[word] = count
+        if count == 1:
+            self._record(events.Fault(part=part, code=code, detail=detail[:200]))
+
+    def end(self, part: str, code: str) -> None:
+        """Say that it is over; nothing where it never began."""
+        with self._lock:
+            count = self._open.pop(f"{part}:{code}", 0)
+        if count:
+            self._record(events.Fault(part=part, code=code, active=False, count=count))
+
+    def happened(self, part: str, code: str, detail: str = "", count: int = 1) -> None:
+        """Record something that is over as soon as it is known, as a decoder that was replaced."""
+        self._record(
+            events.Fault(part=part, code=code, active=False, detail=detail[:200], count=count)
+        )
+
+    def now(self) -> tuple[str, ...]:
+        """Return the open faults, `part:code`."""
+        with self._lock:
+            return tuple(self._open)
+
+    def _record(self, event: events.Fault) -> None:
+        try:
+            seq = self._journal.append(event)
+        except JournalError as error:
+            _log.error("a fault could not be journaled", part=event.part, fault=error)
+            return
+        self._observe(seq, event)
