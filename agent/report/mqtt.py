@@ -135,7 +135,7 @@ class Reporter:
                 clock=sources.clock,
                 monotonic=monotonic,
             )
-        parts = (*parts, *self._home_assistant(config, gate, sources))
+        parts = (*parts, *self._home_assistant(config, gate, sources, parts))
         for part in parts:
             part.attach(self.send)
         settings = EngineSettings(
@@ -204,12 +204,15 @@ class Reporter:
     # -- inside -------------------------------------------------------------------------------
 
     def _home_assistant(
-        self, config: MqttConfig, gate: GateAddress, sources: Sources
+        self, config: MqttConfig, gate: GateAddress, sources: Sources, parts: tuple[Part, ...]
     ) -> tuple[Part, ...]:
+        """Return the announcement, where it is wanted and the caller brought none."""
         if not config.home_assistant:
             return ()
         from agent.report.discovery import HomeAssistant
 
+        if any(isinstance(part, HomeAssistant) for part in parts):
+            return ()
         part = HomeAssistant(
             gate,
             sources.info,
