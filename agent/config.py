@@ -333,3 +333,7 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(f"{source}: key gpio.wiegand_d0: Wiegand needs wiegand_d0 and wiegand_d1")
     if config.gpio.output == "osdp" and not config.gpio.osdp_port:
         raise ConfigError(f"{source}: key gpio.osdp_port: OSDP needs a serial port")
+    if config.gpio.output == "osdp" and not config.gpio.osdp_key_file:
+        raise ConfigError(
+            f"{source}: key gpio.osdp_key_file: OSDP needs a file with the secure channel key"
+        )

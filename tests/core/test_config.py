@@ -30,6 +30,7 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
         (GOOD + "[gpio]\nrelay = 5\npassage = 5\n", ["gpio.passage", "pin 5", "gpio.relay"]),
         (GOOD + '[gpio]\noutput = "wiegand26"\n', ["gpio.wiegand_d0"]),
         (GOOD + '[gpio]\noutput = "osdp"\n', ["gpio.osdp_port"]),
+        (GOOD + '[gpio]\noutput = "osdp"\nosdp_port = "/dev/x"\n', ["gpio.osdp_key_file"]),
         (GOOD + '[gpio]\ndriver = "magic"\n', ["gpio.driver", "magic"]),
         (GOOD + '[[camera]]\nname = "a"\n[[camera]]\nname = "a"\n', ["camera"]),
         (GOOD + "[scan]\ndeadline_ms = 1\n", ["scan.deadline_ms", "20"]),
