@@ -48,7 +48,7 @@ def draw() -> Callable[..., NDArray[np.uint8]]:
 @pytest.fixture(scope="session")
 def long_lived() -> Iterator[tuple[Scanner, list[Incident]]]:
     incidents: list[Incident] = []
-    with Scanner(ScanConfig(deadline_ms=250), incidents.append) as scanner:
+    with Scanner(ScanConfig(deadline_ms=400), incidents.append) as scanner:
         yield scanner, incidents
 
 

@@ -27,7 +27,7 @@ from agent.scan_wire import (
 )
 from hal.camera import Frame
 
-DEADLINE_S = 0.25
+DEADLINE_S = 0.4
 SLACK_S = 0.75  # the machine may be busy; a scanner that waits without end is what this finds
 
 
