@@ -265,11 +265,14 @@ class Inputs:
 
 
 def _stuck(channel: _Channel, now: float) -> Iterator[InputEvent]:
-    """Report a beam or a button that does not come back, once."""
+    """Report a beam or a button that does not come back, once, and when it does after all."""
     if channel.line.name not in {"passage", "passage_2", "release"}:
         return
+    detail = f"input {channel.line.name} has been active for {STUCK_S:.0f} s"
     if channel.active_since is None:
-        channel.stuck = False
+        if channel.stuck:
+            channel.stuck = False
+            yield GateFault(detail, active=False)
     elif not channel.stuck and now - channel.active_since >= STUCK_S:
         channel.stuck = True
-        yield GateFault(f"input {channel.line.name} has been active for {STUCK_S:.0f} s")
+        yield GateFault(detail)

@@ -184,9 +184,10 @@ class KeyTurned:
 
 @dataclass(frozen=True, slots=True)
 class GateFault:
-    """The gate's hardware misbehaves; `detail` holds no personal data."""
+    """The gate's hardware misbehaves, or does so no more; `detail` holds no personal data."""
 
     detail: str
+    active: bool = True
 
 
 InputEvent = (

@@ -77,8 +77,9 @@ def on_tamper(turn: Turn, event: TamperChanged) -> None:
 
 
 def on_fault(turn: Turn, event: GateFault) -> None:
-    """Record a fault of the gate's hardware."""
-    turn.record(RecordKind.FAULT, Occurrence.FAULT, data={"detail": event.detail})
+    """Record a fault of the gate's hardware, or its end."""
+    data = {"detail": event.detail, "active": event.active}
+    turn.record(RecordKind.FAULT, Occurrence.FAULT, data=data)
 
 
 def _mode(turn: Turn) -> dict[str, str]:

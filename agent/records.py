@@ -133,7 +133,8 @@ class Recorder:
                 return events.Tamper(input="housing", active=record.what is Occurrence.TAMPER)
             case RecordKind.FAULT:
                 detail = str(record.data.get("detail", ""))[:200]
-                return events.Fault(part="gate", code="hardware", detail=detail)
+                active = bool(record.data.get("active", True))
+                return events.Fault(part="gate", code="hardware", active=active, detail=detail)
             case RecordKind.MODE:
                 return _mode(record)
 

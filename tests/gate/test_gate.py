@@ -234,6 +234,9 @@ def test_a_stuck_release_is_a_fault_and_no_open_gate(rig):
         GateFault("input release has been active for 10 s"),
     ]
     assert not rig.on(RELAY)
+    rig.board.drive(RELEASE, level=True)
+    rig.run(30)
+    assert rig.events[2:] == [GateFault("input release has been active for 10 s", active=False)]
 
 
 def test_a_release_opens_both_ways_at_a_gate_for_both(make_rig):

@@ -722,7 +722,7 @@ def test_an_open_housing_ends_a_biometric_check_and_forbids_the_next(machine):
 
 def test_a_fault_is_recorded(machine):
     (row,) = machine.send(GateFault("beam"))
-    assert (row.kind, row.data) == (RecordKind.FAULT, {"detail": "beam"})
+    assert (row.kind, row.data) == (RecordKind.FAULT, {"detail": "beam", "active": True})
 
 
 # --- staff and fleet
