@@ -18,7 +18,7 @@ _DATABASE = "fleet.sqlite"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the five sub-commands."""
+    """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
     add_broker_arguments(collect)
@@ -44,6 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     send.add_argument("gate", help="SITE/GATE")
     send.add_argument("name", choices=[name.value for name in CommandName])
     send.add_argument("arguments", nargs="*", metavar="NAME=VALUE")
+
+    configure = actions.add_parser("configure", help="sign and send a desired configuration")
+    add_broker_arguments(configure)
+    configure.add_argument("--key", type=Path, required=True, help="operator key (PEM)")
+    configure.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    configure.add_argument("--timeout-s", type=float, default=10.0)
+    configure.add_argument("--version", type=int, required=True, help="above the last one")
+    configure.add_argument("gate", help="SITE/GATE")
+    configure.add_argument("values", nargs="*", metavar="SECTION.KEY=VALUE", help="the whole state")
 
     watch = actions.add_parser("watch", help="show the fleet in the terminal, problems first")
     add_broker_arguments(watch)
@@ -140,9 +149,7 @@ def _send(arguments: argparse.Namespace) -> int:
     from agent.report.link import LinkError
     from agent.report.payloads import CommandStatus
 
-    site, separator, gate = arguments.gate.partition("/")
-    if not separator or not site or not gate:
-        raise ValueError(f"{arguments.gate!r}: a gate is named SITE/GATE")
+    gate = _gate(arguments.gate)
     kid = bytes.fromhex(arguments.kid) or None
     signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid)
     try:
@@ -150,7 +157,7 @@ def _send(arguments: argparse.Namespace) -> int:
             settings_from(arguments, "send"),
             signer,
             CommandName(arguments.name),
-            GateAddress(site, gate),
+            gate,
             dict(_argument(word) for word in arguments.arguments),
             timeout_s=arguments.timeout_s,
         )
@@ -162,6 +169,53 @@ def _send(arguments: argparse.Namespace) -> int:
         return 1
     print(" ".join(word for word in (answer.status, answer.error, answer.detail) if word))
     return 0 if answer.status is CommandStatus.SUCCEEDED else 1
+
+
+def _configure(arguments: argparse.Namespace) -> int:
+    from agent.fleet.send import OperatorSigner, send_desired
+    from agent.report.link import LinkError
+
+    gate = _gate(arguments.gate)
+    kid = bytes.fromhex(arguments.kid) or None
+    signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid)
+    try:
+        report = send_desired(
+            settings_from(arguments, "configure"),
+            signer,
+            gate,
+            dict(_value(word) for word in arguments.values),
+            version=arguments.version,
+            timeout_s=arguments.timeout_s,
+        )
+    except LinkError as error:
+        print(f"idgate fleet configure: {error}", file=sys.stderr)
+        return 1
+    if report is None:
+        print("sent; no answer yet: the gate is away and will take it when it comes back")
+        return 1
+    print(" ".join(word for word in (report.status, report.reason, report.detail) if word))
+    return 0 if report.status == "applied" else 1
+
+
+def _gate(text: str) -> GateAddress:
+    site, separator, gate = text.partition("/")
+    if not separator or not site or not gate:
+        raise ValueError(f"{text!r}: a gate is named SITE/GATE")
+    return GateAddress(site, gate)
+
+
+def _value(word: str) -> tuple[str, object]:
+    """Read SECTION.KEY=VALUE; the value as TOML would, or as a plain word."""
+    import tomllib
+
+    name, separator, value = word.partition("=")
+    if not separator:
+        raise ValueError(f"{word!r}: settings are SECTION.KEY=VALUE")
+    try:
+        found: object = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        found = value
+    return name, found
 
 
 def _argument(word: str) -> tuple[str, str | int]:
@@ -208,6 +262,7 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "collect": _collect,
     "simulate": _simulate,
     "send": _send,
+    "configure": _configure,
     "watch": _watch,
     "export": _export,
 }

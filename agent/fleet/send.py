@@ -1,4 +1,4 @@
-"""Signs a command and sends it; waits for the answer with the same transaction.
+"""Signs commands and desired configurations, sends them, waits for the gate's answer.
 
 Rules: a fresh request id for each; issued now, expiring with the signature's five seconds also at
 the broker (MQTT 5 message expiry); never retained. The wait begins before the command is sent.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,11 +20,13 @@ from agent.issue import sign1
 from agent.issue_keys import SigningKey
 from agent.report import payloads
 from agent.report.commands import COMMAND_TYPE, LIFETIME_S, claims
+from agent.report.desired import CONFIG_TYPE, desired_claims
 from agent.report.link import Connected, Link, LinkError, LinkSettings, Lost, Message, Received
 from agent.report.topics import CommandName, GateAddress
 
-__all__ = ["OperatorSigner", "send_command"]
+__all__ = ["OperatorSigner", "send_command", "send_desired"]
 
+_T = TypeVar("_T", payloads.Response, payloads.Reported)
 _IN_PROGRESS = (payloads.CommandStatus.QUEUED, payloads.CommandStatus.IN_PROGRESS)
 
 
@@ -99,39 +101,81 @@ def send_command(
         LinkError: the broker is not there, refuses us, or goes away.
     """
     request_id = secrets.token_bytes(16)
+    last: payloads.Response | None = None
+
+    def make() -> Message:
+        return signer.command(name, gate, arguments, now=time.time(), request_id=request_id)
+
+    for payload in _exchange(settings, gate.topic(f"rsp/{name}"), make, timeout_s):
+        answer = _read(payload, payloads.Response)
+        # Others' answers and noise pass by.
+        if answer is not None and answer.transaction == request_id.hex():
+            last = answer
+            if answer.status not in _IN_PROGRESS:
+                break
+    return last
+
+
+def send_desired(
+    settings: LinkSettings,
+    signer: OperatorSigner,
+    gate: GateAddress,
+    values: Mapping[str, Any],
+    *,
+    version: int,
+    timeout_s: float = 10.0,
+) -> payloads.Reported | None:
+    """Publish a desired configuration, retained; return the gate's word on it, or None.
+
+    A gate that is away takes it when it comes back.
+
+    Raises:
+        LinkError: the broker is not there, refuses us, or goes away.
+    """
+
+    def make() -> Message:
+        wanted = desired_claims(gate, version=version, values=values, issued_at=int(time.time()))
+        return Message(
+            gate.topic("config/desired"),
+            signer.sign(wanted, CONFIG_TYPE),
+            retain=True,
+            content_type="application/cose",
+        )
+
+    for payload in _exchange(settings, gate.topic("config/reported"), make, timeout_s):
+        report = _read(payload, payloads.Reported)
+        if report is not None and version in (report.version, report.rejected_version):
+            return report
+    return None
+
+
+def _exchange(
+    settings: LinkSettings, topic: str, make: Callable[[], Message], timeout_s: float
+) -> Iterator[bytes]:
+    """Connect, listen on a topic, publish one message, and yield what is heard, for so long."""
     end = time.monotonic() + timeout_s
     link = Link(settings)
-    last: payloads.Response | None = None
     try:
         while time.monotonic() < end:
             link.wait(min(0.2, max(0.0, end - time.monotonic())))
             while link.happenings:
                 match link.happenings.popleft():
                     case Connected(code=0):
-                        link.subscribe([(gate.topic(f"rsp/{name}"), 1)])
-                        message = signer.command(
-                            name, gate, arguments, now=time.time(), request_id=request_id
-                        )
-                        link.publish(message)
+                        link.subscribe([(topic, 1)])
+                        link.publish(make())
                     case Connected(text=text) | Lost(text=text):
                         raise LinkError("refused", text)
                     case Received(payload=payload):
-                        answer = _answer(payload, request_id)
-                        if answer is not None:
-                            last = answer
-                        if answer is not None and answer.status not in _IN_PROGRESS:
-                            return answer
+                        yield payload
                     case _:
                         continue
     finally:
         link.close()
-    return last
 
 
-def _answer(payload: bytes, request_id: bytes) -> payloads.Response | None:
-    """Return the response if it is ours; others' answers and noise pass by."""
+def _read(payload: bytes, kind: type[_T]) -> _T | None:
+    """Return the payload as its structure, or None for noise."""
     try:
-        response = msgspec.json.decode(payload, type=payloads.Response)
+        return msgspec.json.decode(payload, type=kind)
     except ValueError:
         return None
-    return response if response.transaction == request_id.hex() else None

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.commands import fleet
-from agent.config import MqttConfig
+from agent.config import Config, GateConfig, MqttConfig
 from agent.fleet.collector import Collector
 from agent.fleet.live import FleetView, Viewer
 from agent.fleet.memory import MemoryOutbox
@@ -28,6 +28,7 @@ from agent.issue_keys import SigningKey
 from agent.journal_model import Position
 from agent.reason import Reason
 from agent.report.commands import CommandResult
+from agent.report.desired import DesiredConfig
 from agent.report.events import Decision, Fault, encode_event, source
 from agent.report.link import Link, LinkSettings, Message, Received
 from agent.report.mqtt import Reporter
@@ -146,7 +147,7 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
     collector.run(lambda: True)
 
 
-def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None):
+def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None, parts=()):
     info = GateInfo(
         version="1", site=gate.site, gate=gate.gate, profile="railway", direction="in",
         boot_id=outbox.boot_id, started_at=0.0,
@@ -161,6 +162,7 @@ def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None):
         ),
         operator=operator,
         on_command=on_command,
+        parts=parts,
     )  # fmt: skip
     reporter.start()
     return reporter
@@ -276,6 +278,42 @@ def test_the_command_line_sends_and_tells(commanded, capsys):
         assert capsys.readouterr().err.count("\n") == 1
     assert agent.cli.main(["fleet", "send", "--key", "/nowhere", "a/b", "open"]) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_a_configuration_goes_there_and_its_fate_comes_back(mosquitto, tmp_path, capsys):
+    import agent.cli
+
+    broker = mosquitto()
+    private = SigningKey.new("ES256")
+    (tmp_path / "operator.key").write_bytes(private.private_pem())
+    signer = OperatorSigner.from_pem(private.private_pem())
+    key = OperatorKey(
+        name="control", kid=signer.kid, algorithm=private.algorithm, public_key=private.public,
+        roles=frozenset({"config"}),
+    )  # fmt: skip
+    applied = []
+    desired = DesiredConfig(
+        Config(gate=GateConfig(site="station", gate="gate-1")), GATE, tmp_path / "desired.json",
+        operator={key.kid: key}.get, apply=lambda config: applied.append(config) or "",
+        clock=time.time,
+    )  # fmt: skip
+    base = ["fleet", "configure", "--broker", broker.url, "--key", str(tmp_path / "operator.key")]
+    late = [*base, "--timeout-s", "0.3", "--version", "1", "station/gate-1", "gate.profile=hotel"]
+    assert agent.cli.main(late) == 1
+    assert "away" in capsys.readouterr().out
+    reporter = reporter_for(broker, MemoryOutbox(time.time), parts=(desired,))
+    try:
+        # What was sent while the gate was away is retained, and taken now.
+        run_until(lambda: applied)
+        assert applied[0].gate.profile == "hotel"
+        now = [*base, "--version", "2", "station/gate-1", "gate.denial_s=2.5", "scan.pyzbar=false"]
+        assert agent.cli.main(now) == 0
+        assert capsys.readouterr().out == "applied\n"
+        assert (applied[1].gate.denial_s, applied[1].scan.pyzbar) == (2.5, False)
+        assert agent.cli.main([*base, "--version", "3", "station/gate-1", "mqtt.url=x"]) == 1
+        assert capsys.readouterr().out.startswith("rejected not_allowed mqtt.url")
+    finally:
+        reporter.close()
 
 
 def test_watch_and_export_show_what_gates_say(mosquitto, store, tmp_path):
@@ -401,4 +439,4 @@ def test_usage_errors_are_one_line(capsys):
     ):
         assert agent.cli.main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert set(fleet._ACTIONS) == {"collect", "simulate", "send", "watch", "export"}
+    assert set(fleet._ACTIONS) == {"collect", "simulate", "send", "configure", "watch", "export"}
