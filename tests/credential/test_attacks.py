@@ -308,6 +308,7 @@ ATTACKS: dict[str, tuple[Callable[[Forge], None], Reason]] = {
     "nbf huge": (_claim(NBF=2**64 - 1), BAD_TIME),
     "nbf text": (_claim(NBF="0"), BAD_TIME),
     "exp before iat": (_claim(EXP=NOW - 61), BAD_TIME),
+    "exp before iat and after nbf": (_claim(EXP=NOW - 90, NBF=NOW - 120), BAD_TIME),
     "exp at iat": (_claim(EXP=NOW - 60), BAD_TIME),
     "exp before nbf": (_claim(NBF=NOW + 61), BAD_TIME),
     "iat in the future": (_claim(IAT=NOW + 30), Reason.ISSUED_IN_FUTURE),
