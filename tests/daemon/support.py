@@ -113,7 +113,11 @@ format = "json"
         (self.path / "log").unlink()
 
     def ready(self) -> None:
-        until(lambda: '"ready"' in self.log(), f"ready: {self.log()}")
+        def ready() -> bool:
+            assert self.processes[-1].poll() is None, self.log()
+            return '"ready"' in self.log()
+
+        until(ready, "ready")
 
     def rows(self) -> list[tuple[str, int, str, bytes]]:
         import sqlite3
