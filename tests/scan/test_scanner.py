@@ -240,6 +240,12 @@ def test_a_stopped_stem_is_given_up(scanner, incidents, draw, monkeypatch):
     assert IncidentKind.LOST in {i.kind for i in incidents}
 
 
+def test_the_stem_has_one_thread(scanner):
+    """A fork of a process with threads may find locks held for ever."""
+    assert status(scanner.stem_pid)["Threads"] == "1"
+    assert status(scanner.worker_pid)["Threads"] == "1"
+
+
 def test_a_worker_has_no_privileges(scanner):
     facts = status(scanner.worker_pid)
     assert facts["NoNewPrivs"] == "1"
