@@ -42,7 +42,7 @@ def table(measured: dict[str, Any]) -> str:
     lines = [
         f"{measured['faces_a_width']} faces a width, {measured['runtime']}, one thread.",
         "",
-        "| face width, px | recall | point error, % of eyes: mean | median | 95 % | further faces |",
+        "| face, px | recall | point error, % of eyes: mean | median | 95 % | further faces |",
         "|---|---|---|---|---|---|",
     ]
     for width, row in measured["widths"].items():

@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--start", type=Path, help="checkpoint to go on from")
+    parser.add_argument("--mined", type=Path, help="crops that are no faces, from `mine.py`")
     parser.add_argument("--pool", type=int, default=12000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -67,6 +68,8 @@ def run(arguments: argparse.Namespace, schedule: Schedule) -> nn.Module:
     else:
         network = PointRefiner()
         crops = compose.CropComposer(scenes, negatives, rng)
+        if arguments.mined:
+            crops.mined = np.load(arguments.mined)
         loss, sample, name = crop_loss, lambda: crop_arrays(*crops.sample()), "refiner.pt"
     if arguments.start:
         network.load_state_dict(torch.load(arguments.start))
