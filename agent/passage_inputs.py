@@ -78,7 +78,7 @@ def on_tamper(turn: Turn, event: TamperChanged) -> None:
 
 def on_fault(turn: Turn, event: GateFault) -> None:
     """Record a fault of the gate's hardware, or its end."""
-    data = {"detail": event.detail, "active": event.active}
+    data: dict[str, str | bool] = {"detail": event.detail, "active": event.active}
     turn.record(RecordKind.FAULT, Occurrence.FAULT, data=data)
 
 

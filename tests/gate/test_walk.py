@@ -196,9 +196,9 @@ class Station:
 
 
 @pytest.mark.parametrize(("seed", "relay_mode"), [(1, "level"), (2, "pulse"), (3, "level")])
-def test_thirty_thousand_steps_on_simulated_pins(make_rig, seed, relay_mode):
+def test_twenty_thousand_steps_on_simulated_pins(make_rig, seed, relay_mode):
     station = Station(make_rig, seed, relay_mode)
-    while station.steps < 30_000:
+    while station.steps < 20_000:
         if station.rng.random() < 0.1:
             station.act()
         station.poll()
