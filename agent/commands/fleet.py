@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
     add_broker_arguments(collect)
     collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
-    collect.add_argument("--group", default="collectors", help="shared subscription")
+    collect.add_argument("--group", default="collectors", help="shared subscription; empty: none")
     collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
     collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
     collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")

@@ -36,7 +36,7 @@ from agent.report.link import (
     Received,
     Subscribed,
 )
-from agent.report.topics import GateAddress, parse_topic, share
+from agent.report.topics import ROOT, GateAddress, parse_topic, share
 
 __all__ = ["Collector", "CollectorCounts", "ReplaySigner"]
 
@@ -72,7 +72,7 @@ class Collector:
     Args:
         settings: the broker; `manual_ack` must be on.
         store: the database.
-        group: name of the shared subscription.
+        group: name of the shared subscription; "" subscribes alone, for brokers without sharing.
         signer: signs replay commands; None never asks.
         clock: Unix seconds.
         monotonic: seconds.
@@ -167,7 +167,8 @@ class Collector:
                     self._up = True
                     self._failures = 0
                     self.counts.connections += 1
-                    self._link.subscribe([(share(self._group, "event/+"), 1)])
+                    wanted = share(self._group, "event/+") if self._group else f"{ROOT}/+/+/event/+"
+                    self._link.subscribe([(wanted, 1)])
                 case Connected(text=text) | Lost(text=text):
                     self._lose(now, text)
                 case Subscribed(codes=codes) if any(code >= _REFUSAL for code in codes):

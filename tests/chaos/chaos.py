@@ -54,6 +54,7 @@ class Plan:
         events: decisions in all, split evenly over the gates.
         rate: decisions a second and gate.
         database: file or URL; "" is a SQLite file in the scratch directory.
+        rabbitmq: RabbitMQ's MQTT plugin (3.1.1, no shared subscriptions) in place of Mosquitto.
         timeout_s: from the last kill to the last acknowledgement.
     """
 
@@ -66,7 +67,7 @@ class Plan:
     database: str = ""
     seed: int = 1
     timeout_s: float = 300.0
-    mqtt: str = "5"
+    rabbitmq: bool = False
 
     @property
     def each(self) -> int:
@@ -120,6 +121,7 @@ class Chaos:
         key = SigningKey.new("ES256")
         (directory / "operator.key").write_bytes(key.private_pem())
         (directory / "operator.pem").write_bytes(key.public_pem())
+        self.node = RabbitMq(directory, self.port) if plan.rabbitmq else None
         (directory / "mosquitto.conf").write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
             f"persistence_location {directory}/\n"
@@ -129,7 +131,7 @@ class Chaos:
         began = time.monotonic()
         try:
             self.start("broker")
-            wait_for_port(self.port)
+            wait_for_port(self.port, 60.0)
             self.start("collector")
             for gate in self.gates:
                 self.start(gate)
@@ -144,6 +146,8 @@ class Chaos:
     # -- processes ----------------------------------------------------------------------------
 
     def command(self, name: str) -> list[str]:
+        if name == "broker" and self.node is not None:
+            return ["/usr/lib/rabbitmq/bin/rabbitmq-server"]
         if name == "broker":
             broker = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
             return [broker, "-c", str(self.directory / "mosquitto.conf")]
@@ -152,22 +156,25 @@ class Chaos:
                 sys.executable, "-m", "agent.cli", "fleet", "collect", "--broker", self.url,
                 "--database", self.database, "--client-id", "chaos-collector",
                 "--key", str(self.directory / "operator.key"),
+                *(("--mqtt", "3.1.1", "--group", "") if self.node else ()),
             ]  # fmt: skip
         return [
             sys.executable, str(HERE / "gate.py"), str(self.directory / f"{name}.sqlite"), SITE,
             name, self.url, str(self.plan.each), str(self.plan.rate),
-            str(self.directory / "operator.pem"),
+            str(self.directory / "operator.pem"), "3.1.1" if self.node else "5",
         ]  # fmt: skip
 
     def start(self, name: str) -> None:
         log = (self.directory / f"{name}.log").open("ab")
+        extra = self.node.environment if self.node and name == "broker" else {}
         with log:
             self.processes[name] = subprocess.Popen(
                 self.command(name),
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), **extra},
+                start_new_session=True,
             )
 
     def kill(self, name: str) -> bool:
@@ -175,7 +182,7 @@ class Chaos:
         process = self.processes[name]
         if process.poll() is not None:
             return False
-        process.send_signal(signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         self.start(name)
         return True
@@ -187,8 +194,10 @@ class Chaos:
             collector.wait(30)
         for process in self.processes.values():
             if process.poll() is None:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        if self.node is not None:
+            self.node.close()
 
     # -- the run ------------------------------------------------------------------------------
 
@@ -285,6 +294,40 @@ class Chaos:
             self.report.wrong.append(f"{gate}: journal {kept} and collector {got} differ")
 
 
+class RabbitMq:
+    """A RabbitMQ node of its own in a scratch directory, with a port mapper of its own."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        amqp = free_port()
+        (directory / "plugins").write_text("[rabbitmq_mqtt].\n")
+        (directory / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\n"
+            "mqtt.allow_anonymous = true\n"
+        )
+        self.environment = {
+            "HOME": str(directory),
+            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(directory / "log"),
+            "RABBITMQ_NODENAME": "chaos@localhost",
+            "RABBITMQ_NODE_PORT": str(amqp),
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
+            "ERL_EPMD_PORT": str(free_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_RELAXED_COMMAND_CHECK": "1",
+        }
+
+    def close(self) -> None:
+        """End the port mapper, which Erlang starts as a daemon."""
+        command = ["epmd", "-kill"]
+        subprocess.run(
+            command, env={**os.environ, **self.environment}, check=False, capture_output=True
+        )
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -310,6 +353,7 @@ def main() -> int:
     parser.add_argument("--gate-kills", type=int, default=100)
     parser.add_argument("--gates-rate", type=float, default=25.0, help="decisions a second, each")
     parser.add_argument("--database", default="", help="file or URL; default a scratch SQLite")
+    parser.add_argument("--rabbitmq", action="store_true", help="instead of Mosquitto")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--timeout-s", type=float, default=300.0)
     parser.add_argument("--keep", type=Path, help="directory for logs and databases")
@@ -322,6 +366,7 @@ def main() -> int:
         gate_kills=arguments.gate_kills,
         rate=arguments.gates_rate,
         database=arguments.database,
+        rabbitmq=arguments.rabbitmq,
         seed=arguments.seed,
         timeout_s=arguments.timeout_s,
     )

@@ -1,6 +1,6 @@
 """One gate of the chaos run: the real journal and the real reporter, and decisions by number.
 
-Usage: gate.py JOURNAL SITE GATE BROKER_URL DECISIONS RATE OPERATOR_PEM
+Usage: gate.py JOURNAL SITE GATE BROKER_URL DECISIONS RATE OPERATOR_PEM MQTT_VERSION
 
 Decision number n commits the use `n` with it, in one transaction; after a kill the gate goes on with
 the first number whose use is not marked. So each number is decided exactly once, if the journal
@@ -47,7 +47,7 @@ def first_open(journal: Journal, decisions: int) -> int:
 
 
 def main() -> int:
-    path, site, gate, broker, decisions, rate, pem = sys.argv[1:]
+    path, site, gate, broker, decisions, rate, pem, version = sys.argv[1:]
     public_key = load_pem_public_key(Path(pem).read_bytes())
     operator = OperatorKey(
         name="collector",
@@ -63,7 +63,7 @@ def main() -> int:
         boot_id=journal.boot_id, started_at=time.time(),
     )  # fmt: skip
     reporter = Reporter(
-        MqttConfig(url=broker, keepalive_s=10),
+        MqttConfig(url=broker, keepalive_s=10, version="5" if version == "5" else "3.1.1"),
         journal,
         GateAddress(site, gate),
         Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time),
