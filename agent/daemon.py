@@ -38,6 +38,7 @@ from agent.report.topics import GateAddress
 from agent.reporting import Deeds, Reporting
 from agent.threads import Crew
 from agent.trust.model import OperatorKey, TrustError
+from agent.unfinished import end_unfinished
 from agent.vitals import Vitals
 
 __all__ = ["EXIT_FAULT", "EXIT_RESTART", "EXIT_STOPPED", "Daemon", "forbid_core_dumps"]
@@ -184,6 +185,8 @@ class Daemon:
         parts = self.parts
         mode = parts.controller.state.mode
         parts.journal.append(events.Mode(mode=mode.value, cause="start"))
+        if end_unfinished(parts.journal):
+            _log.warning("the last run ended in the middle of a passage")
         parts.gate.start()
         self._crew.start("decide", parts.controller.run)
         for modality in parts.checks.modalities:

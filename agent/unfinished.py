@@ -9,12 +9,13 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
 
-from agent.journal_model import Row
+from agent.journal_model import JournalFull, Row
 from agent.passage_types import Occurrence
 from agent.reason import Reason
 from agent.report.events import Decision, Event, Passage
@@ -24,6 +25,7 @@ __all__ = ["LOOK_BACK", "end_unfinished", "unfinished"]
 LOOK_BACK = 256
 """Rows looked at: far more than one opening of the gate can write."""
 
+_LOG = logging.getLogger(__name__)
 _ENDS = {Occurrence.PASSED.value, Occurrence.ANNULLED.value, Occurrence.ABORTED.value}
 
 
@@ -71,10 +73,16 @@ def _aborted(grant: Decision) -> Passage:
 def end_unfinished(journal: _Journal) -> bool:
     """Record the end that a crash left out; tell whether one was missing.
 
+    A journal without room must not keep the gate from starting: the next start tries again.
+
     Raises:
-        JournalError: the journal cannot be read or written.
+        JournalFailed: the journal cannot be read or written.
     """
     end = unfinished(journal.before(LOOK_BACK))
-    if end is not None:
+    if end is None:
+        return False
+    try:
         journal.append(end)
-    return end is not None
+    except JournalFull:
+        _LOG.warning("no room to record the end of passage %s", end.passage)
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.journal import Journal
+from agent.journal import RESERVE, Journal
 from agent.passage_types import Occurrence
 from agent.reason import Reason
 from agent.report.events import Decision, Fault, Mode, Passage
@@ -108,3 +108,17 @@ def test_acknowledged_rows_are_looked_at_too_and_only_so_many(reopen):
     journal = reopen()
     assert len(journal.before(LOOK_BACK)) == LOOK_BACK
     assert [row.seq for row in journal.before(3)] == [256, 255, 254]
+
+
+def test_a_full_journal_does_not_keep_the_gate_from_starting(tmp_path):
+    path = tmp_path / "journal.sqlite"
+    first = Journal.open(path, synchronous="OFF", capacity=RESERVE + 5)
+    for _ in range(4):
+        first.append(denial())
+    first.append(grant())
+    first.close()
+    for room in (False, True):
+        journal = Journal.open(path, synchronous="OFF", capacity=RESERVE + (100 if room else 5))
+        assert end_unfinished(journal) is True
+        assert len(journal.replay(journal.boot_id, 1, 9)) == int(room)
+        journal.close()
