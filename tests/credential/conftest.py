@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent import issue
-from agent.credential import registry
+from agent.credential import base45, registry
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
 from agent.trust.model import IssuerKey
@@ -77,6 +77,10 @@ class Pilot:
 
     def static(self, credential: bytes | None = None, **changes: Any) -> str:
         return issue.present(credential or self.credential(), **changes)
+
+    def code(self, data: bytes) -> str:
+        """Write any bytes as the text of a native code."""
+        return "NI1:" + base45.encode(data)
 
     def rules(self, **changes: Any) -> registry.ReadRules:
         fields: dict[str, Any] = {
