@@ -106,7 +106,7 @@ class _Builder:
         self.controller.post(event)
 
     def scan_incident(self, incident: Incident) -> None:
-        self.faults.happened("scan", incident.kind.value, incident.detail, incident.total)
+        self.faults.happened("scan", incident.kind.value, incident.detail)
 
     def check_fault(self, modality: Modality, word: str) -> None:
         self.faults.happened(modality.value, "failed", word)

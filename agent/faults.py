@@ -6,6 +6,7 @@ Any thread may tell of one. A fault that cannot be journaled is logged and stays
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from agent import log
@@ -13,6 +14,8 @@ from agent.journal import Journal, JournalError
 from agent.report import events
 
 __all__ = ["Faults"]
+
+HAPPENED_EVERY_S = 60.0
 
 _log = log.get(__name__)
 
@@ -23,13 +26,21 @@ class Faults:
     Args:
         journal: where beginnings and ends are recorded.
         observe: told of each row's `seq` and event.
+        monotonic: seconds.
     """
 
-    def __init__(self, journal: Journal, observe: Callable[[int, events.Event], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        observe: Callable[[int, events.Event], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._journal = journal
         self._observe = observe
         self._lock = threading.Lock()
+        self._monotonic = monotonic
         self._open: dict[str, int] = {}
+        self._told: dict[str, tuple[float, int]] = {}
 
     def begin(self, part: str, code: str, detail: str = "") -> None:
         """Say that something is wrong; said again, it is only counted."""
@@ -47,11 +58,23 @@ class Faults:
         if count:
             self._record(events.Fault(part=part, code=code, active=False, count=count))
 
-    def happened(self, part: str, code: str, detail: str = "", count: int = 1) -> None:
-        """Record something that is over as soon as it is known, as a decoder that was replaced."""
-        self._record(
-            events.Fault(part=part, code=code, active=False, detail=detail[:200], count=count)
-        )
+    def happened(self, part: str, code: str, detail: str = "") -> None:
+        """Record something that is over as soon as it is known, as a decoder that was replaced.
+
+        At most one row a minute and kind, with the count since the last: who makes a decoder hang
+        on purpose shall not fill the journal.
+        """
+        word, now = f"{part}:{code}", self._monotonic()
+        with self._lock:
+            told_at, untold = self._told.get(word, (-HAPPENED_EVERY_S, 0))
+            due = now - told_at >= HAPPENED_EVERY_S
+            self._told[word] = (now, 0) if due else (told_at, untold + 1)
+        if due:
+            self._record(
+                events.Fault(
+                    part=part, code=code, active=False, detail=detail[:200], count=untold + 1
+                )
+            )
 
     def now(self) -> tuple[str, ...]:
         """Return the open faults, `part:code`."""

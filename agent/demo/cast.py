@@ -39,12 +39,14 @@ class Figure:
         picture: (H, W, 3) uint8 RGB, as large as it appears.
         mask: (H, W, 1) float32, 1 where it covers what is behind.
         left, top: where it stands in the frame, pixels.
+        flat: a picture in a hand, which turns as a whole.
     """
 
     picture: Rgb
     mask: NDArray[np.float32] = field(repr=False)
     left: int
     top: int
+    flat: bool = False
 
     def draw(self, frame: Rgb, now: float) -> None:
         """Draw it into a frame where it is at this moment."""
@@ -55,11 +57,34 @@ class Figure:
         height, width = self.picture.shape[:2]
         shift = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float32)
         size, edge = (width, height), cv2.BORDER_REPLICATE
-        picture = cv2.warpAffine(self.picture, shift, size, borderMode=edge)
-        mask = cv2.warpAffine(self.mask, shift, size)[..., None]
+        if self.flat:
+            turned = shift_of(width, height, yaw=0.35 * math.sin(2.6 * now), dx=dx, dy=dy)
+            picture = cv2.warpPerspective(self.picture, turned, size, borderMode=edge)
+            mask = cv2.warpPerspective(self.mask, turned, size)[..., None]
+        else:
+            picture = cv2.warpAffine(self.picture, shift, size, borderMode=edge)
+            mask = cv2.warpAffine(self.mask, shift, size)[..., None]
         behind = frame[self.top : self.top + height, self.left : self.left + width]
         mixed = picture * mask + behind * (1 - mask)
         frame[self.top : self.top + height, self.left : self.left + width] = mixed.astype(np.uint8)
+
+
+def shift_of(width: int, height: int, *, yaw: float, dx: float, dy: float) -> NDArray[np.float64]:
+    """Return how a flat thing appears that is turned about its upright and moved.
+
+    Args:
+        width: of the thing, pixels.
+        height: of the thing, pixels.
+        yaw: radians.
+        dx: to the right, pixels.
+        dy: down, pixels.
+    """
+    distance = 3.0 * width
+    cos, sin = math.cos(yaw), math.sin(yaw)
+    middle = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+    turn = np.array([[distance * cos, 0, 0], [0, distance, 0], [sin, 0, distance]])
+    back = np.array([[1, 0, width / 2 + dx], [0, 1, height / 2 + dy], [0, 0, 1]])
+    return np.asarray(back @ turn @ middle, dtype=np.float64)
 
 
 class LivingScene:
@@ -183,4 +208,6 @@ def _photo(picture: Rgb) -> Figure:
     framed = cv2.copyMakeBorder(framed, 8, 8, 8, 8, cv2.BORDER_REPLICATE)
     mask = np.zeros((*framed.shape[:2], 1), dtype=np.float32)
     mask[8:-8, 8:-8] = 1
-    return Figure(np.asarray(framed, dtype=np.uint8), mask, 1280 - framed.shape[1] - 60, 130)
+    return Figure(
+        np.asarray(framed, dtype=np.uint8), mask, 1280 - framed.shape[1] - 60, 130, flat=True
+    )
