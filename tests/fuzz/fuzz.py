@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import gc
 import hashlib
-import importlib
+import importlib.util
 import resource
 import subprocess
 import sys
@@ -39,8 +39,13 @@ SUSPECT_S = 0.020
 TRIES = 5
 INPUT_MAX = 4_400
 TRACE_EVERY = 64
-FINDING = 77
-"""What a child exits with after a finding; libFuzzer's own for an exception is the same."""
+_VERDICTS = {
+    0: "clean",
+    70: "FINDING: more than 5 s",
+    71: "FINDING: more than 1 GiB",
+    77: "FINDING",
+}
+"""Exit codes of libFuzzer."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,9 +67,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = _names() if arguments.format == "all" else [arguments.format]
     if not set(names) <= set(_names()):
         parser.error(f"no format {arguments.format!r}; there are {', '.join(_names())}")
+    if importlib.util.find_spec("atheris") is None:
+        print("fuzz: atheris is not installed for this Python; see pyproject.toml", file=sys.stderr)
+        return 2
     results = {name: _run_child(name, arguments.seconds / len(names), arguments) for name in names}
-    for name, found in results.items():
-        print(f"fuzz: {name:9} {'FINDING, see ' + str(arguments.findings) if found else 'clean'}")
+    for name, code in results.items():
+        print(f"fuzz: {name:9} {_VERDICTS.get(code, f'FAILED, exit code {code}')}")
+    if any(results.values()):
+        print(f"fuzz: what was found is in {arguments.findings}")
     return 1 if any(results.values()) else 0
 
 
@@ -74,8 +84,8 @@ def _names() -> list[str]:
     return [str(name) for name in FORMATS]
 
 
-def _run_child(name: str, seconds: float, arguments: argparse.Namespace) -> bool:
-    """Fuzz one format in a process of its own; return whether it found anything."""
+def _run_child(name: str, seconds: float, arguments: argparse.Namespace) -> int:
+    """Fuzz one format in a process of its own; return its exit code."""
     with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as scratch:
         corpus = Path(scratch) if arguments.corpus is None else arguments.corpus / name
         corpus.mkdir(parents=True, exist_ok=True)
@@ -83,7 +93,7 @@ def _run_child(name: str, seconds: float, arguments: argparse.Namespace) -> bool
             sys.executable, __file__, "--child", "--format", name, "--corpus", str(corpus),
             "--seconds", str(max(1, round(seconds))), "--findings", str(arguments.findings),
         ]  # fmt: skip
-        return subprocess.run(command, check=False, cwd=ROOT).returncode != 0
+        return subprocess.run(command, check=False, cwd=ROOT).returncode
 
 
 # --- judging one code --------------------------------------------------------------------------------
@@ -174,9 +184,26 @@ def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
         f"-artifact_prefix={findings}/{name}-input-", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
     warnings.simplefilter("error")  # a warning that a code can cause would be a finding, too
-    atheris.Setup([sys.argv[0], *flags, str(corpus)], _one_input(chosen.code, name, findings))
+    atheris.Setup(
+        [sys.argv[0], *flags, str(corpus)],
+        _one_input(chosen.code, name, findings),
+        custom_mutator=_mutate,
+    )
     atheris.Fuzz()
     return 0
+
+
+def _mutate(data: bytes, max_size: int, seed: int) -> bytes:
+    """Change every second input by its structure, if it has one, and the others by libFuzzer."""
+    import atheris
+
+    from tests.fuzz.mutate import structural
+
+    changed = structural(data[1:], seed) if seed % 2 else None
+    if changed is None or len(changed) >= max_size:
+        mutated: bytes = atheris.Mutate(data, max_size)  # bound only once fuzzing has begun
+        return mutated
+    return data[:1] + changed
 
 
 def _one_input(

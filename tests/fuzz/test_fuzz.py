@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.credential import registry
-from agent.credential.model import FormatName
+from agent.credential import cbor, registry
+from agent.credential.model import FormatName, Rejected
 from agent.credential.registry import FORMATS
 from tests.fuzz import fuzz, targets
+from tests.fuzz.mutate import structural
 
 SCRIPT = Path(fuzz.__file__)
 
@@ -67,3 +68,23 @@ def test_a_short_run_is_clean(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "pretix    clean" in done.stdout
     assert list((tmp_path / "findings").iterdir()) == []
+
+
+def test_structural_changes_reach_inside_what_is_wrapped() -> None:
+    claims = {1: "iss", 169: cbor.encode({62: [{0: b"face", 1: 0}], 8: "19840418"})}
+    data = cbor.encode(cbor.Tagged(18, [b"", {}, cbor.encode(claims), b"signature"]))
+    changed = {structural(data, seed) for seed in range(400)} - {None}
+    assert len(changed) > 200
+    assert structural(data, 7) == structural(data, 7)
+    inner = set()
+    for item in changed:
+        try:
+            inner.add(cbor.decode(item, tags=(18,)).value[2])
+        except (Rejected, AttributeError, IndexError, TypeError):
+            continue
+    assert len(inner) > 50
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\xff", b"text", cbor.encode(b"bytes")])
+def test_what_is_no_container_is_left_alone(data: bytes) -> None:
+    assert structural(data, 1) is None
