@@ -77,6 +77,20 @@ def test_the_whole_way_by_command_line(pilot, tmp_path, capsys, algorithm):
     assert _decoded(png.read_bytes()) == code.read_text()
 
 
+def test_a_picture_and_a_finger_template(pilot, tmp_path):
+    picture, finger, card = tmp_path / "face.webp", tmp_path / "finger.bin", tmp_path / "card.cbor"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(picture)
+    finger.write_bytes(b"template")
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    words = ("--finger", finger, "--finger-family", "r307", "--finger-position", 56)
+    signed = ("--issuer", tmp_path / "city.key.pem", "--subject", "1", "--at", NOW, "--out", card)
+    assert _idgate("credential", *signed, "--face", picture, *words) == 0
+    trust = pilot.trusting(_trusted(tmp_path / "trust", "city"))
+    finger_read, face_read = pilot.read(issue.present(card.read_bytes()), keys=trust).references
+    assert (finger_read.data, finger_read.issuer, finger_read.position) == (b"template", "r307", 56)
+    assert (face_read.data, face_read.form) == (picture.read_bytes(), "image")
+
+
 def _decoded(png: bytes) -> str:
     image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
     return zxingcpp.read_barcode(image).text
