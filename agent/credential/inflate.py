@@ -20,8 +20,8 @@ __all__ = ["brotli", "gzip", "is_zlib", "raw_deflate", "unzlib"]
 
 
 def is_zlib(data: bytes) -> bool:
-    """Return whether `data` opens with a zlib header: deflate, and a check that fits (RFC 1950)."""
-    return len(data) > 2 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+    """Return whether `data` opens with a zlib header: deflate, a window, a check that fits."""
+    return len(data) > 2 and data[0] & 0x8F == 8 and (data[0] << 8 | data[1]) % 31 == 0
 
 
 def unzlib(data: bytes, *, limit: int = INFLATED_BYTES) -> bytes:

@@ -103,6 +103,8 @@ def test_a_stream_with_a_dictionary_is_refused():
         (zlib.compress(b"x", 9), True),
         (b"\x78\x9c\x00", True),
         (b"\x78\x9d\x00", False),
+        (b"\x18\x19\x00", True),
+        (b"\xd8\x08\x00", False),  # a window that no zlib has, though the check fits
         (b"\xd2\x84\x43", False),
         (b"\xd0\x83\x43", False),
         (b"", False),
