@@ -116,7 +116,17 @@ class Collector:
         if self._link is not None and self._up:
             self._store_batch()
             self._send_acks(self._monotonic())
+            self._await_confirmations(self._link)
             self._link.close()
+
+    def _await_confirmations(self, link: Link) -> None:
+        """Give the broker a second to take the last acknowledgements."""
+        end = self._monotonic() + 1.0
+        while self._outstanding > 0 and link.fileno() >= 0 and self._monotonic() < end:
+            link.wait(0.1)
+            confirmed = sum(isinstance(each, Delivered) for each in link.happenings)
+            self._outstanding -= confirmed
+            link.happenings.clear()
 
     def step(self, timeout_s: float) -> None:
         """Do one turn: wait for the broker at most so long."""

@@ -50,6 +50,7 @@ _SETTLED_S = 10.0
 _STABLE_S = 90.0
 _SHORT_LIVES = 2
 _CONTESTED_S = 30.0
+_FAREWELL_S = 1.0
 _UNREACHABLE_AFTER_S = 20.0
 _REFUSED_PAUSE_S = 60.0
 _NO_LISTENER_PAUSE_S = 15.0
@@ -194,7 +195,7 @@ class Engine:
             return
         try:
             if self.up:
-                link.publish(self._values.status("stopped"))
+                link.settle(link.publish(self._values.status("stopped")), _FAREWELL_S)
             link.close()
         except LinkError as error:
             self.faults.raise_(error.code, str(error), self._ticked_at)

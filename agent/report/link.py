@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import select
 import ssl
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -248,6 +249,19 @@ class Link:
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkError("connection_lost", paho.error_string(info.rc))
         return info.mid
+
+    def settle(self, mid: int, timeout_s: float) -> bool:
+        """Wait for the PUBACK of a message; return whether it came.
+
+        A socket closed with bytes still coming in is reset, and the broker then never reads our
+        DISCONNECT: it would send the last will over the farewell.
+        """
+        end = time.monotonic() + timeout_s
+        while self.fileno() >= 0 and (left := end - time.monotonic()) > 0:
+            if any(isinstance(each, Delivered) and each.mid == mid for each in self.happenings):
+                return True
+            self.wait(left)
+        return False
 
     def subscribe(self, topics: Sequence[tuple[str, int]]) -> int:
         """Subscribe to (filter, QoS) pairs; return the packet id that `Subscribed` will name.

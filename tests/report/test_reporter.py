@@ -453,3 +453,20 @@ def test_metrics_come_by_themselves(mosquitto, listen, report):
     found = msgspec.json.decode(listener.wait_for("metrics")[0].payload)
     assert found["gate"] == {"granted": 1.0}
     assert found["reporter"]["connections"] == 1
+
+
+def test_the_farewell_is_never_overtaken_by_the_last_will(mosquitto, listen, report):
+    """A socket closed with a PUBACK still coming in is reset; the broker then sent the will."""
+    broker = mosquitto()
+    listener = listen(broker, "gates/v1/station/+/status")
+    for number in range(20):
+        gate = GateAddress("station", f"gate-{number}")
+        reporter, outbox = report(broker, gate=gate)
+        listener.until(lambda gate=gate: listener.on("status", gate))
+        for _ in range(5):
+            outbox.append(EVENT)
+        reporter.close()
+        said = listener.until(
+            lambda gate=gate: len(found := listener.on("status", gate)) > 1 and found
+        )
+        assert [message.payload for message in said] == [b"online", b"stopped"]
