@@ -16,7 +16,8 @@ from agent.checks import Checks
 from agent.clock import ClockGuard
 from agent.clocks import SystemClock
 from agent.config import Config, ConfigError
-from agent.controller import Controller, Observation, Parts
+from agent.controller import Controller
+from agent.controller_parts import Observation, Parts
 from agent.credential.model import Modality
 from agent.faults import Faults
 from agent.gate import Gate

@@ -14,17 +14,14 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol
 
 from agent import log, passage
-from agent.journal import AlreadyUsed, Journal, JournalError, JournalFailed, JournalFull
+from agent.controller_parts import Observation, Parts, Seen
+from agent.journal import AlreadyUsed, JournalError, JournalFailed, JournalFull
 from agent.passage_events import (
     Annul,
     BiometricDone,
     CloseGate,
-    CodesSeen,
     Commit,
     CommitFailed,
     Committed,
@@ -53,18 +50,14 @@ from agent.passage_types import (
     RecordKind,
     Requirement,
     Rules,
-    Signal,
     Use,
 )
 from agent.reason import Reason
-from agent.records import Recorder, Sighting, Subject, Trace
+from agent.records import Sighting, Subject, Trace
 from agent.report import events
 from agent.report.events import BiometricOutcome
-from agent.report.subjects import SubjectHasher
-from agent.trust.model import TrustView
-from agent.verify import Judge
 
-__all__ = ["ChecksPort", "Clock", "Controller", "GatePort", "Observation", "Parts", "Seen"]
+__all__ = ["QUEUE_LIMIT", "Controller"]
 
 TICK_S = 0.05
 QUEUE_LIMIT = 512
@@ -72,101 +65,6 @@ TRACES_KEPT = 16
 DYNAMIC_REMEMBERED_S = 86_400
 
 _log = log.get(__name__)
-
-
-class Clock(Protocol):
-    """The daemon's clocks."""
-
-    def wall(self) -> float:
-        """Unix seconds."""
-
-    def monotonic_ns(self) -> int:
-        """Nanoseconds that never go back."""
-
-    def trusted(self) -> bool:
-        """Whether the wall clock may be believed."""
-
-
-class GatePort(Protocol):
-    """What the controller asks of the gate; returns at once."""
-
-    def open(self, direction: Direction, seconds: float, subject: str = "") -> None:
-        """Open one way; an access controller behind the gate is given the subject's number."""
-
-    def close(self) -> None:
-        """End an opening."""
-
-    def hold(self, held: bool) -> None:
-        """Keep open, or stop doing so."""
-
-    def signal(self, signal: Signal) -> None:
-        """Show and sound."""
-
-
-class ChecksPort(Protocol):
-    """What the controller asks of the biometrics; each start is answered by `BiometricDone`."""
-
-    def start(self, effect: StartBiometric) -> None:
-        """Begin a check."""
-
-    def stop(self, attempt: int) -> None:
-        """Cancel what runs for an attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One frame's codes, with the sighting of each digest; posted by the camera thread."""
-
-    event: CodesSeen
-    sightings: dict[bytes, Sighting]
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """A row that was journaled, for metrics, the console and the demo.
-
-    Attributes:
-        seq: of the row.
-        event: as journaled.
-        trace: the attempt, where there is one.
-    """
-
-    seq: int
-    event: events.Event
-    trace: Trace | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What a controller works with.
-
-    Attributes:
-        judge: judges payloads for this place.
-        trust: returns the snapshot to believe now.
-        clock: the daemon's clocks.
-        journal: where decisions and marks go.
-        hasher: turns subjects into what may be written.
-        gate: the gate.
-        checks: the biometrics.
-        recorder: makes events of records.
-        respond: answers a command by its transaction.
-        save_mode: persists the chosen mode.
-        observe: told of every row.
-        journal_full: what a full journal means for people.
-    """
-
-    judge: Judge
-    trust: Callable[[], TrustView]
-    clock: Clock
-    journal: Journal
-    hasher: SubjectHasher
-    gate: GatePort
-    checks: ChecksPort
-    recorder: Recorder
-    respond: Callable[[str, bool, Reason | None], None]
-    save_mode: Callable[[Mode], None]
-    observe: Callable[[Observation], None]
-    journal_full: Literal["deny", "free"] = "deny"
 
 
 class Controller:

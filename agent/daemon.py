@@ -27,7 +27,7 @@ from types import FrameType
 from agent import log
 from agent.assembly import assemble, objection, reload_place
 from agent.config import Config, ConfigError, MqttConfig
-from agent.controller import Observation
+from agent.controller_parts import Observation
 from agent.hardware import Hardware
 from agent.notify import ServiceManager
 from agent.passage_types import Phase, Signal

@@ -6,7 +6,7 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from agent.controller import Observation
+from agent.controller_parts import Observation
 from agent.report import events
 
 __all__ = ["Tally", "TallySnapshot"]

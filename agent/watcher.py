@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from agent import log
-from agent.controller import Seen
+from agent.controller_parts import Seen
 from agent.credential import registry
 from agent.passage_events import CodesSeen
 from agent.passage_types import Code

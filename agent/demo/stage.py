@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.config import Config, load
-from agent.controller import Observation
+from agent.controller_parts import Observation
 from agent.daemon import Daemon
 from agent.demo.cast import Figure, LivingScene
 from agent.gate_drivers import wiring

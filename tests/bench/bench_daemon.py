@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from agent.config import load
-from agent.controller import Observation
+from agent.controller_parts import Observation
 from agent.daemon import Daemon
 from agent.gate_drivers import wiring
 from agent.hardware import Hardware, camera_settings

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.controller import QUEUE_LIMIT, Controller, Observation, Parts, Seen
+from agent.controller import QUEUE_LIMIT, Controller
+from agent.controller_parts import Observation, Parts, Seen
 from agent.credential.model import Kind, Level
 from agent.issue import Holder, face_template, new_issuer, present, sign_credential
 from agent.journal import Journal, JournalFailed, JournalFull
