@@ -37,6 +37,8 @@ STUCK_S = 10.0
 """A beam or a button active for longer is a fault."""
 _GAP_S = 0.4
 """Between the beams: a quick walker may leave the first before breaking the second."""
+_LEGS_S = 0.3
+"""A single beam must be free for so long before its next break is another person, not a leg."""
 _FOLLOW_S = 0.15
 """The first beam must be free for so long before its next break is another person."""
 
@@ -216,6 +218,7 @@ class Inputs:
             debounce = Debounce(0.0 if fire else stable_s, FIRE_CLEAR_S if fire else stable_s)
             self._channels[line.name] = _Channel(line, debounce)
         self._beams = Beams() if "passage_2" in self._channels else None
+        self._beam_free_at = float("-inf")
 
     def setup(self) -> None:
         """Make the lines inputs."""
@@ -236,14 +239,14 @@ class Inputs:
             changed = channel.debounce.update(level == channel.line.active, now)
             if changed:
                 channel.active_since = now if channel.debounce.active else None
-                events.extend(self._changed(name, active=self.active(name), first=first))
+                events.extend(self._changed(name, now, active=self.active(name), first=first))
             events.extend(_stuck(channel, now))
         if self._beams is not None:
             outer, inner = self.active("passage"), self.active("passage_2")
             events.extend(self._beams.update(outer, inner, now))
         return events
 
-    def _changed(self, name: str, *, active: bool, first: bool) -> Iterator[InputEvent]:
+    def _changed(self, name: str, now: float, *, active: bool, first: bool) -> Iterator[InputEvent]:
         """Turn one input's new state into an event; the first sample only if it is not at rest."""
         if first and (not active or name in {"release", "passage"}):
             return
@@ -258,8 +261,11 @@ class Inputs:
                 yield ReleasePressed()
             case "key":
                 yield KeyTurned(self._key_mode if active else Mode.NORMAL)
-            case "passage" if active and self._beams is None:
-                yield PassageSensed(None)
+            case "passage" if self._beams is None:
+                if not active:
+                    self._beam_free_at = now
+                elif now - self._beam_free_at >= _LEGS_S:
+                    yield PassageSensed(None)
             case _:
                 return
 

@@ -303,6 +303,16 @@ def test_one_beam_counts_people(rig):
     assert rig.barrier.inside == 2
 
 
+@pytest.mark.parametrize(("gap_s", "people"), [(0.05, 1), (0.25, 1), (0.4, 2)])
+def test_one_beam_takes_legs_for_one_person(rig, gap_s, people):
+    for _ in range(2):
+        rig.board.drive(PASSAGE, level=False)
+        rig.run(0.1)
+        rig.board.drive(PASSAGE, level=True)
+        rig.run(gap_s)
+    assert rig.events == [PassageSensed(None)] * people
+
+
 @pytest.mark.parametrize(
     ("behaviour", "inwards", "events", "inside"),
     [
