@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 import time
@@ -195,6 +196,54 @@ def test_a_gap_is_asked_for_with_a_signature_and_filled(mosquitto, store):
         collector.run(lambda: True)
     finally:
         reporter.close()
+
+
+def test_two_collectors_share_the_events_and_finish_each_others_gaps(mosquitto, tmp_path):
+    broker = mosquitto()
+    stores = [EventStore(str(tmp_path / "fleet.sqlite")) for _ in range(2)]
+    collectors = [
+        Collector(link_settings(broker, f"collector-{number}", manual_ack=True), store)
+        for number, store in enumerate(stores)
+    ]
+    run_until(lambda: broker.log().count("$share/collectors") >= 4, *collectors)
+    outbox = MemoryOutbox(time.time)
+    reporter = reporter_for(broker, outbox)
+    try:
+        run_until(lambda: reporter.health().connected, *collectors)
+        for _ in range(60):
+            outbox.append(EVENT)
+        run_until(lambda: outbox.unacknowledged() == 0, *collectors)
+        assert all(collector.counts.received > 10 for collector in collectors)
+        assert stores[0].progress() == {BootKey(GATE, outbox.boot_id): (60, 60)}
+    finally:
+        reporter.close()
+        for collector in collectors:
+            collector.run(lambda: True)
+        for store in stores:
+            store.close()
+
+
+def test_a_database_that_fails_promises_nothing_and_loses_nothing(mosquitto, tmp_path, store):
+    broker = mosquitto()
+    collector = collector_for(broker, store)
+    run_until(lambda: "$share/collectors" in broker.log(), collector)
+    outbox = MemoryOutbox(time.time)
+    reporter = reporter_for(broker, outbox)
+    try:
+        run_until(lambda: reporter.health().connected, collector)
+        with sqlite3.connect(tmp_path / "fleet.sqlite") as db:
+            db.execute("ALTER TABLE event RENAME TO away")
+        outbox.append(EVENT)
+        run_until(lambda: collector._failures, collector)
+        assert outbox.unacknowledged() == 1
+        with db:
+            db.execute("ALTER TABLE away RENAME TO event")
+        db.close()
+        run_until(lambda: outbox.unacknowledged() == 0, collector)
+        assert store.count() == 1
+    finally:
+        reporter.close()
+        collector.run(lambda: True)
 
 
 def test_a_small_fleet_is_collected_whole(mosquitto, tmp_path, store):
