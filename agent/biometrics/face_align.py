@@ -49,12 +49,14 @@ def similarity(source: NDArray[np.floating[Any]], target: NDArray[np.floating[An
 
 def similarity_scale(matrix: Matrix) -> float:
     """Return the scale of a similarity."""
-    return math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    (a, b, _), (c, d, _) = matrix
+    return math.sqrt(abs(float(a * d - b * c)))
 
 
 def invert_similarity(matrix: Matrix) -> Matrix:
     """Return the inverse of a similarity, (2, 3)."""
-    back = np.linalg.inv(matrix[:, :2])
+    (a, b, _), (c, d, _) = matrix
+    back = np.array([[d, -b], [-c, a]]) / (a * d - b * c)
     return np.hstack([back, -(back @ matrix[:, 2:])])
 
 

@@ -43,7 +43,7 @@ class PassiveLimits:
         frozen_s: seconds of stillness that are suspicious.
         turn: foreshortening from which planarity can be told.
         residual: distance of the points from one plane's motion, as part of the foreshortening,
-            below which the plane explains it (a real head's is about twice that).
+            below which the plane explains it (a rendered head has 0.6 and more).
         slack: and this much more, eye distances, for the flow's own error.
         border_motion_px: motion from which a border can be told from the room.
         face_share: part of the frame's longer side that no face fills.
@@ -54,8 +54,8 @@ class PassiveLimits:
 
     still_px: float = 0.2
     frozen_s: float = 1.5
-    turn: float = 0.03
-    residual: float = 0.3
+    turn: float = 0.02
+    residual: float = 0.4
     slack: float = 0.002
     border_motion_px: float = 3.0
     face_share: float = 0.6
@@ -93,8 +93,11 @@ class PassiveLiveness:
         self._vote(Cue.PERIODIC, peak >= self._limits.peak)
         share = face.box.width / max(luma.shape)
         self._vote(Cue.SIZE, share >= self._limits.face_share)
-        attached = self._attached(luma, face)
-        self._vote(Cue.BORDER, attached >= 3)
+        attached = 0
+        if self._frames % 2:
+            # Lines are the dearest to find, and a border is still there a frame later.
+            attached = self._attached(luma, face)
+            self._vote(Cue.BORDER, attached >= 3)
         still = self._stillness(face, flat, now)
         if flat is not None and flat.turn >= self._limits.turn:
             self._vote(Cue.PLANAR, self._explained(flat))
