@@ -103,11 +103,13 @@ class FramedFingerprint(Adafruit_Fingerprint):  # type: ignore[misc]
         raise FrameError(f"an answer of {len(payload)} bytes where {size} belong")
 
     def _get_data(self, expected: int) -> list[int]:  # noqa: ARG002 - the base's signature
-        found = bytearray()
+        found, strays = bytearray(), self._frames.passed_over
         while True:
             frame = self._next(None, self._answer_s + self._line_s(self.packet_bytes))
             if frame.kind not in {Kind.DATA, Kind.END}:
                 raise FrameError(f"a frame of kind {frame.kind.name} in a transfer")
+            if self._frames.passed_over != strays:
+                raise FrameError("bytes between the frames of a transfer: one may be lost")
             found += frame.payload
             if frame.kind is Kind.END:
                 return list(found)
@@ -206,7 +208,10 @@ class FramedFingerprint(Adafruit_Fingerprint):  # type: ignore[misc]
         until = time.monotonic() + timeout_s
         while True:
             frame = self._frames.next()
-            if frame is not None and frame.address == BROADCAST:
+            if frame is not None:
+                # No sum covers the address: a wrong one is a damaged frame, not another module's.
+                if frame.address != BROADCAST:
+                    raise FrameError("a frame from another address")
                 if kind is None or frame.kind is kind:
                     return frame
                 raise FrameError(f"a frame of kind {frame.kind.name} for an answer")
