@@ -4,7 +4,8 @@ Wiring that is meant here (docs/wiring.md):
 - fire and tamper are normally closed loops to ground with a pull-up: a cut wire reads as an alarm.
 - the door contact has a pull-up, release and key switch close to ground.
 - a fire alarm is believed at the first sample, since it must win within one poll; only its end is
-  debounced, and long. Everything else must be stable for `debounce_ms`.
+  debounced, and long. Everything else must be stable for `debounce_ms`; tamper and door must be at
+  rest for longer before that is believed.
 - A release that is held down already when the agent starts opens nothing: an edge is needed.
 """
 
@@ -29,14 +30,17 @@ from agent.passage_events import (
 from agent.passage_types import Direction, Mode
 from hal.gpio import Gpio, Pull
 
-__all__ = ["FIRE_CLEAR_S", "STUCK_S", "Beams", "Debounce", "Inputs", "Line", "lines"]
+__all__ = ["LOOP_CLEAR_S", "STUCK_S", "Beams", "Debounce", "Inputs", "Line", "lines"]
 
-FIRE_CLEAR_S = 1.0
-"""How long the fire loop must be whole before the alarm is over."""
+LOOP_CLEAR_S = 1.0
+"""How long the fire or tamper loop must be whole before the alarm is over: a loose contact gives
+one event a second at most, and cannot fill the journal."""
+_DOOR_CLEAR_S = 0.25
 STUCK_S = 10.0
 """A beam or a button active for longer is a fault."""
 _GAP_S = 0.4
 """Between the beams: a quick walker may leave the first before breaking the second."""
+_CLEAR_S = {"fire": LOOP_CLEAR_S, "tamper": LOOP_CLEAR_S, "door": _DOOR_CLEAR_S}
 _LEGS_S = 0.3
 """A single beam must be free for so long before its next break is another person, not a leg."""
 _FOLLOW_S = 0.15
@@ -214,8 +218,8 @@ class Inputs:
         self._key_mode = Mode(settings.key_mode)
         self._channels: dict[str, _Channel] = {}
         for line in lines(settings):
-            fire = line.name == "fire"
-            debounce = Debounce(0.0 if fire else stable_s, FIRE_CLEAR_S if fire else stable_s)
+            clear_s = _CLEAR_S.get(line.name, stable_s)
+            debounce = Debounce(0.0 if line.name == "fire" else stable_s, max(clear_s, stable_s))
             self._channels[line.name] = _Channel(line, debounce)
         self._beams = Beams() if "passage_2" in self._channels else None
         self._beam_free_at = float("-inf")
