@@ -34,7 +34,8 @@ from agent.report.values import Sources
 __all__ = ["Reporter", "ReporterHealth", "link_settings"]
 
 _LOG = logging.getLogger(__name__)
-_HUNG_S = 30.0
+_HUNG_S = 120.0
+"""Longer than a resolver without a network may take; connecting is the one thing that waits."""
 _CRASH_PAUSE_S = 1.0
 
 
@@ -43,7 +44,7 @@ class ReporterHealth:
     """How the reporter is.
 
     Attributes:
-        alive: the thread runs and its loop turned within 30 s; False is for the watchdog to act on.
+        alive: the thread runs and its loop turned within two minutes; False is for the watchdog to act on.
         connected: the broker accepted us.
         faults: codes of what is wrong now.
         unacknowledged: rows that wait for the collector.

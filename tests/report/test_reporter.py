@@ -269,7 +269,7 @@ def test_a_hung_thread_shows_in_the_heartbeat(mosquitto, report):
     hold = reporter._lock
     with hold:
         reporter.wake()
-        now[0] += 31
+        now[0] += 121
         eventually(lambda: not reporter.health().alive)
     eventually(lambda: reporter.health().alive)
 
