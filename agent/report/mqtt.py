@@ -44,7 +44,7 @@ class ReporterHealth:
     """How the reporter is.
 
     Attributes:
-        alive: the thread runs and its loop turned within two minutes; False is for the watchdog to act on.
+        alive: the thread runs and its loop turned within two minutes; else the watchdog must act.
         connected: the broker accepted us.
         faults: codes of what is wrong now.
         unacknowledged: rows that wait for the collector.
