@@ -102,6 +102,12 @@ HOLDER_ATTACKS: dict[str, tuple[Callable[..., str], Reason]] = {
         ),
         MALFORMED,
     ),
+    "cnf an Ed448 key": (
+        lambda pilot: _presentation(
+            pilot, token=pilot.credential(claims={8: {1: {1: 1, -1: 7, -2: b"k" * 57}}})
+        ),
+        MALFORMED,
+    ),
     "cnf of kty true": (
         lambda pilot: _presentation(
             pilot, token=pilot.credential(claims={8: {1: {1: True, -1: 6, -2: b"k" * 32}}})

@@ -66,6 +66,13 @@ def test_refused(text):
     assert _ours(text.encode("utf-8")) is None
 
 
+def test_longer_than_a_code():
+    assert len(base45.decode(b"0" * 4296)) == 2864
+    with pytest.raises(Rejected) as refused:
+        base45.decode(b"0" * 4297)
+    assert refused.value.reason is Reason.TOO_LARGE
+
+
 @given(st.binary(max_size=300))
 def test_round_trip(data):
     assert base45.decode(base45.encode(data).encode()) == data

@@ -186,6 +186,39 @@ UNUSABLE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (_private("ES256"), "a private key where the public one belongs"),
+        (
+            b"-----BEGIN PUBLIC KEY-----\nMAMCAQE=\n-----END PUBLIC KEY-----",
+            "damaged or of an unknown",
+        ),
+        (b'{"keys":[]}', "a set of keys is not taken"),
+        (b'{"kty":"oct","k":"AQAB"}', "private or secret"),
+        (b"\x30\x03\x02\x01\x01", "the certificate is damaged"),
+        (_public(ec.generate_private_key(ec.SECP521R1())), "signs nothing here"),
+        (b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----", "allowed: CERTIFICATE"),
+        (_sm2_off_the_curve(), "no point of its curve"),
+    ],
+)
+def test_unusable_files_are_told_apart(data, words):
+    with pytest.raises(keys.KeyFileError, match=words):
+        keys.load_public_key(data)
+
+
+def test_a_kid_too_long_for_any_code():
+    jwk = json.dumps(_jwk("ES256") | {"kid": "k" * 65}).encode()
+    with pytest.raises(keys.KeyFileError, match="longer than 64"):
+        keys.issuer_key(jwk, issuer="a")
+
+
+@pytest.mark.parametrize("name", ["PS256", "SM2"])
+def test_no_holder_key_of_other_makes(name):
+    with pytest.raises(keys.KeyFileError, match="P-256, P-384 or Ed25519"):
+        keys.cose_key(KEYS[name].public)
+
+
 @pytest.mark.parametrize("name", UNUSABLE)
 def test_unusable_files_are_told_in_one_line(name):
     with pytest.raises(keys.KeyFileError) as refused:
