@@ -29,12 +29,12 @@ def structural(data: bytes, seed: int) -> bytes | None:
     value = _decode(data)
     if value is None:
         return None
-    for _ in range(rng.randint(1, 3)):
-        value = _change(value, rng, depth=0)
     try:
+        for _ in range(rng.randint(1, 3)):
+            value = _change(value, rng, depth=0)
         return cbor.encode(value)
     except (OverflowError, TypeError):
-        return None
+        return None  # a number of more than 64 bits, or values of a map that cannot be ordered
 
 
 def _decode(data: bytes) -> Any:
