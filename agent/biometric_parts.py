@@ -1,7 +1,7 @@
 """Builds the biometric checks that the settings name, and joins them to the gate's threads.
 
 The models are opened, and answer their golden vectors, before the gate is ready: a gate with a
-wrong model never asks for a face.
+wrong model never asks for a face. The fingerprint module proves itself, or the gate does not start.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.biometrics.face import FaceSession, FaceVerifier
+from agent.biometrics.finger import FingerCheck
 from agent.checks import Check
 from agent.config import Config
 from agent.credential.model import BiometricReference, Credential, Modality
@@ -82,11 +83,13 @@ class Biometrics:
         checks: by modality.
         enrolled: whether the fingerprint module holds a finger of a subject, by its hash.
         face: the face check, where faces are compared.
+        finger: the finger check, where a module is fitted.
     """
 
     checks: dict[Modality, Check]
     enrolled: Callable[[str], bool]
     face: FaceCheck | None = None
+    finger: FingerCheck | None = None
 
     @property
     def modalities(self) -> frozenset[Modality]:
@@ -95,10 +98,16 @@ class Biometrics:
 
     def info(self) -> dict[str, str]:
         """Return models and runtime, for the fleet."""
-        return {} if self.face is None else self.face.verifier.info()
+        found = {} if self.face is None else dict(self.face.verifier.info())
+        if self.finger is not None:
+            length = self.finger.sensor.info.template_length
+            found["finger"] = f"{self.finger.rules.family}, templates of {length or '?'} bytes"
+        return found
 
     def close(self) -> None:
         """Let go of the devices; may be called twice."""
+        if self.finger is not None:
+            self.finger.close()
 
 
 def build_biometrics(config: Config, feed: FaceFeed) -> Biometrics:
@@ -106,10 +115,17 @@ def build_biometrics(config: Config, feed: FaceFeed) -> Biometrics:
 
     Raises:
         ModelError: a face model, its manifest or its runtime cannot be used.
+        ConfigError: a secret of the fingerprint module cannot be read.
+        HalError: the fingerprint module does not answer, or is not ours.
     """
     checks: dict[Modality, Check] = {}
     face: FaceCheck | None = None
     if config.face is not None:
         face = FaceCheck(FaceVerifier.from_config(config.face, config.path("")), feed)
         checks[Modality.FACE] = face
-    return Biometrics(checks, enrolled=lambda _subject: False, face=face)
+    if config.finger is None:
+        return Biometrics(checks, enrolled=lambda _subject: False, face=face)
+    from agent.finger_parts import make_check
+
+    checks[Modality.FINGER] = finger = make_check(config)
+    return Biometrics(checks, enrolled=finger.enrolled, face=face, finger=finger)
