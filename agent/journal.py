@@ -48,6 +48,8 @@ _FREE_BATCH = 64
 _CHECKPOINT_FORCED_ROWS = 4_096
 _DAY_S = 86_400.0
 
+_ENDS = frozenset({"passed", "annulled", "aborted"})
+
 Work = Callable[[sqlite3.Connection], None]
 
 
@@ -248,7 +250,7 @@ class Journal(Store):
             if self._stale:
                 self._reload()
             boot = self._boots[self.boot_id]
-            room = self._capacity - (RESERVE if isinstance(event, Decision | Passage) else 0)
+            room = self._capacity - (0 if _may_use_reserve(event) else RESERVE)
             free = self._free_candidate(room)
             seq = boot.last + 1
             with self._transaction(self._writer) as db:
@@ -284,3 +286,13 @@ class Journal(Store):
     def _free(db: sqlite3.Connection, boot: BootCounters, upto: int) -> None:
         db.execute("DELETE FROM event WHERE boot = ? AND seq <= ?", (boot.number, upto))
         db.execute("UPDATE boot SET freed = ? WHERE number = ?", (upto, boot.number))
+
+
+def _may_use_reserve(event: Event) -> bool:
+    """Return whether the last places are kept for this: faults, and the ends of grants.
+
+    A grant that took the last free place must still be able to say how it ended.
+    """
+    if isinstance(event, Decision):
+        return event.decision == "annulled"
+    return not isinstance(event, Passage) or event.outcome in _ENDS

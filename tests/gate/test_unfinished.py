@@ -116,6 +116,8 @@ def test_a_full_journal_does_not_keep_the_gate_from_starting(tmp_path):
     for _ in range(4):
         first.append(denial())
     first.append(grant())
+    for _ in range(RESERVE):
+        first.append(Fault(part="x", code="y"))
     first.close()
     for room in (False, True):
         journal = Journal.open(path, synchronous="OFF", capacity=RESERVE + (100 if room else 5))

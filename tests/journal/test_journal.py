@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
@@ -178,14 +179,21 @@ def test_a_full_journal_still_takes_faults_until_the_reserve_is_gone(make):
     journal = make(capacity=1_000)
     for _ in range(1_000 - RESERVE):
         journal.append(DENIAL)
-    for refused in (GRANT, Passage(passage=PASSAGE_ID, outcome="passed")):
+    for refused in (GRANT, Passage(passage=PASSAGE_ID, outcome="tailgating")):
         with pytest.raises(JournalFull):
             journal.append(refused)
     with pytest.raises(JournalFull):
         journal.commit_use(b"use", 2**40, GRANT)
     assert not journal.was_used(b"use")
+    reserved = (
+        FAULT,
+        MODE,
+        Tamper(input="case", active=True),
+        Passage(passage=PASSAGE_ID, outcome="passed"),
+        msgspec.structs.replace(GRANT, decision="annulled"),
+    )
     for number in range(RESERVE):
-        journal.append((FAULT, MODE, Tamper(input="case", active=True))[number % 3])
+        journal.append(reserved[number % len(reserved)])
     with pytest.raises(JournalFull):
         journal.append(FAULT)
     assert len(journal) == 1_000
