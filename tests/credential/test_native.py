@@ -38,6 +38,57 @@ def test_every_algorithm_round_trips(pilot, algorithm, holder_algorithm):
     assert read.key_id == city.kid
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda data: data[:-1] + bytes((data[-1] ^ 1,)),
+        lambda data: data.replace(b"subject-42", b"subject-43"),
+        lambda data: data[:-1] + b"\x00",
+    ],
+)
+def test_every_algorithm_refuses_another_signature(pilot, algorithm, bend):
+    city = issue.new_issuer("city", algorithm)
+    credential = issue.sign_credential(
+        city, None, subject="subject-42", issued_at=NOW - 5, valid_until=NOW + 5, cti=b"c"
+    )
+    keys = pilot.trusting(city.issuer_key())
+    assert pilot.reason(issue.present(credential), keys=keys) is Reason.GRANTED
+    forged = bend(credential)
+    if forged != credential:  # its last byte was the zero already
+        assert pilot.reason(issue.present(forged), keys=keys) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_refuses_another_length(algorithm):
+    from agent.credential.algorithms import ALGORITHMS as BY_NUMBER
+
+    key = issue.SigningKey.new(algorithm)
+    signature = key.sign(b"message")
+    for entry in BY_NUMBER.values():
+        if entry.fits(key.public) and entry.pinned == algorithm:
+            assert entry.verify(key.public, signature, b"message")
+            for other in (
+                signature[:-1],
+                signature + b"\x00",
+                b"\x00" + signature,
+                b"",
+                signature * 2,
+            ):
+                assert not entry.verify(key.public, other, b"message")
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA"])
+def test_every_holder_algorithm_refuses_another_signature(pilot, algorithm):
+    holder = issue.Holder.new(algorithm)
+    credential = issue.sign_credential(
+        pilot.city, holder, subject="42", issued_at=NOW - 5, valid_until=NOW + 5
+    )
+    data = base45.decode(issue.present(credential, holder, at=NOW)[4:].encode())
+    forged = pilot.code(data[:-1] + bytes((data[-1] ^ 1,)))
+    assert pilot.reason(forged) is Reason.BAD_HOLDER_SIGNATURE
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA"])
 def test_fully_specified_numbers_of_rfc_9864(pilot, algorithm):
     city = issue.new_issuer("city", algorithm)
