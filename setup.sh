@@ -89,7 +89,8 @@ make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproje
     [ -x "$venv/bin/python" ] || step "$python" -m venv "$venv"
     step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
         "$venv/bin/pip" install --quiet --upgrade pip
-    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    # setuptools warns of every editable installation, at length.
+    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore \
         "$venv/bin/pip" install --quiet --editable "$here[$extra]"
     if [ "$dry" = 0 ]; then printf '%s' "$want" >"$stamp"; fi
 }
