@@ -228,8 +228,9 @@ def _argument(word: str) -> tuple[str, str | int]:
 def _watch(arguments: argparse.Namespace) -> int:
     from agent.fleet.watch import watch
 
-    watch(settings_from(arguments, "watch"), stop=_stopper(arguments.for_s), once=arguments.once)
-    return 0
+    settings = settings_from(arguments, "watch")
+    there = watch(settings, stop=_stopper(arguments.for_s), once=arguments.once)
+    return 0 if there else 1
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -33,12 +34,15 @@ def table(view: FleetView, *, now: float, connected: bool) -> Table:
     found = Table(
         title=f"{len(gates)} gates, {online} online, {broken} with problems"
         + ("" if connected else " - NO BROKER"),
-        expand=True,
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
-    for name in ("gate", "status", "mode", "problems", "last decision", "age"):
-        found.add_column(name, overflow="fold")
-    for name in ("a minute", "outbox", "trust age", "ms"):
-        found.add_column(name, justify="right")
+    for name in ("gate", "status", "mode"):
+        found.add_column(name, no_wrap=True)
+    found.add_column("problems", overflow="fold", min_width=16)
+    found.add_column("last", no_wrap=True)
+    for name in ("/min", "outbox", "trust", "ms"):
+        found.add_column(name, justify="right", no_wrap=True)
     for gate in gates[:_SHOWN]:
         found.add_row(*_cells(gate, now))
     if len(gates) > _SHOWN:
@@ -56,8 +60,7 @@ def _cells(gate: GateView, now: float) -> list[Text | str]:
         Text(gate.status, style="green" if gate.status == "online" else "red"),
         Text("" if state is None else state.gate.mode),
         Text(", ".join(problems), style="red" if problems else ""),
-        Text(f"{gate.last_decision} {gate.last_reason}".strip()),
-        _age(now - gate.last_at) if gate.last_at else "",
+        Text(f"{gate.last_reason} {_age(now - gate.last_at)}" if gate.last_at else ""),
         f"{gate.rate(now) * 60:.0f}",
         "" if state is None else str(state.outbox.unacknowledged),
         "" if trust is None else _age(trust),
@@ -73,8 +76,12 @@ def _age(seconds: float) -> str:
     return f"{seconds / 86_400:.0f}d"
 
 
-def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = False) -> None:
-    """Show the fleet until told to stop, or once, after the retained messages came."""
+def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = False) -> bool:
+    """Show the fleet until told to stop, or once, after the retained messages came.
+
+    Returns:
+        Whether the broker was there at the end.
+    """
     view = FleetView()
     viewer = Viewer(settings, view)
     console = Console()
@@ -84,7 +91,7 @@ def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = Fals
             while time.monotonic() < end and not stop():
                 viewer.step(0.1)
             console.print(table(view, now=time.time(), connected=viewer.connected))
-            return
+            return viewer.connected
         with Live(console=console, refresh_per_second=4, screen=console.is_terminal) as live:
             drawn_at = 0.0
             while not stop():
@@ -92,5 +99,6 @@ def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = Fals
                 if time.monotonic() - drawn_at >= 0.5:
                     drawn_at = time.monotonic()
                     live.update(table(view, now=time.time(), connected=viewer.connected))
+        return viewer.connected
     finally:
         viewer.close()

@@ -396,10 +396,24 @@ def test_watch_and_export_show_what_gates_say(mosquitto, store, tmp_path):
     viewer.close()
 
 
+def test_watch_once_prints_and_tells_a_missing_broker(mosquitto, capsys):
+    import agent.cli
+
+    broker = mosquitto()
+    reporter = reporter_for(broker, MemoryOutbox(time.time))
+    run_until(lambda: reporter.health().connected)
+    assert agent.cli.main(["fleet", "watch", "--broker", broker.url, "--once"]) == 0
+    assert "station/gate-1" in capsys.readouterr().out
+    reporter.close()
+    broker.kill()
+    assert agent.cli.main(["fleet", "watch", "--broker", broker.url, "--once"]) == 1
+    assert "NO BROKER" in capsys.readouterr().out
+
+
 def render(what) -> str:
     from rich.console import Console
 
-    console = Console(file=io.StringIO(), width=200)
+    console = Console(file=io.StringIO(), width=80)
     console.print(what)
     return console.file.getvalue()
 
