@@ -224,11 +224,12 @@ def _read(path: Path, kind: type[T]) -> T:
         raise ModelError(f"{path}: {error}") from None
 
 
-def load_manifest(directory: Path | None = None) -> Manifest:
+def load_manifest(directory: Path | None = None, *, calibrated: bool = True) -> Manifest:
     """Read a directory's manifest, and the operator's calibration beside it.
 
     Args:
         directory: holds `manifest.toml`; None takes the shipped one.
+        calibrated: let the operator's calibration replace thresholds.
 
     Raises:
         ModelError: a file is missing, malformed or contradicts itself.
@@ -237,7 +238,7 @@ def load_manifest(directory: Path | None = None) -> Manifest:
     manifest = _read(directory / MANIFEST, Manifest)
     _check(manifest, directory / MANIFEST)
     path = directory / CALIBRATION
-    if not path.exists():
+    if not (calibrated and path.exists()):
         return manifest
     calibration = _read(path, Calibration)
     return msgspec.structs.replace(

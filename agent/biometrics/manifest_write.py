@@ -116,7 +116,7 @@ def add_model(directory: Path, spec: ModelSpec, data: bytes, options: Options) -
         spec = msgspec.structs.replace(spec, golden=Golden(heads=heads, tolerance=tolerance))
     manifest = Manifest(detector="none", embedder="none", model=())
     if (directory / MANIFEST).exists():
-        manifest = load_manifest(directory)
+        manifest = load_manifest(directory, calibrated=False)
     if any(each.name == spec.name for each in manifest.model):
         raise ModelError(f"{directory / MANIFEST} already has a model named {spec.name}")
     defaults = {"face-detector": "detector", "face-embedder": "embedder"}

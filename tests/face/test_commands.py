@@ -195,3 +195,37 @@ def test_models_list_verify_and_add(tmp_path, capsys, runtime):
     code, text, _ = run(capsys, "models", "verify", "--models", mine)
     assert code == 1
     assert "SHA-256" in text
+
+
+def test_calibrate_writes_thresholds_that_are_then_used(pictures, tmp_path, capsys, astronaut):
+    """Eighty variants of one portrait stand for eighty people: the way is tried, not the numbers."""
+    import cv2
+
+    from agent.biometrics.manifest import load_manifest, shipped_dir
+
+    crowd, mine = tmp_path / "crowd", tmp_path / "models"
+    rng = np.random.default_rng(4)
+    for number in range(80):
+        corners = np.float32([[0, 0], [219, 0], [0, 219]])
+        warp = cv2.getAffineTransform(corners, corners + rng.normal(0, 9, (3, 2)).astype("float32"))
+        bent = cv2.warpAffine(astronaut, warp, (220, 220), borderMode=cv2.BORDER_REPLICATE)
+        (crowd / f"person-{number}").mkdir(parents=True)
+        Image.fromarray(bent).save(crowd / f"person-{number}" / "one.jpg")
+    mine.mkdir()
+    for path in shipped_dir().iterdir():
+        if path.suffix in {".tflite", ".toml"} and path.name != "calibration.toml":
+            (mine / path.name).symlink_to(path)
+    code, text, _ = run(capsys, "face", "calibrate", "--models", mine, "--images", crowd, "--json")
+    found = json.loads(text)
+    assert code == 0
+    assert found["from"].startswith("80 people, 80 pictures, 3160")
+    assert set(found["thresholds"]) == {"1e-1", "1e-2"}
+    spec = load_manifest(mine).find("", "face-embedder")
+    assert spec.thresholds == found["thresholds"]
+    assert load_manifest(mine, calibrated=False).find("", "face-embedder") == load_manifest().find(
+        "", "face-embedder"
+    )
+    first = pictures / "astronaut" / "astronaut_0001.jpg"
+    words = ("face", "compare", first, first, "--models", mine, "--rate", "1e-2", "--json")
+    _, text, _ = run(capsys, *words)
+    assert json.loads(text)["threshold"] == found["thresholds"]["1e-2"]
