@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_broker_arguments(collect)
     collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
     collect.add_argument("--group", default="collectors", help="shared subscription; empty: none")
+    collect.add_argument("--keep-days", type=float, default=0.0, help="0 keeps events for ever")
     collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
     collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
     collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
@@ -108,7 +109,13 @@ def _collect(arguments: argparse.Namespace) -> int:
             f"idgate fleet collect: {type(error).__name__}: {arguments.database}", file=sys.stderr
         )
         return 2
-    collector = Collector(settings, store, group=arguments.group, signer=signer)
+    collector = Collector(
+        settings,
+        store,
+        group=arguments.group,
+        keep_s=arguments.keep_days * 86_400,
+        signer=signer,
+    )
     print(f"collecting into {arguments.database}", flush=True)
     collector.run(_stopper(arguments.for_s))
     counts = collector.counts

@@ -47,6 +47,7 @@ OUTSTANDING = 80
 GAP_PATIENCE_S = 3.0
 GAP_AGAIN_S = 15.0
 REPLAY_ROWS = 2_000
+PRUNE_EVERY_S = 3_600.0
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)
 _REFUSAL = 128
 
@@ -64,6 +65,7 @@ class CollectorCounts:
     acks: int = 0
     replays: int = 0
     connections: int = 0
+    pruned: int = 0
 
 
 class Collector:
@@ -73,6 +75,7 @@ class Collector:
         settings: the broker; `manual_ack` must be on.
         store: the database.
         group: name of the shared subscription; "" subscribes alone, for brokers without sharing.
+        keep_s: how long complete events are kept; 0 is for ever.
         signer: signs replay commands; None never asks.
         clock: Unix seconds.
         monotonic: seconds.
@@ -84,6 +87,7 @@ class Collector:
         store: EventStore,
         *,
         group: str = "collectors",
+        keep_s: float = 0.0,
         signer: ReplaySigner | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -93,6 +97,8 @@ class Collector:
         self._settings = settings
         self._store = store
         self._group = group
+        self._keep_s = keep_s
+        self._pruned_at = -PRUNE_EVERY_S
         self._signer = signer
         self._clock = clock
         self._monotonic = monotonic
@@ -225,6 +231,9 @@ class Collector:
             self._ticked_at = now
             self._link.tick()
             self._ask_for_gaps(now)
+        if self._keep_s and now - self._pruned_at >= PRUNE_EVERY_S:
+            self._pruned_at = now
+            self.counts.pruned += self._store.prune(self._clock() - self._keep_s)
 
     def _send_acks(self, now: float) -> None:
         self._acked_at = now

@@ -139,21 +139,14 @@ class EventStore:
             for key in by_boot:
                 known = self._known.get(key) or self._find(connection, key)
                 changed[key] = _Progress(known.id, known.contiguous, known.highest)
-            connection.execute(
-                self._insert_event,
-                [
-                    {
-                        "boot": changed[key].id,
-                        "seq": row.seq,
-                        "type": row.type,
-                        "time": row.time,
-                        "received_at": row.received_at,
-                        "data": row.data,
-                    }
-                    for key, rows in by_boot.items()
-                    for row in rows
-                ],
-            )
+            # What is complete may have been pruned since; it is not taken in again.
+            fresh = [
+                (key, row)
+                for key, rows in by_boot.items()
+                for row in rows
+                if row.seq > changed[key].contiguous
+            ]
+            self._insert(connection, fresh, changed)
             for key, rows in by_boot.items():
                 self._advance(connection, changed[key], [row.seq for row in rows])
             self._save(connection, changed)
@@ -184,6 +177,20 @@ class EventStore:
                 connection.execute(
                     sa.delete(rejected).where(rejected.c.id <= newest[0] - _REJECTED_KEPT)
                 )
+
+    def prune(self, before: float) -> int:
+        """Forget complete events received before `before` (Unix seconds); return how many.
+
+        The boots' counters stay, so a row that comes once more is known to be old.
+        """
+        complete = sa.select(boots.c.contiguous).where(boots.c.id == events.c.boot)
+        with self._engine.begin() as connection:
+            done = connection.execute(
+                sa.delete(events).where(
+                    events.c.received_at < before, events.c.seq <= complete.scalar_subquery()
+                )
+            )
+            return done.rowcount
 
     def gaps(self, limit: int = 1_000) -> list[Gap]:
         """Return what is missing between rows that are there."""
@@ -271,6 +278,29 @@ class EventStore:
         self._engine.dispose()
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _insert(
+        self,
+        connection: Connection,
+        fresh: list[tuple[BootKey, StoredEvent]],
+        known: Mapping[BootKey, _Progress],
+    ) -> None:
+        if not fresh:
+            return
+        connection.execute(
+            self._insert_event,
+            [
+                {
+                    "boot": known[key].id,
+                    "seq": row.seq,
+                    "type": row.type,
+                    "time": row.time,
+                    "received_at": row.received_at,
+                    "data": row.data,
+                }
+                for key, row in fresh
+            ],
+        )
 
     def _find(self, connection: Connection, key: BootKey) -> _Progress:
         connection.execute(
