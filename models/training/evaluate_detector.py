@@ -28,7 +28,14 @@ FRAME = (480, 640)
 FOUND_OVERLAP = 0.4
 # Photographs of codes that show a person's face, or a drawing of one: not counted as faceless.
 WITH_A_FACE = frozenset(
-    {"qrcode-1/20.png", "qrcode-2/18.png", "qrcode-2/20.png", "qrcode-2/21.png", "qrcode-2/23.png"}
+    {
+        "qrcode-1/19.png",
+        "qrcode-1/20.png",
+        "qrcode-2/18.png",
+        "qrcode-2/20.png",
+        "qrcode-2/21.png",
+        "qrcode-2/23.png",
+    }
 )
 WIDTHS_PX = (40, 60, 80, 120, 200, 300)
 
