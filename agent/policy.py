@@ -126,6 +126,7 @@ class Moment:
         trust_age_s: age of the trust data; `max_trust_age_s` 0 accepts any.
         max_trust_age_s: from the settings.
         status: what the status list said; None where the credential has no reference.
+        ticket_status: the same for the ticket beside it.
         on_roster: None where the profile names no roster.
         on_blocked: True when a blocked list names the subject.
         inside: the subject entered this zone and was not seen leaving, within the timeout.
@@ -139,6 +140,7 @@ class Moment:
     trust_age_s: float = 0.0
     max_trust_age_s: float = 0.0
     status: StatusVerdict | None = None
+    ticket_status: StatusVerdict | None = None
     on_roster: bool | None = None
     on_blocked: bool = False
     inside: bool = False
@@ -264,6 +266,11 @@ def _ticket(credential: Credential, profile: Profile, moment: Moment) -> Reason 
     if ticket is None:
         return Reason.TICKET_REQUIRED
     fits = not profile.ticket_kinds or ticket.kind in profile.ticket_kinds
+    withdrawn = {StatusVerdict.INVALID, StatusVerdict.SUSPENDED}
+    if profile.status_unknown == "deny":
+        withdrawn.add(StatusVerdict.UNKNOWN)
+    if moment.ticket_status in withdrawn:
+        return Reason.TICKET_INVALID
     if not fits or not ticket.valid_from <= moment.now <= ticket.valid_until:
         return Reason.TICKET_INVALID
     return None

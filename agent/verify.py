@@ -17,10 +17,17 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from agent.credential import registry
-from agent.credential.model import Credential, FormatName, Kind, Rejected, ReplayKey
+from agent.credential.model import (
+    Credential,
+    FormatName,
+    Kind,
+    Rejected,
+    ReplayKey,
+    StatusReference,
+)
 from agent.policy import Demand, Denial, Moment, Profile, decide, kind_of
 from agent.reason import Reason
-from agent.trust.model import TrustView
+from agent.trust.model import StatusVerdict, TrustView
 
 __all__ = ["Forgetful", "Judge", "Judgement", "Memory", "Place"]
 
@@ -160,6 +167,13 @@ class Judge:
                 detail=rejected.detail,
                 timings_ms={"verify": (self._timer() - began) / NS_PER_MS},
             )
+        except Exception as error:  # noqa: BLE001 - a code that finds a bug must not stop the gate
+            return Judgement(
+                Reason.INTERNAL_ERROR,
+                None,
+                detail=f"{type(error).__name__} while reading a code",
+                timings_ms={"verify": (self._timer() - began) / NS_PER_MS},
+            )
         read = self._timer()
         answer = self._decide(credential, trust, now, clock_trusted=clock_trusted)
         timings = {
@@ -192,9 +206,10 @@ class Judge:
                 # A plain directory is as old as its reading: only a signed set can go stale.
                 trust_age_s=max(0, now - trust.updated_at) if trust.version else 0,
                 max_trust_age_s=place.max_trust_age_s,
-                status=None
-                if credential.status is None
-                else trust.status(credential.status, now, credential.issuer),
+                status=_status(trust, credential.status, credential.issuer, now),
+                ticket_status=None
+                if credential.business is None
+                else _status(trust, credential.business.status, credential.business.issuer, now),
                 on_roster=self._listed(profile.roster, credential, trust, now),
                 on_blocked=bool(self._listed(profile.blocked, credential, trust, now)),
                 inside=self._memory.inside(credential, now),
@@ -214,3 +229,10 @@ class Judge:
         if roster is None:
             return name == self.place.profile.blocked
         return roster.lists(credential.issuer, credential.subject, now, self.place.zone)
+
+
+def _status(
+    trust: TrustView, reference: StatusReference | None, issuer: str, now: int
+) -> StatusVerdict | None:
+    """Return what the issuer's status list says; None where nothing refers to one."""
+    return None if reference is None else trust.status(reference, now, issuer)

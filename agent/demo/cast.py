@@ -58,7 +58,7 @@ class Figure:
         shift = np.array([[1, 0, dx], [0, 1, dy]], dtype=np.float32)
         size, edge = (width, height), cv2.BORDER_REPLICATE
         if self.flat:
-            turned = shift_of(width, height, yaw=0.35 * math.sin(2.6 * now), dx=dx, dy=dy)
+            turned = shift_of(width, height, yaw=0.5 * math.sin(6.0 * now), dx=dx, dy=dy)
             picture = cv2.warpPerspective(self.picture, turned, size, borderMode=edge)
             mask = cv2.warpPerspective(self.mask, turned, size)[..., None]
         else:
