@@ -85,7 +85,7 @@ class AdafruitSensor:
         baud: int = 57_600,
         password: bytes = FACTORY_PASSWORD,
         *,
-        answer_s: float = 1.5,
+        answer_s: float = 1.0,
     ) -> None:
         self._port, self._baud, self._password = port, baud, password
         self._answer_s = answer_s

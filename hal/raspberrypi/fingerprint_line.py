@@ -35,6 +35,8 @@ LONGEST_TRANSFER: Final = 1 << 17
 _READ_PARAMETERS: Final = 0x0F
 _READ_INDEX: Final = 0x1F
 _BARRIERS: Final = {_READ_PARAMETERS: (b"\x0f", 17), _READ_INDEX: (b"\x1f\x00", 33)}
+_SLOW: Final = {0x02: 2, 0x04: 3, 0x0D: 3}
+"""Commands (extract, search, empty) that may take so many times as long as others."""
 _END_OF_TRANSFER: Final = encode(Kind.END, b"")
 
 
@@ -94,7 +96,8 @@ class FramedFingerprint(Adafruit_Fingerprint):  # type: ignore[misc]
         self._uart.write(encode(Kind.COMMAND, bytes(data)))
 
     def _get_packet(self, expected: int) -> list[int]:
-        payload = self._next(Kind.ACK, self._answer_s + self._line_s(expected)).payload
+        patience_s = self._answer_s * _SLOW.get(self._last, 1)
+        payload = self._next(Kind.ACK, patience_s + self._line_s(expected)).payload
         size = expected - OVERHEAD
         if len(payload) == size:
             return list(payload)
