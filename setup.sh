@@ -22,6 +22,7 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   bench                          the benchmarks: ratios, measured in one run
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
+  soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
   install [--root DIR]           install and enable the service on this machine (a Raspberry Pi)
   uninstall [--root DIR] [--purge]   undo install; --purge removes settings and state too
 
@@ -226,6 +227,10 @@ case $command in
         prepare dev $run_apt $test_apt
         cd "$here"
         step exec "$python" tests/chaos/chaos.py "${args[@]}" ;;
+    soak)
+        prepare dev $run_apt
+        cd "$here"
+        step exec "$python" -m tests.soak.soak "${args[@]}" ;;
     install) do_install ;;
     uninstall) do_uninstall "$purge" ;;
     "") usage >&2; exit 2 ;;
