@@ -115,7 +115,7 @@ BREAKS = {
     _uses_forgotten: "opens on a use that somebody passed on|expected",
     _any_clock: "is believed",
     _opens_before_the_disk: "without a row on the disk",
-    _end_dropped: "^ *seed.*(ends: )",
+    _end_dropped: r"grants without an end|ends: \[",
     _lockout_forgotten: "after 3 failures|expected",
     _everybody_is_let_in: "must not pass|expected",
 }
