@@ -53,6 +53,13 @@ def table(measured: dict[str, Any]) -> str:
             row.get("further_faces_a_frame", ""),
         )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    scatter = measured["repeatability_percent"]
+    lines += [
+        "",
+        "The same face at another size, place and background (label errors cancel): points move by "
+        + ", ".join(f"{value} % ({name.replace('_', ' ')})" for name, value in scatter.items())
+        + " of the eye distance.",
+    ]
     lines += ["", "| without a face | frames | faces a frame |", "|---|---|---|"]
     for name, row in measured["false_faces"].items():
         lines.append(f"| {name.replace('_', ' ')} | {row['frames']} | {row['faces_a_frame']} |")

@@ -61,10 +61,11 @@ def main() -> None:
         "runtime": detector.runtime,
         "faces_a_width": arguments.count,
     }
-    report["widths"] = {
-        width: measure_width(detector, arguments.faces, width, arguments.count)
-        for width in WIDTHS_PX
-    }
+    report["widths"], displaced = {}, {}
+    for width in WIDTHS_PX:
+        measured = measure_width(detector, arguments.faces, width, arguments.count)
+        report["widths"][width], displaced[width] = measured
+    report["repeatability_percent"] = repeatability(displaced)
     report["false_faces"] = measure_false(detector, arguments.qr)
     report["ms"] = measure_time(detector, arguments.faces)
     print(json.dumps(report, indent=1))
@@ -77,7 +78,7 @@ def pasted(
     table = read_annotation(faces / "lfw_faces.csv")
     names = sorted(table)
     backgrounds = [cv2.resize(clouds(rng), FRAME[::-1]) for _ in range(40)]
-    for name in rng.permutation(names)[:count]:
+    for name in np.random.default_rng(1).permutation(names)[:count]:  # the same at every width
         boxes, points = table[name]
         picture = cv2.imread(str(faces / "lfw" / name))[:, :, ::-1]
         scale = width / boxes[0, 2]
@@ -103,10 +104,17 @@ def paste(frame: np.ndarray, picture: np.ndarray, shift: np.ndarray) -> None:
     frame[y + y0 : y + y0 + part.shape[0], x + x0 : x + x0 + part.shape[1]] = part
 
 
-def measure_width(detector: FaceDetector, faces: Path, width: int, count: int) -> dict[str, float]:
-    """Recall, precision of the points and further faces at one face width."""
+def measure_width(
+    detector: FaceDetector, faces: Path, width: int, count: int
+) -> tuple[dict[str, float], dict[int, np.ndarray]]:
+    """Recall, precision of the points and further faces at one face width.
+
+    Returns:
+        The numbers, and by the face's number how its points (5, 2) are displaced from the
+        labels, in eye distances.
+    """
     rng = np.random.default_rng(width)
-    errors, signed, extra, total = [], [], 0, 0
+    displaced, extra, total = {}, 0, 0
     for frame, box, points in pasted(faces, width, count, rng):
         total += 1
         found = detector.detect(frame)
@@ -116,19 +124,34 @@ def measure_width(detector: FaceDetector, faces: Path, width: int, count: int) -
         extra += len(found) - 1
         eyes = float(np.hypot(*(points[1] - points[0])))
         difference = (best.points - points) / max(eyes, 1.0)
-        errors.append(np.hypot(difference[:, 0], difference[:, 1]))
-        signed.append(difference)
-    if not errors:
-        return {"recall": 0.0}
-    table = np.array(errors)
-    return {
-        "recall": round(len(errors) / total, 4),
+        displaced[total] = difference
+    if not displaced:
+        return {"recall": 0.0}, displaced
+    table = np.linalg.norm(np.array(list(displaced.values())), axis=2)
+    numbers = {
+        "recall": round(len(displaced) / total, 4),
         "point_error_percent": round(100 * float(table.mean()), 2),
         "point_error_percent_median": round(100 * float(np.median(table.mean(axis=1))), 2),
         "point_error_percent_95": round(100 * float(np.quantile(table.mean(axis=1), 0.95)), 2),
         "by_point_percent": [round(100 * float(v), 2) for v in table.mean(axis=0)],
         "further_faces_a_frame": round(extra / total, 4),
     }
+    return numbers, displaced
+
+
+def repeatability(displaced: dict[int, dict[int, np.ndarray]]) -> dict[str, float]:
+    """How far the points of one face at 80 and 200 px lie from those at 120 px, in % of the eyes.
+
+    The same label is subtracted from both, so its errors cancel: this is the detector's own scatter
+    over scale, place and background.
+    """
+    result = {}
+    for width in (80, 200):
+        both = displaced[width].keys() & displaced[120].keys()
+        apart = [np.linalg.norm(displaced[width][k] - displaced[120][k], axis=1) for k in both]
+        if apart:
+            result[f"{width}_to_120_px"] = round(100 * float(np.mean(apart)), 2)
+    return result
 
 
 def overlap(face: Face, box: np.ndarray) -> float:

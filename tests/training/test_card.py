@@ -18,6 +18,7 @@ MEASURED = {
         "40": {"recall": 0.0},
     },
     "false_faces": {"qr_photographs": {"frames": 92, "faces_a_frame": 0.0}},
+    "repeatability_percent": {"80_to_120_px": 2.5},
     "ms": {"median": 1.5, "best": 1.2},
 }
 
@@ -29,6 +30,7 @@ def test_numbers_stand_between_the_markers():
     assert "| 80 | 0.98 | 5.1 | 4.2 | 9.9 | 0.004 |" in new
     assert "| 40 | 0.0 |  |  |  |  |" in new
     assert "| qr photographs | 92 | 0.0 |" in new
+    assert "points move by 2.5 % (80 to 120 px)" in new
     assert new.startswith("# Card\n\nWords.\n")
     assert new.endswith("\n\nMore words.\n")
     assert card.filled(new, card.table(MEASURED)) == new

@@ -77,3 +77,14 @@ def test_overlap(box, expected):
     face = Face(Box(*map(float, box)), np.zeros((5, 2), np.float32), 1.0)
     found = evaluate_detector.overlap(face, np.array([0, 0, 10, 10], np.float32))
     assert found == pytest.approx(expected)
+
+
+def test_repeatability_does_not_see_the_labels_errors():
+    label_error = np.full((5, 2), 0.2)
+    displaced = {
+        80: {1: label_error + np.array([0.03, 0.04])},
+        120: {1: label_error, 2: label_error},
+        200: {2: label_error, 3: np.zeros((5, 2))},
+    }
+    found = evaluate_detector.repeatability(displaced)
+    assert found == {"80_to_120_px": 5.0, "200_to_120_px": 0.0}
