@@ -1,4 +1,4 @@
-"""The demo's two faces, and how they stand before the camera.
+"""The demo's two faces and how they stand before the camera, and its one finger.
 
 The pictures are public-domain portraits that well-known packages carry as sample data: Eileen
 Collins (NASA, in scikit-image) and Grace Hopper (US Navy, in matplotlib). One picture each shows
@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,12 @@ from hal.simulated.scene import Scene, Shown
 if TYPE_CHECKING:
     from agent.credential.model import BiometricReference
 
-__all__ = ["FACES", "Cast", "Figure", "LivingScene", "load_cast"]
+__all__ = ["FACES", "FINGER_FAMILY", "Cast", "Figure", "LivingScene", "load_cast"]
 
 FACES = ("eileen", "grace")
 SWAY_PX = 5.0
+FINGER_FAMILY: Final = "r307"
+"""Of the modules in the demo's gates; templates of 512 bytes fit a code well."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,7 +145,8 @@ def load_cast(now: int, *, pull: Callable[[], None], plug: Callable[[], None]) -
     for name, picture in pictures.items():
         figures[name] = _living(picture)
         figures[f"{name}-photo"] = _photo(picture)
-    return Cast(People(now, _enrol(pictures)), figures, pull, plug)
+    templates = {**_enrol(pictures), "ruth-finger": _enrol_finger("ruth")}
+    return Cast(People(now, templates), figures, pull, plug)
 
 
 def _eileen() -> Rgb:
@@ -176,6 +179,25 @@ def _enrol(pictures: dict[str, Rgb]) -> dict[str, BiometricReference]:
         data = verifier.embedder.template(sample.vector)
         templates[name] = face_template(data, verifier.model_id)
     return templates
+
+
+def _enrol_finger(name: str) -> BiometricReference:
+    """Return a template of an invented finger, enrolled at a module of the gates' family."""
+    from agent.biometrics.finger_enroll import take_model
+    from agent.issue import finger_template
+    from hal.fingerprint import PROBE
+    from hal.raspberrypi.fingerprint import AdafruitSensor
+    from hal.simulated.fingerprint import SimulatedFingerprint
+    from hal.simulated.fingerprint_script import Script, Touch
+
+    script = Script(variant=FINGER_FAMILY, touch=(Touch(name), Touch(name)))
+    with SimulatedFingerprint(script, pace=False) as module:
+        sensor = AdafruitSensor(module.open_pty())
+        try:
+            take_model(sensor, lambda _line: None, timeout_s=5.0)
+            return finger_template(sensor.upload(PROBE), FINGER_FAMILY)
+        finally:
+            sensor.close()
 
 
 def _scaled(picture: Rgb, height: int) -> Rgb:

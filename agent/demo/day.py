@@ -33,6 +33,7 @@ class Act:
         code: makes the code that is held up; None for none.
         face: who stands there, by name.
         spoof: the face is held up as a picture.
+        finger: whose finger comes to the glass, by name.
         walk: what the person does when the arm unlocks.
         outcome: the passage's outcome that must follow a grant.
         before: what happens first (a cable pulled, a fire).
@@ -44,6 +45,7 @@ class Act:
     code: Callable[[], str] | None = None
     face: str = ""
     spoof: bool = False
+    finger: str = ""
     walk: Behaviour = Behaviour.PASS
     outcome: str = "passed"
     before: Callable[[], None] | None = None
@@ -75,6 +77,7 @@ def acts(cast: Cast) -> list[Act]:
     people = cast.people
     eileen = people.traveller("Eileen", face="eileen")
     grace = people.traveller("Grace", face="grace")
+    ruth = people.traveller("Ruth", face="", reference="ruth-finger")
     reader, second = people.reader("Lin"), people.reader("Omar")
     kept: dict[str, str] = {}
 
@@ -106,7 +109,11 @@ def acts(cast: Cast) -> list[Act]:
         ),
         Act(RAILWAY, "static, basic level", Reason.LEVEL_TOO_LOW, people.basic("Bo").printed),
         Act(LIBRARY, "unknown issuer", Reason.UNKNOWN_ISSUER, fresh(outsider)),
+        Act(RAILWAY, "online ID, her finger", Reason.GRANTED, fresh(ruth), finger="ruth"),
         Act(LIBRARY, "driving licence", Reason.KIND_NOT_ACCEPTED, fresh(driver)),
+        Act(
+            RAILWAY, "online ID, other finger", Reason.FINGER_MISMATCH, fresh(ruth), finger="max"
+        ),
         Act(
             LIBRARY, "card, does not walk", Reason.GRANTED, fresh(second, "unused"),
             walk=Behaviour.STAY, outcome="annulled",
@@ -131,6 +138,7 @@ def put_in_view(act: Act, stage: Stage, cast: Cast) -> None:
     things = []
     if act.code is not None:
         things.append(Phone(act.code(), x=0.27, y=0.5).at_module_px(MODULE_PX))
+    stage.touch(act.finger)
     stage.show(things, figures)
 
 

@@ -46,7 +46,7 @@ class People:
 
     Args:
         now: Unix seconds.
-        templates: face references by name.
+        templates: face and finger references by name.
     """
 
     def __init__(self, now: int, templates: dict[str, BiometricReference]) -> None:
@@ -64,7 +64,7 @@ class People:
             (directory / f"{issuer.name}.toml").write_text(issuer.trust_toml(kinds))
 
     def traveller(self, name: str, *, face: str, reference: str = "") -> Person:
-        """Return somebody with an upgraded online ID that carries a face template."""
+        """Return somebody with an upgraded online ID that carries a face or a finger."""
         return self._person(
             name, self.city, Kind.ONLINE_ID, Level.UPGRADED, face=face, reference=reference or face
         )

@@ -10,13 +10,14 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from agent.demo.cast import Cast, load_cast
+from agent.demo.cast import FINGER_FAMILY, Cast, load_cast
 from agent.demo.day import LIBRARY, RAILWAY, Act, Played, acts, fire_drill, play
 from agent.demo.fleet import Fleet, Row
 from agent.demo.network import Cable, EmbeddedBroker, Loop
@@ -25,6 +26,8 @@ from agent.demo.pictures import annotate
 from agent.demo.stage import Stage, StageError, settings_text
 from agent.gate_drivers import tracks
 from agent.report import events
+from hal.simulated.fingerprint import SimulatedFingerprint
+from hal.simulated.fingerprint_script import Script
 from hal.simulated.timeline import draw
 
 __all__ = ["Reckoning", "Show"]
@@ -33,7 +36,7 @@ DELIVERY_S = 20.0
 PAUSE_S = 0.8
 COLUMNS = (
     ("time", 8), ("gate", 8), ("shown", 27), ("decision", 9), ("reason", 21), ("then", 9),
-    ("decode", 7), ("verify", 7), ("face", 7), ("commit", 7), ("total", 8),
+    ("decode", 7), ("verify", 7), ("person", 7), ("commit", 7), ("total", 8),
 )  # fmt: skip
 
 
@@ -122,15 +125,33 @@ class Show:
         people.write_trust(self._directory / "trust")
         stages = {}
         for seed, (gate, profile, face) in enumerate(
-            ((LIBRARY, "library", False), (RAILWAY, "railway", True)), 1
+            ((LIBRARY, "library", False), (RAILWAY, self._write_profile(), True)), 1
         ):
             path = self._directory / f"{gate}.toml"
-            path.write_text(settings_text(gate=gate, profile=profile, port=port, face=face))
-            stage = Stage(path, seed=seed)
+            module = self._fit_module(stack) if face else None
+            path.write_text(
+                settings_text(
+                    gate=gate, profile=profile, port=port, face=face,
+                    finger_port=module.open_pty() if module else "",
+                )
+            )  # fmt: skip
+            stage = Stage(path, seed=seed, glass=module.glass if module else None)
             stack.callback(stage.close)
             stage.start()
             stages[gate] = stage
         return stages
+
+    def _write_profile(self) -> str:
+        """Write the railway's profile, with face or finger asked; return the file's name."""
+        text = resources.files("agent.profiles").joinpath("railway.toml").read_text("utf-8")
+        path = self._directory / "turnstile.toml"
+        path.write_text(text.replace('biometric = "face"', 'biometric = "either"'))
+        return path.name
+
+    def _fit_module(self, stack: ExitStack) -> SimulatedFingerprint:
+        module = SimulatedFingerprint(Script(variant=FINGER_FAMILY))
+        stack.callback(module.close)
+        return module
 
     # -- the day -------------------------------------------------------------------------------
 
@@ -205,7 +226,7 @@ class Show:
             played.outcome or "-",
             _ms(ms.get("decode")),
             _ms(_sum(ms, "verify", "policy")),
-            _ms(ms.get("face")),
+            _ms(_sum(ms, "face", "finger")),
             _ms(ms.get("commit")),
             _ms(ms.get("total", decision.total_ms)),
         ]

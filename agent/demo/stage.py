@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.config import Config, load
 from agent.controller_parts import Observation
 from agent.daemon import Daemon
-from agent.demo.cast import Figure, LivingScene
+from agent.demo.cast import FINGER_FAMILY, Figure, LivingScene
 from agent.gate_drivers import wiring
 from agent.hardware import Hardware, camera_settings
 from agent.passage_types import Phase
@@ -20,6 +20,7 @@ from hal.camera import Rgb
 from hal.recovery import RecoveringCamera
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
+from hal.simulated.fingerprint_script import Glass, Touch
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Shown
@@ -27,6 +28,8 @@ from hal.simulated.scene import Shown
 __all__ = ["Stage", "StageError", "settings_text"]
 
 REST_S = 20.0
+REACH_POLLS = 5
+"""How often the module finds its glass empty before a person's finger is there."""
 REARM_MARGIN_S = 0.2
 
 
@@ -34,8 +37,16 @@ class StageError(RuntimeError):
     """The gate did not do in time what it had to."""
 
 
-def settings_text(*, gate: str, profile: str, port: int, face: bool) -> str:
-    """Return a gate's settings, as an operator would write them."""
+def settings_text(*, gate: str, profile: str, port: int, face: bool, finger_port: str = "") -> str:
+    """Return a gate's settings, as an operator would write them.
+
+    Args:
+        gate: its name.
+        profile: a shipped one, or a file beside the settings.
+        port: the broker's.
+        face: whether faces are compared.
+        finger_port: serial port of the fingerprint module; empty for none.
+    """
     text = f"""
 state_dir = "{gate}"
 
@@ -62,7 +73,11 @@ url = "mqtt://127.0.0.1:{port}"
 version = "3.1.1"
 keepalive_s = 5
 """
-    return text + ("\n[face]\n" if face else "")
+    if face:
+        text += "\n[face]\nframes = 8\n"
+    if finger_port:
+        text += f'\n[finger]\nport = "{finger_port}"\nfamily = "{FINGER_FAMILY}"\nretries = 0\n'
+    return text
 
 
 class Stage:
@@ -71,9 +86,11 @@ class Stage:
     Args:
         path: the gate's settings.
         seed: of the scene behind the phones.
+        glass: of the gate's fingerprint module, where it has one.
     """
 
-    def __init__(self, path: Path, *, seed: int) -> None:
+    def __init__(self, path: Path, *, seed: int, glass: Glass | None = None) -> None:
+        self._glass = glass
         self.config: Config = load(path)
         self.name = self.config.gate.gate
         self.scene = LivingScene(seed)
@@ -101,6 +118,14 @@ class Stage:
         """Put things before the camera; none clears the view."""
         self.scene.show(things, figures)
         self._cleared_at = time.monotonic()
+
+    def touch(self, finger: str) -> None:
+        """Let a finger come to the glass when it is asked for; an empty name for none."""
+        if self._glass is None:
+            return
+        self._glass.clear()
+        if finger:
+            self._glass.expect(Touch(finger, after_polls=REACH_POLLS))
 
     def picture(self) -> Rgb:
         """Return what the camera sees now, (H, W, 3) uint8 RGB."""

@@ -60,13 +60,14 @@ def test_everything_agrees(day: Day) -> None:
     [
         "granted", "replayed", "stale", "expired", "bad_holder_signature", "unknown_issuer",
         "kind_not_accepted", "level_too_low", "face_mismatch", "face_not_found", "spoof_suspected",
+        "finger_mismatch",
     ],
 )  # fmt: skip
 def test_the_day_shows(day: Day, reason: str) -> None:
     assert reason in day.output
 
 
-@pytest.mark.parametrize("words", ["annulled", "network cut", "fire alarm: relay on"])
+@pytest.mark.parametrize("words", ["annulled", "network cut", "fire alarm: relay on", "her finger"])
 def test_the_day_has(day: Day, words: str) -> None:
     assert words in day.output
 
