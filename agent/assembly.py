@@ -187,6 +187,8 @@ def _build(
         hasher,
         zone=config.gate.zone,
         passback_s=place.profile.anti_passback_s,
+        reuse_s=place.profile.reuse_s,
+        began_at=clock.wall(),
         failures=config.gate.lockout_failures,
         enrolled=biometrics.enrolled,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.credential.model import Credential, ReplayKey
+from agent.credential.model import Credential
 from agent.journal import Journal
 from agent.report.subjects import SubjectHasher
 
@@ -19,6 +19,8 @@ class JournalMemory:
         hasher: makes the keyed hashes.
         zone: the zone behind the gate.
         passback_s: how long an entry counts, from the profile.
+        reuse_s: how long a static code may not be used again, from the profile.
+        began_at: Unix seconds at which the journal was opened.
         failures: how many failed checks lock out.
         enrolled: whether the fingerprint module holds a finger of this subject's hash.
     """
@@ -30,6 +32,8 @@ class JournalMemory:
         *,
         zone: str,
         passback_s: float,
+        reuse_s: float,
+        began_at: float,
         failures: int,
         enrolled: Callable[[str], bool],
     ) -> None:
@@ -37,12 +41,24 @@ class JournalMemory:
         self._hasher = hasher
         self._zone = zone
         self._passback_s = passback_s
+        self._reuse_s = reuse_s
+        self._began_at = began_at
         self._failures = failures
         self._enrolled = enrolled
 
-    def was_used(self, replay_key: ReplayKey, now: int) -> bool:  # noqa: ARG002
-        """Return whether this use was committed and the mark still counts."""
-        return self._journal.was_used(replay_key)
+    def was_used(self, credential: Credential, now: int) -> bool:
+        """Return whether this use was committed and the mark still counts.
+
+        After a damaged journal was set aside its marks are gone: whatever was shown before counts
+        as used, and static codes wait for their reuse time.
+        """
+        if self._journal.was_used(credential.replay_key):
+            return True
+        if not self._journal.set_aside:
+            return False
+        if credential.presented_at is not None:
+            return credential.presented_at <= self._began_at
+        return now <= self._began_at + self._reuse_s
 
     def inside(self, credential: Credential, now: int) -> bool:
         """Return whether the subject went in here last, within the profile's time."""

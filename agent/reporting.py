@@ -19,7 +19,6 @@ from agent.passage_types import Direction, Mode
 from agent.reason import Reason
 from agent.report.commands import Command, CommandResult
 from agent.report.desired import DesiredConfig
-from agent.report.discovery import HomeAssistant
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress
@@ -80,17 +79,6 @@ class Reporting:
         self._deeds = deeds
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, str] = OrderedDict()
-        parts: list[DesiredConfig | HomeAssistant] = [desired]
-        if config.home_assistant:
-            parts.append(
-                HomeAssistant(
-                    address,
-                    vitals.info,
-                    open_button=config.home_assistant_open,
-                    press=self._pressed if config.commands else None,
-                    clock=clock,
-                )
-            )
         self.reporter = Reporter(
             config,
             journal,
@@ -99,10 +87,8 @@ class Reporting:
             base_dir=base_dir,
             operator=deeds.operator,
             on_command=self.carry_out,
-            parts=tuple(parts),
+            parts=(desired,),
         )
-        for part in parts:
-            part.attach(self.reporter.send)
 
     def start(self) -> None:
         """Begin to report."""
@@ -130,10 +116,6 @@ class Reporting:
                 return CommandResult(CommandStatus.SUCCEEDED)
             case _:
                 return CommandResult(CommandStatus.FAILED, "unknown_command")
-
-    def _pressed(self, command: Command) -> None:
-        """Do what a button of the operator's own Home Assistant asks; nobody awaits an answer."""
-        self.carry_out(command)
 
     def respond(self, transaction: str, *, done: bool, reason: Reason | None) -> None:
         """Answer a command that the passage machine has carried out or refused."""

@@ -22,7 +22,6 @@ from agent.credential.model import (
     FormatName,
     Kind,
     Rejected,
-    ReplayKey,
     StatusReference,
 )
 from agent.policy import Demand, Denial, Moment, Profile, decide, kind_of
@@ -37,8 +36,8 @@ NS_PER_MS = 1e6
 class Memory(Protocol):
     """What the gate remembers of people, asked by keyed hashes only."""
 
-    def was_used(self, replay_key: ReplayKey, now: int) -> bool:
-        """Return whether this very use was committed and is still remembered."""
+    def was_used(self, credential: Credential, now: int) -> bool:
+        """Return whether this very use was committed and is still remembered, or may have been."""
 
     def inside(self, credential: Credential, now: int) -> bool:
         """Return whether the subject is in the zone already (anti-passback)."""
@@ -53,7 +52,7 @@ class Memory(Protocol):
 class Forgetful:
     """A memory of nothing, for judging a payload outside a gate."""
 
-    def was_used(self, replay_key: ReplayKey, now: int) -> bool:  # noqa: ARG002
+    def was_used(self, credential: Credential, now: int) -> bool:  # noqa: ARG002
         """No use was seen."""
         return False
 
@@ -193,7 +192,7 @@ class Judge:
     def _decide(
         self, credential: Credential, trust: TrustView, now: int, *, clock_trusted: bool
     ) -> Demand | Denial:
-        if self._memory.was_used(credential.replay_key, now):
+        if self._memory.was_used(credential, now):
             return Denial(Reason.REPLAYED)
         place, profile = self.place, self.place.profile
         return decide(

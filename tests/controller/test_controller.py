@@ -105,7 +105,7 @@ class Bench:
         hasher = SubjectHasher(bytes(32))
         place = Place(site="s", gate="g", profile=parse_profile(profile, source="p"))
         memory = JournalMemory(
-            self.journal, hasher, zone="main", passback_s=600, failures=3,
+            self.journal, hasher, zone="main", passback_s=600, reuse_s=10, began_at=T0, failures=3,
             enrolled=lambda _subject: False,
         )  # fmt: skip
         trust = TrustSnapshot(keys=(self.issuer.issuer_key(),), updated_at=T0)
@@ -236,6 +236,18 @@ def test_a_full_journal_may_mean_free_passage_until_there_is_room(
     assert bench.controller.state.mode is Mode.NORMAL
     assert bench.gate.asked[-2:] != ["hold True"]
     assert "hold False" in bench.gate.asked
+    bench.journal.close()
+
+
+def test_after_a_damaged_journal_what_was_shown_before_counts_as_used(tmp_path: Path) -> None:
+    (tmp_path / "j.sqlite").write_bytes(b"no database" * 1000)
+    bench = Bench(tmp_path)
+    assert bench.journal.set_aside
+    bench.show(bench.code(at=T0 - 5))
+    bench.clear()
+    bench.clock.now += 1
+    bench.show(bench.code())
+    assert [row.reason for row in bench.decisions()] == [Reason.REPLAYED, Reason.GRANTED]
     bench.journal.close()
 
 
