@@ -143,10 +143,15 @@ class FingerConfig(_Section, frozen=True):
     family: Name = "r503"
     """Sensor family that templates in credentials must name as issuer."""
     password_file: str = ""
+    """8 hexadecimal digits; `idgate finger pair --password` makes it."""
     pairing_file: str = ""
+    """64 hexadecimal digits that the module's notepad shows; `idgate finger pair` makes it."""
     threshold: Annotated[int, Meta(ge=1, le=1_000)] = 50
+    """Least score of a match; the module's own security level must be met too."""
     retries: Annotated[int, Meta(ge=0, le=10)] = 2
+    """Touches after the first."""
     decoy_rate: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    """Share of the checks that first try a decoy, which must not match."""
 
 
 class FaceConfig(_Section, frozen=True):
@@ -233,6 +238,7 @@ class SimulationConfig(_Section, frozen=True):
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""
+    """Touches and faults of the simulated fingerprint module: a TOML file."""
 
 
 class Config(_Section, frozen=True):

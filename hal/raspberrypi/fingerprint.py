@@ -55,7 +55,7 @@ _LIGHTS: Final = {
     Light.WAITING: (_BREATHE, 100, _BLUE, 0),
     Light.WORKING: (_ON, 0, _PURPLE, 0),
     Light.LIFT: (_FLASH, 40, _PURPLE, 3),
-    Light.ACCEPTED: (_ON, 0, _BLUE, 0),
+    Light.ACCEPTED: (_FLASH, 40, _BLUE, 2),
     Light.REFUSED: (_FLASH, 40, _RED, 3),
 }
 """Mode, speed, colour and cycles of the Aura command; the colours that every R503 has."""
