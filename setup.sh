@@ -207,7 +207,8 @@ case $command in
     test)
         prepare dev $run_apt $test_apt
         cd "$here"
-        step exec "$python" -m pytest "${args[@]}" ;;
+        # One file stays in one process: a fixture that plays a day is played once.
+        step exec "$python" -m pytest -n 2 --dist loadfile "${args[@]}" ;;
     check)
         prepare dev $run_apt
         cd "$here"
