@@ -57,7 +57,7 @@ class Embedder:
             raise ModelError(f"model {spec.name}: output is {self._network.shapes}, not (1, 128)")
         self._quantisation = self._network.quantisations[0]
         self._float = self._quantisation.scale == 1.0
-        self._chip = spec.chip.array()
+        self.chip = spec.chip.array()
         self.size = (spec.input.height, spec.input.width)
         self.spec = spec
 
@@ -91,7 +91,7 @@ class Embedder:
             FaceRejected: the points are no face.
         """
         try:
-            matrix = similarity(points, self._chip)
+            matrix = similarity(points, self.chip)
         except ValueError as error:
             raise FaceRejected(Reason.FACE_QUALITY, str(error)) from None
         return warp(picture, matrix, self.size)

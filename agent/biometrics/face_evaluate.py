@@ -291,7 +291,7 @@ def embed_photos(
             picture = open_picture((folder / name).read_bytes(), FILE_LIMITS)
             taken = acquire(picture, detector)
             if taken is not None:
-                small = encode_photo(taken[0], taken[1], size_px, kind, quality)
+                small = encode_photo(*taken, embedder, size_px=size_px, kind=kind, quality=quality)
                 found[name] = embed_photo(open_picture(small), detector, embedder)
         except FaceRejected:
             found[name] = None
