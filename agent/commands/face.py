@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     enroll = _action(actions, "enroll", "make a template from pictures of one person")
     enroll.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
     enroll.add_argument("--out", type=Path, required=True, metavar="FILE", help="128 bytes")
+    enroll.add_argument(
+        "--photo", type=int, metavar="PX", help="write a WebP photo of this size, not a template"
+    )
     compare = _action(actions, "compare", "compare two pictures or templates")
     compare.add_argument("a", type=Path, help="the reference: picture or 128-byte template")
     compare.add_argument("b", type=Path, help="the probe: picture or 128-byte template")
@@ -109,11 +112,11 @@ def _open(arguments: argparse.Namespace) -> tuple[FaceDetector, Embedder]:
 
 def _enroll(arguments: argparse.Namespace) -> int:
     from agent.biometrics.errors import FaceRejected
-    from agent.biometrics.face_enroll import Sample, choose, take_sample
+    from agent.biometrics.face_enroll import Sample, choose, encode_photo, locate, take_sample
     from agent.biometrics.face_picture import FILE_LIMITS, open_picture
 
     detector, embedder = _open(arguments)
-    good: list[Sample] = []
+    good: list[tuple[Sample, Path]] = []
     report: list[dict[str, Any]] = []
     for path in arguments.images:
         row: dict[str, Any] = {"image": path.name, "used": False, "problems": []}
@@ -126,17 +129,24 @@ def _enroll(arguments: argparse.Namespace) -> int:
             row["problems"] = [str(check) for check in sample.quality.failed]
             row["used"] = sample.quality.good
             if sample.quality.good:
-                good.append(sample)
+                good.append((sample, path))
         report.append(row)
     if not arguments.json:
         for row in report:
             print(f"{row['image']}: {', '.join(row['problems']) or 'good'}")
-    chosen = choose(good, embedder.thresholds.at("1e-2"))
-    arguments.out.write_bytes(embedder.template(chosen.vector))
+    chosen = choose([sample for sample, _ in good], embedder.thresholds.at("1e-2"))
+    data = embedder.template(chosen.vector)
+    if arguments.photo:
+        source = next(path for sample, path in good if sample is chosen)
+        located = locate(open_picture(source.read_bytes(), FILE_LIMITS), detector)
+        how: dict[str, Any] = {"size_px": arguments.photo, "kind": "WEBP", "quality": 30}
+        data = encode_photo(*located, embedder, **how)
+    arguments.out.write_bytes(data)
     if arguments.json:
         print(json.dumps({"model": embedder.model_id, "pictures": report}, indent=2))
     else:
-        print(f"template of model {embedder.model_id} written to {arguments.out}")
+        what = "photo" if arguments.photo else f"template of model {embedder.model_id}"
+        print(f"{what} of {len(data)} bytes written to {arguments.out}")
     return 0
 
 

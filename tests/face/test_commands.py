@@ -51,6 +51,18 @@ def test_enrol_then_compare(pictures, tmp_path, capsys):
     assert text.startswith("no match")
 
 
+def test_enrol_a_photo(pictures, tmp_path, capsys):
+    out = tmp_path / "a.webp"
+    first, second = sorted((pictures / "astronaut").iterdir())
+    code, text, _ = run(capsys, "face", "enroll", first, "--out", out, "--photo", 64)
+    assert code == 0
+    assert f"photo of {out.stat().st_size} bytes" in text
+    assert out.stat().st_size < 700
+    with Image.open(out) as photo:
+        assert (photo.format, photo.size) == ("WEBP", (64, 64))
+    assert run(capsys, "face", "compare", out, second)[0] == 0
+
+
 def test_enrolment_refuses_two_people_and_poor_pictures(pictures, tmp_path, capsys):
     out = tmp_path / "x.tpl"
     two = [pictures / name / f"{name}_0001.jpg" for name in ("astronaut", "hopper")]
