@@ -428,11 +428,13 @@ def _is_gone(error: Exception | None) -> bool:
     return isinstance(error, OSError) and error.errno is not None
 
 
-def find_baud(port: str, password: bytes = FACTORY_PASSWORD) -> int | None:
+def find_baud(
+    port: str, password: bytes = FACTORY_PASSWORD, *, answer_s: float = 0.3
+) -> int | None:
     """Return the speed at which a module answers, or None."""
     for baud in BAUDS:
         try:
-            AdafruitSensor(port, baud, password, answer_s=0.3).close()
+            AdafruitSensor(port, baud, password, answer_s=answer_s).close()
         except PasswordRefused:
             return baud
         except DeviceUnavailable:

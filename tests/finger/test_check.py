@@ -88,7 +88,7 @@ class Room:
     def touch(self, *touches: tuple[str, Condition] | str) -> None:
         for each in touches:
             finger, condition = (each, Condition.CLEAN) if isinstance(each, str) else each
-            self.module.glass.expect(Touch(finger, condition))
+            self.module.glass.expect(Touch(finger, condition, after_polls=0))
 
     def run(self, *references: BiometricReference, timeout_s: float = 5.0) -> Reason:
         return self.check(effect(*references, timeout_s=timeout_s), threading.Event())

@@ -42,7 +42,7 @@ class Desk:
     def __call__(self, *words: object, touches: tuple[Touch | str, ...] = ()) -> tuple[int, str]:
         self.module.glass.clear()
         self.module.glass.expect(
-            *(Touch(each) if isinstance(each, str) else each for each in touches)
+            *(Touch(each, after_polls=0) if isinstance(each, str) else each for each in touches)
         )
         code = cli.main(["finger", str(words[0]), "--config", str(self.path), *map(str, words[1:])])
         captured = self._capsys.readouterr()

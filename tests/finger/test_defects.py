@@ -250,12 +250,12 @@ class TestWrongBaud:
         _, port = plug(baud=115_200)
         with pytest.raises(DeviceUnavailable, match=r"57600 baud.*finger\.baud"):
             ours(port)
-        assert find_baud(port) == 115_200
+        assert find_baud(port, answer_s=0.08) == 115_200
 
     def test_no_module_at_any_speed(self, plug):
         module, port = plug()
         module.unplug()
-        assert find_baud(port) is None
+        assert find_baud(port, answer_s=0.02) is None
 
 
 class TestUnplugged:
