@@ -1,0 +1,130 @@
+"""The running daemon in trouble: a full disk, hostile codes, and what its log says of both."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import resource
+
+import pytest
+
+from agent.credential.cbor import encode
+from agent.issue import new_issuer, present, qr_png, sign_credential
+from tests.daemon.support import RELAY, GateOnDisk, until
+
+RED = 22
+ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
+MOST_CHARACTERS = 4_296
+"""What the largest QR code holds in alphanumeric mode, at level L."""
+
+
+def decisions(gate: GateOnDisk) -> list[dict]:
+    return [json.loads(row[3]) for row in gate.rows() if row[2] == "decision"]
+
+
+def log_lines(gate: GateOnDisk) -> list[dict]:
+    return [json.loads(line) for line in gate.log().splitlines()]
+
+
+def openings(gate: GateOnDisk) -> int:
+    return len([edge for edge in gate.board.edges() if edge.pin == RELAY and edge.level])
+
+
+def show_largest(gate: GateOnDisk, text: str) -> None:
+    """Hold a code before the camera that fills its picture: version 40 at 3 pixels a module."""
+    from PIL import Image
+
+    hall = Image.new("L", (1280, 720), 90)
+    with Image.open(io.BytesIO(qr_png(text, module_px=3))) as code:
+        hall.paste(code.convert("L"), (360, 80))
+    hall.save(gate.path / "next.png", compress_level=0)
+    (gate.path / "next.png").rename(gate.path / "view.png")
+
+
+def refuse(gate: GateOnDisk, payload: str) -> str:
+    """Show what must be denied; return the reason."""
+    before = len(decisions(gate))
+    if len(payload) > 2_000:
+        show_largest(gate, payload)
+    else:
+        gate.show(payload)
+    until(lambda: len(decisions(gate)) > before, "a decision")
+    gate.show()
+    row = decisions(gate)[-1]
+    assert row["decision"] == "denied"
+    return row["reason"]
+
+
+def test_a_full_disk_opens_nothing_and_heals(gate: GateOnDisk) -> None:
+    """A limit on the size of its files stands for the full disk; it is lifted again."""
+    gate.write(gate="denial_s = 0.2")
+    process = gate.run()
+    gate.ready()
+    soft, hard = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (8_192, hard))
+    for _ in range(2):
+        gate.show(gate.code())
+        until(lambda: gate.board.level(RED), "red")
+        gate.show()
+        until(lambda: not gate.board.level(RED), "dark again")
+    assert openings(gate) == 0
+    assert decisions(gate) == []
+    assert process.poll() is None
+    told = [line for line in log_lines(gate) if line["level"] == "error"]
+    assert [line["event"] for line in told] == ["journal refuses"], "one clear line"
+    assert "JournalFailed" in told[0]["fault"]
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (soft, hard))
+    gate.show(gate.code())
+    until(lambda: openings(gate) == 1, "relay on")
+    assert [row["decision"] for row in decisions(gate)] == ["granted"]
+
+
+@pytest.fixture
+def hostile(gate: GateOnDisk) -> list[tuple[str, str]]:
+    """Return codes with the reason for which each must be refused, and a good one."""
+    rng = random.Random(4_296)
+    good = gate.code(subject="SUBJECT-4711", birth_date="1990-04-01")
+    stranger = new_issuer("stranger", "ES256")
+    claims = {"subject": "SUBJECT-4712", "issued_at": 1_700_000_000, "valid_until": 1_900_000_000}
+    strange = sign_credential(stranger, None, kind="library-card", **claims)
+    other = sign_credential(gate.issuer, None, kind="passport", **claims)
+    old = sign_credential(
+        gate.issuer, None, kind="library-card", **(claims | {"valid_until": 1_700_000_001})
+    )
+    return [
+        ("malformed", "".join(rng.choices(ALPHANUMERIC, k=MOST_CHARACTERS))),
+        ("malformed", "NI1:" + "".join(rng.choices(ALPHANUMERIC, k=2_400))),
+        ("unsigned", present(encode({1: "SUBJECT-4713"}))),
+        ("unknown_issuer", present(strange)),
+        ("kind_not_accepted", present(other)),
+        ("expired", present(old)),
+        ("granted", good),
+    ]
+
+
+def test_hostile_codes_are_refused_by_name_and_nothing_of_any_code_is_logged(
+    gate: GateOnDisk, hostile: list[tuple[str, str]]
+) -> None:
+    gate.write(gate="denial_s = 0.2")
+    gate.config.write_text(
+        gate.config.read_text().replace('format = "json"', 'format = "json"\nlevel = "debug"')
+    )
+    process = gate.run()
+    gate.ready()
+    *bad, (_, good) = hostile
+    for reason, payload in bad:
+        assert refuse(gate, payload) == reason
+    assert openings(gate) == 0
+    gate.show(good)
+    until(lambda: openings(gate) == 1, "relay on")
+    assert process.poll() is None
+    written = b"".join(
+        path.read_bytes() for path in [gate.path / "log", *(gate.path / "state").iterdir()]
+    )
+    assert b'"refused"' in written, "the log does say what was refused"
+    for _, payload in hostile:
+        for start in range(0, len(payload) - 24, 24):
+            assert payload[start : start + 24].encode() not in written
+    for secret in (b"SUBJECT-47", b"1990-04-01", b"19900401", b"NI1:"):
+        assert secret not in written
