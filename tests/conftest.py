@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -19,6 +20,16 @@ def pytest_addoption(parser) -> None:
         action="store_true",
         help="run tests/device too, on a real Raspberry Pi wired as docs/wiring.md says",
     )
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A command run in this process sets up logging; the next test must not inherit its stream."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 class Mosquitto:
