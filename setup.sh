@@ -23,6 +23,9 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
+  licences                       the licence of every dependency; exit 1 where one is not stated
+  sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
+  deb [DIRECTORY]                a Debian package for this machine's kind, dependencies inside
   install [--root DIR]           install and enable the service on this machine (a Raspberry Pi)
   uninstall [--root DIR] [--purge]   undo install; --purge removes settings and state too
 
@@ -232,6 +235,15 @@ case $command in
         prepare dev $run_apt
         cd "$here"
         step exec "$python" -m tests.soak.soak "${args[@]}" ;;
+    licences)
+        prepare demo $run_apt
+        step exec "$python" "$here/packaging/inventory.py" licences "${args[@]}" ;;
+    sbom)
+        prepare demo $run_apt
+        step exec "$python" "$here/packaging/inventory.py" sbom "${args[@]}" ;;
+    deb)
+        need_apt dpkg python3 python3-venv
+        step exec "$here/packaging/deb/build.sh" "${args[0]:-$here/dist}" ;;
     install) do_install ;;
     uninstall) do_uninstall "$purge" ;;
     "") usage >&2; exit 2 ;;

@@ -272,10 +272,10 @@ class Soak:
         station = self.station
         passed = station.counts["passed"]
         patience = self.now + 15
-        busy = {Phase.OPEN, Phase.GRANTED}
+        quiet = {Phase.IDLE, Phase.PASSED, Phase.DENIED}
         while self.now < patience:
             yield 0.2
-            if station.controller.state.phase not in busy and not station.barrier.busy:
+            if station.controller.state.phase in quiet and not station.barrier.busy:
                 break
         calm = self.calm_since <= began and visit.expected and verdict is Reason.GRANTED
         if calm and visit.walk is Behaviour.PASS and station.counts["passed"] == passed:

@@ -208,8 +208,8 @@ class Station:
         )
         rules = Rules.of(TIMING, SETTINGS)
         memory = JournalMemory(
-            self.journal, hasher, zone="main", passback_s=600, reuse_s=10, began_at=0.0, failures=rules.lockout_failures,
-            enrolled=lambda _subject: False,
+            self.journal, hasher, zone="main", passback_s=600, reuse_s=10, began_at=times.wall(),
+            failures=rules.lockout_failures, enrolled=lambda _subject: False,
         )  # fmt: skip
         self._granted: set[int] = set()
         self._ended: set[int] = set()
