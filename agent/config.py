@@ -64,6 +64,8 @@ class GateConfig(_Section, frozen=True):
     biometric_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 8.0
     lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 3
     lockout_s: PositiveSeconds = 300.0
+    held_open_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
+    """How long the door may stand open after a passage before it is an alarm."""
     denial_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.5
     """How long the red lamp shows; the same code is not judged again until it left the view."""
     journal_full: Literal["deny", "free"] = "deny"
@@ -235,6 +237,8 @@ class SimulationConfig(_Section, frozen=True):
 
     frames: str = ""
     """A picture, a folder of pictures or a video that the simulated camera shows."""
+    camera_script: str = ""
+    """Faults of the simulated cameras: `FROM_S UNTIL_S timeout|hang|unplug` a line, since start."""
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""

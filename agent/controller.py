@@ -345,15 +345,18 @@ class Controller:
     def _full(self, attempt: int) -> None:
         self._failed(JournalFull("every row waits for the collector"))
         self._todo.append(CommitFailed(attempt, Reason.JOURNAL_FULL))
-        if self._parts.journal_full == "free" and not self._freed_for_full_journal:
+        chosen = self.state.mode  # a gate that somebody locked is not freed by a full disk
+        if self._parts.journal_full == "free" and chosen is Mode.NORMAL:
             self._freed_for_full_journal = True
-            self._todo.append(KeyTurned(Mode.FREE))
+            self._todo.append(KeyTurned(Mode.FREE, by_fault=True))
 
     def _look_for_room(self) -> None:
         """Leave the free mode that a full journal caused, once the collector caught up."""
-        if self._parts.journal.has_room():
+        if self.state.mode is not Mode.FREE:  # somebody chose another meanwhile
             self._freed_for_full_journal = False
-            self._todo.append(KeyTurned(Mode.NORMAL))
+        elif self._parts.journal.has_room():
+            self._freed_for_full_journal = False
+            self._todo.append(KeyTurned(Mode.NORMAL, by_fault=True))
             self._drain()
 
     def _now(self) -> float:

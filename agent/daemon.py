@@ -8,9 +8,9 @@ Rules:
 - A lost thread, a dead gate or a loop that stands still ends the daemon with exit code 70; the
   service manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
-- Reload (SIGHUP) reads profile and trust again; if either cannot be used, the old ones stay and the
-  journal says so. Settings desired by the fleet are checked, kept, and brought into force by a
-  restart of the parts (`EXIT_RESTART`) while nobody is in the gate.
+- Reload (SIGHUP) reads trust and profile again; what cannot be used leaves the old one in force,
+  and the journal says so. Settings desired by the fleet are checked, kept, and brought into force
+  by a restart of the parts (`EXIT_RESTART`) while nobody is in the gate.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from dataclasses import dataclass
 from types import FrameType
 
 from agent import log
-from agent.assembly import assemble, objection, reload_place
-from agent.config import Config, ConfigError, MqttConfig
+from agent.assembly import assemble, objection
+from agent.config import Config, MqttConfig
 from agent.controller_parts import Observation
 from agent.hardware import Hardware
+from agent.journal import RESERVE, JournalError
 from agent.notify import ServiceManager
 from agent.passage_types import Phase, Signal
-from agent.policy import ProfileError
 from agent.reason import Reason
 from agent.report import events
 from agent.report.topics import GateAddress
@@ -49,6 +49,8 @@ EXIT_RESTART = 75
 POLL_S = 0.2
 STUCK_S = 8.0
 """A loop that did not go round for so long is stuck; the camera's recovery takes less."""
+SPARE_ROWS = 256
+"""Places kept free without a fleet: more than can be written between two looks."""
 RESTART_AFTER_S = 1.0
 """Time for the answer to reach the fleet."""
 
@@ -244,6 +246,23 @@ class Daemon:
             self.parts.faults.begin("clock", "not_saved", error.strerror or "")
         else:
             self.parts.faults.end("clock", "not_saved")
+        if self.parts.config.mqtt is None:
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        """Make room where there is no fleet that could acknowledge: the newest rows are kept."""
+        journal, capacity = self.parts.journal, self.parts.config.journal.capacity
+        if journal.unacknowledged() <= capacity - RESERVE - SPARE_ROWS:
+            return
+        oldest = journal.boots()[0]
+        try:
+            journal.acknowledge(
+                oldest.boot_id, min(oldest.last_seq, oldest.acknowledged + SPARE_ROWS)
+            )
+        except JournalError as error:
+            self.parts.faults.begin("journal", "not_freed", str(error))
+        else:
+            self.parts.faults.end("journal", "not_freed")
 
     # -- changes while running -----------------------------------------------------------------
 
@@ -252,12 +271,13 @@ class Daemon:
         self._service.reloading(time.monotonic_ns() // 1000)
         wrong = ""
         try:
-            reload_place(self.parts)
-        except (TrustError, ProfileError, ConfigError) as error:
+            self.parts.trust.reload()  # the profile follows each new snapshot
+        except TrustError as error:
             wrong = str(error)
             _log.error("reload refused, what was believed before stays", fault=wrong)
             self.parts.faults.begin("config", "reload_refused", wrong)
         else:
+            wrong = self.parts.place.wrong
             _log.info("reloaded", trust=self.parts.trust.snapshot.version)
             self.parts.faults.end("config", "reload_refused")
         self._service.ready()

@@ -160,6 +160,11 @@ def _journal(config: Config) -> Finding:
     try:
         (verdict,) = database.execute("PRAGMA quick_check").fetchone()
         (rows,) = database.execute("SELECT count(*) FROM event").fetchone()
+        # Acknowledged rows stay until their place is needed: they are no sign of trouble.
+        (waiting,) = database.execute(
+            "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
+            " WHERE event.seq > boot.acknowledged"
+        ).fetchone()
     except sqlite3.DatabaseError as error:
         return Finding(
             "journal", "failed", f"{path}: {error}",
@@ -169,10 +174,22 @@ def _journal(config: Config) -> Finding:
         database.close()
     if verdict != "ok":
         return Finding("journal", "failed", f"{path}: {verdict}", "replace the disk or card")
-    share = rows / config.journal.capacity
-    state: State = "warning" if share > 0.9 else "ok"
-    remedy = "bring the collector back: unacknowledged rows are kept" if state != "ok" else ""
-    return Finding("journal", state, f"{rows} events, {share:.0%} of its capacity", remedy)
+    from agent.journal import RESERVE
+
+    detail = f"{rows} events"
+    if config.mqtt is None:
+        return Finding("journal", "ok", detail)
+    share = waiting / config.journal.capacity
+    detail += f"; {waiting} wait for the collector, {share:.0%} of the capacity"
+    if waiting >= config.journal.capacity - RESERVE:
+        then = {"deny": "every code is denied", "free": "the gate is free"}
+        return Finding(
+            "journal", "failed", f"{detail}: full, {then[config.gate.journal_full]}",
+            "bring the collector back: rows that it did not acknowledge are kept",
+        )  # fmt: skip
+    if share > 0.9:
+        return Finding("journal", "warning", detail, "bring the collector back")
+    return Finding("journal", "ok", detail)
 
 
 def _models(config: Config) -> Finding:

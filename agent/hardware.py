@@ -6,14 +6,20 @@ of all to a simulated one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from agent.config import CameraConfig, Config
 from agent.gate_drivers import make_gpio
 from hal.camera import Camera, CameraSettings
+from hal.errors import DeviceUnavailable
 from hal.gpio import Gpio
 from hal.recovery import RecoveringCamera
+
+if TYPE_CHECKING:
+    from hal.simulated.camera import Fault
 
 __all__ = ["Hardware", "camera_settings", "open_camera", "open_hardware"]
 
@@ -90,4 +96,36 @@ def open_camera(camera: CameraConfig, config: Config) -> Camera:
     from hal.simulated.camera import open_camera as open_simulated
 
     frames = config.simulation.frames and str(config.path(config.simulation.frames))
-    return RecoveringCamera(lambda: open_simulated(settings, frames), name=camera.name)
+    faults = _camera_faults(config)
+    began = time.monotonic()
+
+    def reopen() -> Camera:
+        # The script counts from the start; a camera, from each opening.
+        past_s = time.monotonic() - began
+        ahead = [
+            replace(fault, from_s=fault.from_s - past_s, until_s=fault.until_s - past_s)
+            for fault in faults
+            if fault.until_s > past_s
+        ]
+        return open_simulated(settings, frames, faults=ahead)
+
+    return RecoveringCamera(reopen, name=camera.name)
+
+
+def _camera_faults(config: Config) -> tuple[Fault, ...]:
+    """Read the script of the simulated cameras.
+
+    Raises:
+        DeviceUnavailable: it cannot be read.
+    """
+    from hal.simulated.camera import parse_faults
+
+    if not config.simulation.camera_script:
+        return ()
+    path = config.path(config.simulation.camera_script)
+    try:
+        return parse_faults(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeviceUnavailable(f"camera script {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DeviceUnavailable(f"camera script {path}: {error}") from None

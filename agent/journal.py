@@ -35,6 +35,7 @@ from agent.journal_store import BootCounters, Clock, Store
 from agent.report.events import Decision, Event, Fault, Passage, encode_data, event_type
 
 __all__ = [
+    "RESERVE",
     "AlreadyUsed",
     "Journal",
     "JournalError",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 RESERVE = 100
+"""Places that only faults, tampering and changes of mode may take."""
 _FREE_BATCH = 64
 _CHECKPOINT_FORCED_ROWS = 4_096
 _DAY_S = 86_400.0

@@ -177,9 +177,15 @@ class ReleasePressed:
 
 @dataclass(frozen=True, slots=True)
 class KeyTurned:
-    """The key switch asks for a mode: the configured one when turned, NORMAL when turned back."""
+    """The key switch asks for a mode: the configured one when turned, NORMAL when turned back.
+
+    Attributes:
+        by_fault: not the switch but a fault asks (a full journal that frees the gate); such a mode
+            is not kept over a restart.
+    """
 
     mode: Mode
+    by_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,9 +189,9 @@ def on_release(turn: Turn, _event: ReleasePressed) -> None:
 
 
 def on_key(turn: Turn, event: KeyTurned) -> None:
-    """Follow the key switch."""
+    """Follow the key switch, or a fault that frees the gate for a while."""
     if event.mode is not Mode.FIRE:
-        _change_mode(turn, event.mode, source="key")
+        _change_mode(turn, event.mode, source="fault" if event.by_fault else "key")
 
 
 def on_command(turn: Turn, event: Command) -> None:
@@ -242,7 +242,8 @@ def _change_mode(turn: Turn, mode: Mode, *, source: str) -> None:
     if mode is before:
         return
     turn.put(mode=mode)
-    turn.add(SetMode(mode))
+    if source != "fault":
+        turn.add(SetMode(mode))
     turn.record(
         RecordKind.MODE,
         Occurrence.MODE_CHANGED,

@@ -238,6 +238,7 @@ class Rules:
             passage_timeout_s=gate.passage_timeout_s,
             biometric_timeout_s=gate.biometric_timeout_s,
             denial_s=gate.denial_s,
+            held_open_s=gate.held_open_s,
             lockout_failures=gate.lockout_failures,
             lockout_s=gate.lockout_s,
         )

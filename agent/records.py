@@ -109,7 +109,8 @@ class Recorder:
 
     def __init__(self, *, boot_id: str, profile: str, zone: str) -> None:
         self._boot_id = boot_id
-        self._profile = profile
+        self.profile = profile
+        """Changes when another profile comes into force."""
         self._zone = zone
 
     def passage_id(self, attempt: int) -> str:
@@ -153,7 +154,7 @@ class Recorder:
             decision="granted" if granted else "denied",
             reason=reason,
             source=_SOURCES.get(record.reason, "code"),
-            profile=self._profile,
+            profile=self.profile,
             zone=self._zone,
             direction=cast("Any", direction),
             **values,
@@ -166,7 +167,7 @@ class Recorder:
             passage=self.passage_id(attempt),
             decision="annulled",
             reason=Reason.GRANTED,
-            profile=self._profile,
+            profile=self.profile,
             zone=self._zone,
             direction=use.direction.value,
             annuls=None if trace is None else trace.granted_seq,
@@ -219,5 +220,5 @@ def _mode(record: Record) -> events.Mode:
         return events.Mode(mode="fire", cause="fire")
     if record.what is Occurrence.FIRE_CLEARED:
         return events.Mode(mode=mode, cause="fire", previous="fire")
-    cause = "staff" if data.get("source") == "key" else "command"
+    cause = {"key": "staff", "fault": "fault"}.get(str(data.get("source")), "command")
     return events.Mode(mode=mode, cause=cast("Any", cause), previous=cast("Any", data["before"]))

@@ -231,11 +231,35 @@ def test_a_full_journal_may_mean_free_passage_until_there_is_room(
     bench.show(bench.code())
     assert bench.controller.state.mode is Mode.FREE
     assert "hold True" in bench.gate.asked
+    # Killed now, the gate must not come back as free for ever.
+    assert bench.modes == []
+    (row,) = [row.event for row in bench.rows if isinstance(row.event, events.Mode)]
+    assert (row.mode, row.cause) == ("free", "fault")
     monkeypatch.setattr(bench.journal, "has_room", lambda: True)
     bench.later(1.0)
     assert bench.controller.state.mode is Mode.NORMAL
     assert bench.gate.asked[-2:] != ["hold True"]
     assert "hold False" in bench.gate.asked
+    bench.journal.close()
+
+
+def test_a_full_journal_frees_no_gate_that_somebody_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, journal_full="free")
+
+    def refuse(*_: object) -> int:
+        raise JournalFull("full")
+
+    room = [False]
+    monkeypatch.setattr(bench.journal, "commit_use", refuse)
+    monkeypatch.setattr(bench.journal, "has_room", lambda: room[0])
+    bench.show(bench.code())
+    bench.controller.handle(Command("mode", "t", None, Mode.LOCKED))
+    assert bench.modes == [Mode.LOCKED]
+    room[0] = True
+    bench.later(1.0)
+    assert bench.controller.state.mode is Mode.LOCKED
     bench.journal.close()
 
 
