@@ -251,7 +251,7 @@ class Soak:
         """Hold the gate's answer against what this visitor deserves."""
         person = visit.person
         self.trail.update(f"{began:.2f} {visit.name} {verdict};".encode())
-        calm = self.calm_since <= began
+        calm = self.calm_since <= began and not self._disturbed()
         if calm and visit.expected:
             self.checked += 1
             if verdict not in visit.expected:
@@ -277,7 +277,8 @@ class Soak:
             yield 0.2
             if station.controller.state.phase in quiet and not station.barrier.busy:
                 break
-        calm = self.calm_since <= began and visit.expected and verdict is Reason.GRANTED
+        calm = self.calm_since <= began and not self._disturbed()
+        calm = calm and bool(visit.expected) and verdict is Reason.GRANTED
         if calm and visit.walk is Behaviour.PASS and station.counts["passed"] == passed:
             raise Broken(f"{visit.name} walked, and nobody passed")
         station.walker = None
