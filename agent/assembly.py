@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from agent.biometric_parts import Biometrics, build_biometrics
 from agent.checks import Checks
@@ -29,6 +30,7 @@ from agent.memory import JournalMemory
 from agent.passage_events import BiometricDone, InputEvent
 from agent.passage_types import Rules, Signal
 from agent.place import place_of
+from agent.place_in_force import PlaceInForce
 from agent.policy import Ask, Profile, ProfileError
 from agent.reason import Reason
 from agent.records import Recorder
@@ -39,11 +41,12 @@ from agent.report.topics import GateAddress
 from agent.scan import Incident, Scanner
 from agent.tally import Tally
 from agent.trust.model import OperatorKey
+from agent.trust.snapshot import TrustSnapshot
 from agent.trust.store import TrustStore
 from agent.verify import Judge
 from agent.watcher import FaceFeed, Watcher
 
-__all__ = ["Assembly", "assemble", "require"]
+__all__ = ["Assembly", "assemble", "objection", "require"]
 
 Respond = Callable[[str, bool, Reason | None], None]
 
@@ -70,6 +73,7 @@ class Assembly:
     biometrics: Biometrics
     checks: Checks
     judge: Judge
+    place: PlaceInForce
     gate: Gate
     scanner: Scanner
     controller: Controller
@@ -87,6 +91,7 @@ class _Builder:
         self.gate: Gate
         self.faults: Faults
         self.trust: TrustStore
+        self.place: PlaceInForce
 
     def observe(self, observation: Observation) -> None:
         self.tally.observe(observation)
@@ -98,6 +103,9 @@ class _Builder:
 
     def operator(self, kid: bytes) -> OperatorKey | None:
         return self.trust.snapshot.operator(kid)
+
+    def trust_changed(self, snapshot: TrustSnapshot) -> None:
+        self.place.follow(snapshot)
 
     def post_input(self, event: InputEvent) -> None:
         # The gate's thread never waits: it keeps what the controller cannot take.
@@ -168,7 +176,7 @@ def _build(
         config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
     )
     clock = SystemClock(guard)
-    builder.trust = TrustStore(config, clock=clock.wall)
+    builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     place = place_of(config, builder.trust.snapshot)
     feed = FaceFeed()
     biometrics = build_biometrics(config, feed)
@@ -193,6 +201,15 @@ def _build(
         enrolled=biometrics.enrolled,
     )
     judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
+    recorder = Recorder(boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone)
+    builder.place = PlaceInForce(
+        config,
+        judge=judge,
+        memory=memory,
+        recorder=recorder,
+        require=partial(require, fitted=biometrics.modalities),
+        faults=builder.faults,
+    )
     cards = make_card_output(config.gpio, builder.hardware.gpio, config.path(""), builder.show)
     builder.gate = Gate(
         builder.hardware.gpio, config.gpio, config.gate, builder.post_input, card_output=cards
@@ -209,9 +226,7 @@ def _build(
             hasher=hasher,
             gate=builder.gate,
             checks=checks,
-            recorder=Recorder(
-                boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone
-            ),
+            recorder=recorder,
             respond=respond,
             save_mode=lambda mode: save_mode(mode_path, mode),
             observe=builder.observe,
@@ -234,6 +249,7 @@ def _build(
         biometrics=biometrics,
         checks=checks,
         judge=judge,
+        place=builder.place,
         gate=builder.gate,
         scanner=scanner,
         controller=builder.controller,
@@ -276,18 +292,6 @@ def require(profile: Profile, fitted: frozenset[Modality]) -> None:
                     f"profile {profile.name} asks for biometric {ask.value!r}: "
                     f"the settings need a table {tables}"
                 )
-
-
-def reload_place(assembly: Assembly) -> None:
-    """Read trust and profile again and judge by them from now on.
-
-    Raises:
-        TrustError, ProfileError, ConfigError: one cannot be used; everything stays as it was.
-    """
-    assembly.trust.reload()
-    place = place_of(assembly.config, assembly.trust.snapshot)
-    require(place.profile, assembly.biometrics.modalities)
-    assembly.judge.place = replace(place)
 
 
 def objection(assembly: Assembly, config: Config) -> str:

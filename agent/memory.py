@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from agent.credential.model import Credential
 from agent.journal import Journal
+from agent.policy import Profile
 from agent.report.subjects import SubjectHasher
 
 __all__ = ["JournalMemory"]
@@ -45,6 +46,10 @@ class JournalMemory:
         self._began_at = began_at
         self._failures = failures
         self._enrolled = enrolled
+
+    def follow(self, profile: Profile) -> None:
+        """Take the times that a profile sets, from now on."""
+        self._passback_s, self._reuse_s = profile.anti_passback_s, profile.reuse_s
 
     def was_used(self, credential: Credential, now: int) -> bool:
         """Return whether this use was committed and the mark still counts.

@@ -66,7 +66,7 @@ class TrustStore:
     Args:
         config: the gate's settings.
         clock: Unix seconds.
-        on_change: called with each new snapshot, in the thread that brought it.
+        on_change: called with each new snapshot, in order, in the thread that brought it.
 
     Raises:
         TrustError: there is no trust to begin with. A signed cache without a set yet is updated
@@ -168,8 +168,8 @@ class TrustStore:
             if fresh.version < self._snapshot.version:
                 return  # read before an update that finished first; sets never count backwards
             self._snapshot = fresh
-        if self._on_change is not None:
-            self._on_change(fresh)
+            if self._on_change is not None:
+                self._on_change(fresh)
 
     def _first(self) -> TrustSnapshot:
         from agent.trust.cache import read_pointer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Phone, Scene
 
 DAY = 86_400
-RELAY, FIRE, TAMPER, PASSAGE = 17, 6, 13, 5
+RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
@@ -43,7 +44,10 @@ class GateOnDisk:
     def config(self) -> Path:
         return self.path / "config.toml"
 
-    def write(self, gate: str = "", **tables: str) -> Path:
+    def write(
+        self, gate: str = "", *, camera: str = "", gpio: str = "", simulation: str = "",
+        **tables: str,
+    ) -> Path:  # fmt: skip
         more = "\n".join(f"[{name}]\n{body}" for name, body in tables.items())
         self.config.write_text(
             f"""
@@ -56,11 +60,14 @@ passage_timeout_s = 1.5
 [[camera]]
 driver = "simulated"
 fps = 20
+{camera}
 [gpio]
 driver = "simulated"
+{gpio}
 [simulation]
 frames = "view.png"
 pins_file = "pins"
+{simulation}
 [log]
 format = "json"
 {more}
@@ -118,6 +125,21 @@ format = "json"
             return '"ready"' in self.log()
 
         until(ready, "ready")
+
+    def decisions(self) -> list[dict]:
+        return [json.loads(row[3]) for row in self.rows() if row[2] == "decision"]
+
+    def openings(self) -> int:
+        return len([edge for edge in self.board.edges() if edge.pin == RELAY and edge.level])
+
+    def judged(self, payload: str, show: Callable[[str], None] | None = None) -> str:
+        """Show a code until it is decided on, and take it away; return the reason."""
+        before = len(self.decisions())
+        (show or self.show)(payload)
+        until(lambda: len(self.decisions()) > before, "a decision")
+        self.show()
+        until(lambda: not self.board.level(RED) and not self.board.level(RELAY), "at rest")
+        return self.decisions()[before]["reason"]
 
     def rows(self) -> list[tuple[str, int, str, bytes]]:
         import sqlite3

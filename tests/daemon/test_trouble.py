@@ -6,29 +6,21 @@ import io
 import json
 import random
 import resource
+from functools import partial
 
 import pytest
 
 from agent.credential.cbor import encode
 from agent.issue import new_issuer, present, qr_png, sign_credential
-from tests.daemon.support import RELAY, GateOnDisk, until
+from tests.daemon.support import RED, GateOnDisk, until
 
-RED = 22
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 MOST_CHARACTERS = 4_296
 """What the largest QR code holds in alphanumeric mode, at level L."""
 
 
-def decisions(gate: GateOnDisk) -> list[dict]:
-    return [json.loads(row[3]) for row in gate.rows() if row[2] == "decision"]
-
-
 def log_lines(gate: GateOnDisk) -> list[dict]:
     return [json.loads(line) for line in gate.log().splitlines()]
-
-
-def openings(gate: GateOnDisk) -> int:
-    return len([edge for edge in gate.board.edges() if edge.pin == RELAY and edge.level])
 
 
 def show_largest(gate: GateOnDisk, text: str) -> None:
@@ -40,20 +32,6 @@ def show_largest(gate: GateOnDisk, text: str) -> None:
         hall.paste(code.convert("L"), (360, 80))
     hall.save(gate.path / "next.png", compress_level=0)
     (gate.path / "next.png").rename(gate.path / "view.png")
-
-
-def refuse(gate: GateOnDisk, payload: str) -> str:
-    """Show what must be denied; return the reason."""
-    before = len(decisions(gate))
-    if len(payload) > 2_000:
-        show_largest(gate, payload)
-    else:
-        gate.show(payload)
-    until(lambda: len(decisions(gate)) > before, "a decision")
-    gate.show()
-    row = decisions(gate)[-1]
-    assert row["decision"] == "denied"
-    return row["reason"]
 
 
 def test_a_full_disk_opens_nothing_and_heals(gate: GateOnDisk) -> None:
@@ -68,16 +46,16 @@ def test_a_full_disk_opens_nothing_and_heals(gate: GateOnDisk) -> None:
         until(lambda: gate.board.level(RED), "red")
         gate.show()
         until(lambda: not gate.board.level(RED), "dark again")
-    assert openings(gate) == 0
-    assert decisions(gate) == []
+    assert gate.openings() == 0
+    assert gate.decisions() == []
     assert process.poll() is None
     told = [line for line in log_lines(gate) if line["level"] == "error"]
     assert [line["event"] for line in told] == ["journal refuses"], "one clear line"
     assert "JournalFailed" in told[0]["fault"]
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (soft, hard))
     gate.show(gate.code())
-    until(lambda: openings(gate) == 1, "relay on")
-    assert [row["decision"] for row in decisions(gate)] == ["granted"]
+    until(lambda: gate.openings() == 1, "relay on")
+    assert [row["decision"] for row in gate.decisions()] == ["granted"]
 
 
 @pytest.fixture
@@ -114,10 +92,11 @@ def test_hostile_codes_are_refused_by_name_and_nothing_of_any_code_is_logged(
     gate.ready()
     *bad, (_, good) = hostile
     for reason, payload in bad:
-        assert refuse(gate, payload) == reason
-    assert openings(gate) == 0
+        largest = len(payload) > 2_000
+        assert gate.judged(payload, partial(show_largest, gate) if largest else None) == reason
+    assert gate.openings() == 0
     gate.show(good)
-    until(lambda: openings(gate) == 1, "relay on")
+    until(lambda: gate.openings() == 1, "relay on")
     assert process.poll() is None
     written = b"".join(
         path.read_bytes() for path in [gate.path / "log", *(gate.path / "state").iterdir()]
