@@ -203,7 +203,8 @@ class Town:
         """Show somebody else's code again; the one who made it may not have passed on it."""
         if not self.shown:
             return self._stale(visit, person, now)
-        at, owner, code = self.rng.choice(self.shown)
+        recent = [*self.shown][-3:] if self.rng.random() < 0.6 else [*self.shown]
+        at, owner, code = self.rng.choice(recent)
         if now - at < 40 and not owner.upgraded:
             # Fresh and without a biometric: whether it opens depends on whether it was used.
             return replace(visit, codes=(code,), may_pass=True, person=owner)
