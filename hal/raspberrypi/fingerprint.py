@@ -363,7 +363,7 @@ class AdafruitSensor:
             PasswordRefused: it is there and wants another password.
         """
         driver = self._driver
-        if driver is not None and not _is_gone(cause):
+        if driver is not None:
             try:
                 self._resynchronise(driver)
             except PasswordRefused:
@@ -421,7 +421,7 @@ class AdafruitSensor:
             self._serial = None
 
 
-def _is_gone(error: Exception | None) -> bool:
+def _is_gone(error: Exception) -> bool:
     """Tell a port that is gone from a module that is silent."""
     if isinstance(error, serial.SerialException | termios.error):
         return True

@@ -343,6 +343,13 @@ class TestModule:
         here.touch("anna", "anna")
         assert here.run(carried()) is GRANTED
 
+    def test_two_disturbances_are_a_fault(self, room):
+        here = room()
+        here.module.fault(Fault("extract", FaultKind.SILENT, times=2))
+        here.touch("anna", "anna", "anna")
+        with pytest.raises(SensorError, match="disturbed"):
+            here.run(carried())
+
     def test_a_dead_one_is_a_fault_in_time(self, room):
         here = room()
         here.module.fault(Fault("extract", FaultKind.UNPLUG))

@@ -101,13 +101,18 @@ class TestLateAnswer:
         assert sensor.capture() is Glass.EMPTY
         assert sensor.capture() is Glass.EMPTY
 
-    @pytest.mark.parametrize("command", ["read_parameters", "index"])
-    def test_a_late_barrier_is_not_taken_for_another(self, plug, ours, command):
+    @pytest.mark.parametrize(("command", "barrier"), [("read_parameters", 0x1F), ("index", 0x0F)])
+    def test_a_late_barrier_is_not_taken_for_another(self, plug, ours, command, barrier):
+        """The barrier asks something else than what is still unanswered."""
         module, port = plug()
         sensor = ours(port)
+        before = len(module.commands)
         module.fault(Fault(command, FaultKind.LATE, late_s=0.2))
         assert sensor.slots() == ()
         assert sensor.capture() is Glass.EMPTY
+        asked = module.commands[before:]
+        late = asked.index(0x0F if command == "read_parameters" else 0x1F)
+        assert asked[late + 1 : late + 3] == [barrier, 0x13]
 
 
 class TestStrayBytes:
