@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import queue
+import time
 from collections import deque
 
 from agent import log, passage
@@ -61,6 +62,7 @@ __all__ = ["QUEUE_LIMIT", "Controller"]
 
 TICK_S = 0.05
 QUEUE_LIMIT = 512
+FULL_PAUSE_S = 0.005
 TRACES_KEPT = 16
 DYNAMIC_REMEMBERED_S = 86_400
 
@@ -79,7 +81,8 @@ class Controller:
     def __init__(self, parts: Parts, rules: Rules, mode: Mode = Mode.NORMAL) -> None:
         self._parts = parts
         self.rules = rules
-        self._queue: queue.Queue[Event | Seen | None] = queue.Queue(QUEUE_LIMIT)
+        # The C queue hands over without a lock in Python; its bound is kept in `post`.
+        self._queue: queue.SimpleQueue[Event | Seen | None] = queue.SimpleQueue()
         self._todo: deque[Event] = deque()
         self._traces: dict[int, Trace] = {}
         self._sightings: dict[bytes, Sighting] = {}
@@ -101,17 +104,19 @@ class Controller:
             queue.Full: the controller stands still; the caller's thread must end, and with it the
                 daemon.
         """
-        if isinstance(event, Seen):
-            try:
-                self._queue.put_nowait(event)
-            except queue.Full:
-                self.dropped += 1
+        if isinstance(event, Seen) and self._queue.qsize() >= QUEUE_LIMIT:
+            self.dropped += 1
             return
-        self._queue.put(event, timeout=timeout_s)
+        until = time.monotonic() + timeout_s
+        while self._queue.qsize() >= QUEUE_LIMIT:
+            if time.monotonic() >= until:
+                raise queue.Full
+            time.sleep(FULL_PAUSE_S)
+        self._queue.put(event)
 
     def stop(self) -> None:
         """End the loop after what is queued."""
-        self._queue.put(None, timeout=2.0)
+        self._queue.put(None)
 
     # -- the loop ------------------------------------------------------------------------------
 

@@ -197,7 +197,8 @@ class Gate:
 
     def signal(self, signal: Signal) -> None:
         """Show a signal on the lamps and the buzzer."""
-        self._ask(lambda now: self._player.show(signal, now))
+        # Lamps wait for the next poll: waking the thread now would only hold up the decision.
+        self._ask(lambda now: self._player.show(signal, now), at_once=False)
 
     def ready(self, ready: bool) -> None:
         """Set the ready output: True is in order, False is a fault."""
@@ -223,7 +224,7 @@ class Gate:
             late_polls=self._late,
         )
 
-    def _ask(self, request: Request) -> None:
+    def _ask(self, request: Request, *, at_once: bool = True) -> None:
         """Queue a request.
 
         Raises:
@@ -235,7 +236,8 @@ class Gate:
             self._requests.put_nowait(request)
         except queue.Full:
             raise DeviceFault("the gate's I/O thread does not serve its queue") from None
-        self._wake.set()
+        if at_once:
+            self._wake.set()
 
     # --- life
 

@@ -141,6 +141,8 @@ class Watcher:
         # Empty frames matter once: a code that left the view may be shown again.
         if result.payloads or self._in_view:
             self._post(sighted(result, captured_ns, taken_ns))
+            # Yield the interpreter: the deciding thread goes before the next frame.
+            time.sleep(0)
         self._in_view = bool(result.payloads)
 
 
