@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent.config import Config
+from agent.config import Config, ConfigError
 
 __all__ = ["Finding", "examine"]
 
@@ -110,21 +110,26 @@ def _clock(config: Config) -> Finding:
 
 
 def _profile(config: Config) -> Finding:
-    from agent.place import place_of
-    from agent.policy import Ask, ProfileError
+    from agent.assembly import require
+    from agent.credential.model import Modality
+    from agent.place import believed, place_of
+    from agent.policy import ProfileError
+    from agent.trust.model import TrustError
 
     try:
-        place = place_of(config)
+        trust = believed(config, now=int(time.time()))
+    except TrustError:
+        trust = None  # the next check says so; a shipped profile needs none
+    tables = {Modality.FACE: config.face, Modality.FINGER: config.finger}
+    try:
+        profile = place_of(config, trust).profile
     except (ProfileError, ValueError) as error:
         return Finding("profile", "failed", str(error), "name a shipped profile or mend the file")
-    asks = place.profile.biometric
-    needs_face = asks in {Ask.FACE, Ask.BOTH}
-    if needs_face and config.face is None:
-        return Finding(
-            "profile", "failed", f"{place.profile.name} asks for a face and none is set up",
-            "add a table [face]",
-        )  # fmt: skip
-    return Finding("profile", "ok", f"{place.profile.title}; biometric: {asks.value}")
+    try:
+        require(profile, frozenset(name for name, table in tables.items() if table is not None))
+    except ConfigError as error:
+        return Finding("profile", "failed", str(error), "add the table, or name another profile")
+    return Finding("profile", "ok", f"{profile.title}; biometric: {profile.biometric.value}")
 
 
 def _trust(config: Config) -> Finding:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -130,24 +130,36 @@ def _configured(
     from agent.place import believed, place_of
     from agent.policy import load_profile
 
-    place = place_of(settings)
+    trust = believed(settings, now=now)
+    place = place_of(settings, trust)
     if arguments.site:
         profile = load_profile(arguments.site, base_dir=Path(settings.base_dir))
         place = replace(place, profile=profile)
     if arguments.gate:
         site, _, gate = arguments.gate.partition("/")
         place = replace(place, site=site, gate=gate)
-    return place, believed(settings, now=now)
+    return place, trust
 
 
 def _payloads(arguments: argparse.Namespace) -> Iterator[bytes]:
     if arguments.image is not None:
         yield from _in_picture(arguments.image)
     elif arguments.payload == "-":
-        for line in sys.stdin.buffer:
-            yield line.rstrip(b"\r\n")
+        yield from _lines(sys.stdin.buffer)
     else:
         yield arguments.payload.encode("utf-8", "surrogateescape")
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield lines as they come; of one too long for any code, only so much that it shows."""
+    from agent.credential.limits import PAYLOAD_BYTES
+
+    most = PAYLOAD_BYTES + len("\r\n") + 1
+    while line := stream.readline(most):
+        rest = line
+        while len(rest) == most and not rest.endswith(b"\n"):
+            rest = stream.readline(most)
+        yield line.rstrip(b"\r\n")
 
 
 def _in_picture(path: Path) -> Iterator[bytes]:

@@ -51,3 +51,33 @@ def test_help_imports_no_heavy_library() -> None:
 def test_every_reason_is_described() -> None:
     assert set(DESCRIPTIONS) == set(Reason)
     assert all(text.endswith(".") for text in DESCRIPTIONS.values())
+
+
+def test_a_fault_is_one_line_without_its_text_and_exits_70(monkeypatch, capsys) -> None:
+    from agent.commands import issue
+
+    monkeypatch.setattr(issue, "run", lambda _arguments: int("Maria 19900101"))
+    assert cli.main(["issue", "present", "card"]) == 70
+    err = capsys.readouterr().err
+    assert err.startswith("idgate issue: internal fault: ValueError at ")
+    assert err.count("\n") == 1
+    assert "Maria" not in err
+
+
+def test_who_reads_only_the_first_lines_sees_no_traceback(tmp_path) -> None:
+    (tmp_path / "trust").mkdir()
+    command = [sys.executable, "-m", "agent.cli", "verify", "--trust", "trust", "-"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"?\n")
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"denied")
+        process.stdout.close()
+        process.stdin.write(b"?\n")
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait(10) == 141

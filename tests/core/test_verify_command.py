@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import random
+import select
 import string
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -109,6 +111,47 @@ def test_a_line_of_standard_input_is_answered_by_a_line(
     assert [answer["decision"] for answer in answers] == ["granted"] + ["denied"] * 4
     assert answers[1]["reason"] == "unknown_format"
     assert answers[3]["reason"] == "unknown_format"
+
+
+def test_each_line_of_a_pipe_is_answered_before_the_next(tmp_path, issuer) -> None:
+    command = [sys.executable, "-m", "agent.cli", "verify", "--json", "--trust", "trust", "-"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for payload, reason in (
+            (code(issuer, at=int(time.time())), "granted"),
+            ("?", "unknown_format"),
+        ):
+            process.stdin.write(payload.encode() + b"\n")
+            assert select.select([process.stdout], [], [], 20)[0], (
+                "no answer while the pipe is open"
+            )
+            assert json.loads(process.stdout.readline())["reason"] == reason
+        process.stdin.close()
+        assert process.wait(10) == 1
+
+
+def test_a_line_without_an_end_is_one_answer_and_little_memory(
+    tmp_path, issuer, capsys, monkeypatch
+) -> None:
+    lines = b"7" * 3_000_000 + b"\r\nNI1:\n" + b"7" * 8_192 + b"\nx"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
+    _, answers, _ = verify(capsys, "--trust", str(tmp_path / "trust"), "-")
+    assert len(answers) == 4
+    assert [answer["reason"] for answer in answers][::3] == ["too_large", "unknown_format"]
+
+
+def test_a_profile_of_the_trust_set_is_found(tmp_path, issuer, capsys) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[gate]\nsite = "s"\ngate = "g"\nprofile = "door"\n')
+    (tmp_path / "trust" / "profiles").mkdir()
+    (tmp_path / "trust" / "profiles" / "door.toml").write_text(
+        'name = "door"\ntitle = "t"\nkinds = ["passport"]\n'
+    )
+    _, (line,), _ = verify(capsys, "--config", str(config), "--at", str(NOW), code(issuer))
+    assert line["reason"] == "kind_not_accepted"
 
 
 def test_a_picture(tmp_path, issuer, capsys) -> None:

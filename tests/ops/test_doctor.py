@@ -61,6 +61,14 @@ def _bad_trust(folder: Path) -> None:
     (folder / "trust" / "lib.pem").write_text("x")
 
 
+def _asks_for_a_finger(folder: Path) -> None:
+    (folder / "trust" / "profiles").mkdir()
+    (folder / "trust" / "profiles" / "door.toml").write_text(
+        'name = "door"\ntitle = "t"\nkinds = ["passport"]\nbiometric = "finger"\n'
+    )
+    _set('gate = "g"', 'gate = "g"\nprofile = "door"')(folder)
+
+
 def _no_state(folder: Path) -> None:
     (folder / "state").rmdir()
 
@@ -91,6 +99,7 @@ def _set(old: str, new: str):
         (_no_state, "disk", "failed"),
         (_broken_journal, "journal", "failed"),
         (_open_loop, "gpio", "warning"),
+        (_asks_for_a_finger, "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "railway"'), "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "nowhere"'), "profile", "failed"),
         (_set('[[camera]]\ndriver = "simulated"', "[[camera]]"), "camera", "failed"),
