@@ -179,7 +179,7 @@ def _build(
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     place = place_of(config, builder.trust.snapshot)
     feed = FaceFeed()
-    biometrics = build_biometrics(config, feed)
+    biometrics = build_biometrics(config, feed, builder.show)
     undo.callback(biometrics.close)
     require(place.profile, biometrics.modalities)
     journal = Journal.open(

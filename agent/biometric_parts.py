@@ -12,17 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.biometrics.face import FaceSession, FaceVerifier
+from agent.biometrics.face_quality import Hint
 from agent.biometrics.finger import FingerCheck
 from agent.checks import Check
 from agent.config import Config
 from agent.credential.model import BiometricReference, Credential, Modality
 from agent.passage_events import StartBiometric
+from agent.passage_types import Signal
 from agent.reason import Reason
 from agent.watcher import FaceFeed
 
 __all__ = ["Biometrics", "FaceCheck", "build_biometrics"]
 
 FRAME_WAIT_S = 0.25
+_SIGNALS = {Hint.TURN_LEFT: Signal.TURN_LEFT, Hint.TURN_RIGHT: Signal.TURN_RIGHT}
 
 
 class FaceCheck:
@@ -31,11 +34,15 @@ class FaceCheck:
     Args:
         verifier: detector, embedder and liveness.
         feed: the camera's frames.
+        show: asks the person for a turn of the head, where the liveness layer wants one.
     """
 
-    def __init__(self, verifier: FaceVerifier, feed: FaceFeed) -> None:
+    def __init__(
+        self, verifier: FaceVerifier, feed: FaceFeed, show: Callable[[Signal], None]
+    ) -> None:
         self.verifier = verifier
         self._feed = feed
+        self._show = show
 
     def __call__(self, effect: StartBiometric, cancelled: threading.Event) -> Reason:
         """Run one check; `GRANTED` when it is the person."""
@@ -50,7 +57,7 @@ class FaceCheck:
             self._feed.close()
 
     def _watch(self, session: FaceSession, cancelled: threading.Event) -> Reason:
-        seen = False
+        seen, asked = False, Hint.NONE
         while not cancelled.is_set():
             frame = self._feed.take(FRAME_WAIT_S)
             now = time.monotonic()
@@ -62,6 +69,9 @@ class FaceCheck:
                     outcome = session.offer(frame, now)
                 finally:
                     frame.wipe()
+            if session.hint is not asked:
+                asked = session.hint
+                self._show(_SIGNALS.get(asked, Signal.PROMPT_FACE))
             if outcome is not None:
                 return outcome.reason if seen else Reason.CAMERA_FAULT
         return Reason.PERSON_LEFT
@@ -110,8 +120,13 @@ class Biometrics:
             self.finger.close()
 
 
-def build_biometrics(config: Config, feed: FaceFeed) -> Biometrics:
+def build_biometrics(config: Config, feed: FaceFeed, show: Callable[[Signal], None]) -> Biometrics:
     """Open what the settings name.
+
+    Args:
+        config: the settings.
+        feed: the camera's frames.
+        show: the gate's lamps.
 
     Raises:
         ModelError: a face model, its manifest or its runtime cannot be used.
@@ -121,7 +136,7 @@ def build_biometrics(config: Config, feed: FaceFeed) -> Biometrics:
     checks: dict[Modality, Check] = {}
     face: FaceCheck | None = None
     if config.face is not None:
-        face = FaceCheck(FaceVerifier.from_config(config.face, config.path("")), feed)
+        face = FaceCheck(FaceVerifier.from_config(config.face, config.path("")), feed, show)
         checks[Modality.FACE] = face
     if config.finger is None:
         return Biometrics(checks, enrolled=lambda _subject: False, face=face)

@@ -70,6 +70,10 @@ PATTERNS: dict[Signal, Pattern] = {
     Signal.READY: _blink(_GREEN, 0.05, 1.95),
     Signal.PROMPT_FACE: _blink(_GREEN, 0.25, 0.25),
     Signal.PROMPT_FINGER: Pattern(((0.1, _GREEN), (0.1, DARK), (0.1, _GREEN), (0.4, DARK))),
+    Signal.TURN_LEFT: Pattern(((0.15, _BEEP_GREEN), (0.85, DARK))),
+    Signal.TURN_RIGHT: Pattern(
+        ((0.15, _BEEP_GREEN), (0.15, DARK), (0.15, _BEEP_GREEN), (0.55, DARK))
+    ),
     Signal.GRANTED: Pattern(((0.1, _BEEP_GREEN),), _GREEN),
     Signal.DENIED: Pattern(((0.3, _BEEP_RED), (0.1, _RED), (0.3, _BEEP_RED)), _RED),
     Signal.ALARM: Pattern(((0.2, _BEEP_RED), (0.1, DARK)) * 5, DARK),
