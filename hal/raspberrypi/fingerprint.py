@@ -45,7 +45,7 @@ from hal.raspberrypi.fingerprint_line import FramedFingerprint
 
 __all__ = ["BAUDS", "FACTORY_PASSWORD", "AdafruitSensor", "find_baud"]
 
-BAUDS: Final = (57_600, 9_600, 115_200, 19_200, 38_400)
+BAUDS: Final = (57_600, 9_600, 115_200, 19_200, 38_400, 28_800)
 FACTORY_PASSWORD: Final = bytes(4)
 POLL_S: Final = 0.05
 _RED, _BLUE, _PURPLE = 1, 2, 3

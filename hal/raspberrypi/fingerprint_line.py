@@ -31,7 +31,9 @@ __all__ = ["FramedFingerprint"]
 OVERHEAD: Final = 11
 """Bytes of an answer beside its payload."""
 BITS_A_BYTE: Final = 10
-LONGEST_TRANSFER: Final = 1 << 17
+LONGEST_TEMPLATE: Final = 8_192
+LONGEST_PICTURE: Final = 65_536
+"""Bytes, over what any known module sends: a foreign one must not feed us for ever."""
 _READ_PARAMETERS: Final = 0x0F
 _READ_INDEX: Final = 0x1F
 _BARRIERS: Final = {_READ_PARAMETERS: (b"\x0f", 17), _READ_INDEX: (b"\x1f\x00", 33)}
@@ -107,17 +109,20 @@ class FramedFingerprint(Adafruit_Fingerprint):  # type: ignore[misc]
 
     def _get_data(self, expected: int) -> list[int]:  # noqa: ARG002 - the base's signature
         found, strays = bytearray(), self._frames.passed_over
+        longest = LONGEST_PICTURE if self._last == 0x0A else LONGEST_TEMPLATE
+        until = time.monotonic() + self._answer_s + 2 * self._line_s(longest)
         while True:
-            frame = self._next(None, self._answer_s + self._line_s(self.packet_bytes))
+            patience_s = self._answer_s + self._line_s(self.packet_bytes)
+            frame = self._next(None, min(patience_s, until - time.monotonic()))
             if frame.kind not in {Kind.DATA, Kind.END}:
                 raise FrameError(f"a frame of kind {frame.kind.name} in a transfer")
             if self._frames.passed_over != strays:
                 raise FrameError("bytes between the frames of a transfer: one may be lost")
             found += frame.payload
+            if len(found) > longest or time.monotonic() > until:
+                raise FrameError("a transfer without an end")
             if frame.kind is Kind.END:
                 return list(found)
-            if len(found) > LONGEST_TRANSFER:
-                raise FrameError("a transfer without an end")
 
     def _send_data(self, data: list[int]) -> None:
         size, raw = self.packet_bytes, bytes(data)
@@ -191,12 +196,16 @@ class FramedFingerprint(Adafruit_Fingerprint):  # type: ignore[misc]
             try:
                 frame = self._next(Kind.ACK, until - time.monotonic())
             except FrameError:
+                if time.monotonic() > until:
+                    raise
                 continue
             if len(frame.payload) == size and not frame.payload[0]:
                 return
             if frame.payload and frame.payload[0] == 0x21:
                 # It asks for the password: nothing older than its power-up can come.
                 return
+            if time.monotonic() > until:
+                raise TimeoutError("answers to everything but the question")
 
     def end_transfer(self) -> None:
         """Release a module that waits for the rest of a template; others pass over it."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import termios
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ import serial
 
 from hal.errors import DeviceUnavailable, SensorError
 from hal.fingerprint import Confirmation, Glass, SensorRefused, TemplateLengthError
+from hal.fingerprint_frame import Kind, encode
 from hal.raspberrypi.fingerprint import find_baud
+from hal.simulated.fingerprint_module import Reply
 from hal.simulated.fingerprint_script import Fault, FaultKind, Script, Touch
 
 OK, NO_FINGER = Confirmation.OK, Confirmation.NO_FINGER
@@ -336,6 +340,50 @@ class TestUnplugged:
         module.open_pty(tmp_path / "serial")
         with pytest.raises(BARE_LOSES):
             driver.get_image()
+
+
+class TestHostileModule:
+    """A module that an attacker plugged in may send what it likes; it must not hold the gate."""
+
+    @pytest.mark.parametrize("payload", [b"", b"x", bytes(128)], ids=["empty", "one", "full"])
+    def test_a_transfer_without_an_end(self, plug, ours, payload):
+        module, port = plug()
+        sensor = ours(port)
+        inside = module.module
+        ack, data = inside._ack(0), encode(Kind.DATA, payload)
+        inside._transfer = lambda command, _data: Reply(command, (ack, *[data] * 20_000))
+        began = time.monotonic()
+        with pytest.raises(SensorError):
+            sensor.upload()
+        assert time.monotonic() - began < 8.0
+
+    @pytest.mark.parametrize(
+        "flood",
+        [encode(Kind.ACK, b"\0"), encode(Kind.DATA, b"x"), b"\xef\x01" * 8, b"\xff" * 64, b"\0" * 64],
+        ids=["yes", "data", "heads", "ff", "zeros"],
+    )  # fmt: skip
+    def test_a_flood(self, plug, ours, flood):
+        module, port = plug()
+        sensor = ours(port)
+        stop = threading.Event()
+
+        def pour() -> None:
+            while not stop.is_set():
+                module.say(flood * 20)
+
+        module.unplug()
+        thread = threading.Thread(target=pour)
+        thread.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(SensorError):
+                sensor.slots()
+            with pytest.raises(SensorError):
+                sensor.read_note(0)
+        finally:
+            stop.set()
+            thread.join()
+        assert time.monotonic() - began < 8.0
 
 
 def test_a_port_is_one_owners(plug, ours):
