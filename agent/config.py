@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.settings_errors import explain
+
 __all__ = [
     "CameraConfig",
     "Config",
@@ -286,12 +288,12 @@ def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
     """
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {_explain(str(error))}") from None
+        raise ConfigError(f"{source}: {explain(error, Config)}") from None
     _check(config, source)
     return msgspec.structs.replace(config, base_dir=str(base_dir or "."))
 
@@ -308,14 +310,6 @@ def load(path: Path) -> Config:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
     return parse(text, source=str(path), base_dir=path.resolve().parent)
-
-
-def _explain(message: str) -> str:
-    """Turn msgspec's `MESSAGE - at `$.a.b`` into `key a.b: MESSAGE`."""
-    text, separator, where = message.partition(" - at `$.")
-    if not separator:
-        return text
-    return f"key {where.rstrip('`')}: {text}"
 
 
 def _check(config: Config, source: str) -> None:
@@ -337,6 +331,11 @@ def _check(config: Config, source: str) -> None:
     names = [camera.name for camera in config.camera]
     if len(set(names)) != len(names) or not 1 <= len(names) <= 2:
         raise ConfigError(f"{source}: key camera: one or two cameras, each with its own name")
+    serving = {camera.serves for camera in config.camera}
+    if serving == {"face"}:
+        raise ConfigError(f"{source}: key camera.serves: no camera serves codes")
+    if config.face is not None and serving == {"code"}:
+        raise ConfigError(f"{source}: key camera.serves: [face] needs a camera that serves faces")
     if config.gpio.output.startswith("wiegand") and None in (
         config.gpio.wiegand_d0, config.gpio.wiegand_d1,
     ):  # fmt: skip

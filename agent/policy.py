@@ -36,6 +36,7 @@ from msgspec import Meta
 
 from agent.credential.model import Credential, FormatName, Kind, Level, Modality
 from agent.reason import Reason
+from agent.settings_errors import explain
 from agent.trust.model import StatusVerdict
 
 __all__ = [
@@ -314,8 +315,10 @@ def parse_profile(text: str | bytes, *, source: str) -> Profile:
     try:
         table = tomllib.loads(text if isinstance(text, str) else text.decode())
         profile = msgspec.convert(table, Profile)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ProfileError(f"{source}: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ProfileError(f"{source}: {explain(error, Profile)}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProfileError(f"{source}: not TOML: {error}") from None
     try:
         zoneinfo.ZoneInfo(profile.timezone)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):

@@ -15,6 +15,7 @@ import msgspec
 
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import FormatName, Kind
+from agent.settings_errors import explain
 from agent.trust.model import COMMAND_ROLES, Algorithm, TrustError
 
 __all__ = ["MAX_TEXT_FILE", "Description", "describe", "kid_of", "read_file", "validity_of"]
@@ -87,9 +88,7 @@ def describe(file: Path) -> Description:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(f"{file}: not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        text, _, where = str(error).partition(" - at `$")
-        key = where.strip("`.")
-        raise TrustError(f"{file}: {f'key {key}: ' if key else ''}{text}") from None
+        raise TrustError(f"{file}: {explain(error, Description)}") from None
     if unknown := description.roles - COMMAND_ROLES:
         raise TrustError(
             f"{file}: key roles: unknown {', '.join(sorted(unknown))}; "

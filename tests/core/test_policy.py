@@ -224,8 +224,14 @@ def test_an_upgraded_online_id_at_every_place(name: str) -> None:
     ("text", "message"),
     [
         ("name = 1", "name"),
-        (RULES.replace("online-id", "x"), "kinds"),
-        (RULES + "levle = 2", "levle"),
+        (RULES.replace("online-id", "x"), r"kinds\[0\]: .*allowed: online-id, "),
+        (RULES + "levle = 2", "levle.*allowed: name, title, formats"),
+        (RULES + "level = 3", "key level: .* <= 2"),
+        (
+            RULES + 'biometric = "voice"',
+            "key biometric: .*allowed: none, face, finger, both, either",
+        ),
+        (RULES + "level = ", "not TOML"),
         (RULES + 'timezone = "Mars/Olympus"', "timezone"),
         (RULES + 'hours = [{ days = ["mon"], open = "20:00", close = "06:00" }]', "hours"),
     ],

@@ -1,0 +1,71 @@
+"""Turns a decoder's complaint about a settings file into one line that says what is allowed.
+
+`msgspec` says where and what is wrong; which values a choice has and which keys a table has is
+looked up in the type itself, so that the line can never say something else than the check does.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import types
+import typing
+from typing import Any, Literal, Union, get_args, get_origin
+
+import msgspec
+
+__all__ = ["explain"]
+
+_WHERE = re.compile(r"(?P<text>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+_STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
+
+
+def explain(error: msgspec.ValidationError, kind: Any) -> str:
+    """Return the complaint with its key first and, for a choice or a wrong key, what is allowed.
+
+    Args:
+        error: as `msgspec.convert` raised it.
+        kind: the type that was converted to.
+    """
+    match = _WHERE.fullmatch(str(error))
+    text, path = (match["text"], match["path"]) if match else (str(error), "")
+    allowed = _allowed(text, _walk(kind, _STEP.findall(path)))
+    line = f"key {path}: {text}" if path else text
+    return f"{line}; allowed: {', '.join(allowed)}" if allowed else line
+
+
+def _walk(kind: Any, steps: list[str]) -> Any:
+    """Return the type at a path; None where it leads nowhere."""
+    for step in steps:
+        kind = _bare(kind)
+        if step.startswith("["):
+            elements = [each for each in get_args(kind) if each is not Ellipsis]
+            kind = elements[-1] if elements else None
+        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            kind = typing.get_type_hints(kind, include_extras=True).get(step)
+        else:
+            return None
+    return _bare(kind)
+
+
+def _bare(kind: Any) -> Any:
+    """Take off `Annotated` and `| None`."""
+    while True:
+        if get_origin(kind) is typing.Annotated:
+            kind = get_args(kind)[0]
+        elif get_origin(kind) in (Union, types.UnionType):
+            kind = next(each for each in get_args(kind) if each is not type(None))
+        else:
+            return kind
+
+
+def _allowed(text: str, kind: Any) -> list[str]:
+    if get_origin(kind) is Literal:
+        return [str(value) for value in get_args(kind)]
+    if not isinstance(kind, type):
+        return []
+    if issubclass(kind, enum.Enum):
+        return [str(member.value) for member in kind]
+    if issubclass(kind, msgspec.Struct) and "unknown field" in text:
+        return [field.encode_name for field in msgspec.structs.fields(kind)]
+    return []
