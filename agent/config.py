@@ -346,3 +346,10 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(
             f"{source}: key gpio.osdp_key_file: OSDP needs a file with the secure channel key"
         )
+    if config.mqtt is not None:
+        from agent.report.link import parse_url
+
+        try:
+            parse_url(config.mqtt.url)
+        except ValueError as error:
+            raise ConfigError(f"{source}: key mqtt.url: {error}") from None

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 
 from agent import log
+from hal.errors import HalError
 
 __all__ = ["Crew"]
 
@@ -21,7 +22,7 @@ class Crew:
 
     Attributes:
         lost: set when one of them ended by an exception.
-        why: which one, and the exception's type.
+        why: which one, the exception's type, and what a device said.
     """
 
     def __init__(self) -> None:
@@ -36,7 +37,9 @@ class Crew:
             try:
                 target()
             except BaseException as error:  # noqa: BLE001 - whatever it is, the daemon stops
-                self.lose(f"{name}: {type(error).__name__}")
+                # Only a device's words are certain to be about no person.
+                words = f" ({error})" if isinstance(error, HalError) else ""
+                self.lose(f"{name}: {type(error).__name__}{words}")
                 _log.exception("thread ended", thread=name)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
