@@ -6,13 +6,16 @@ here starts a thread but the decoder's process, which begins to load while the r
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from agent.biometric_parts import Biometrics, build_biometrics
+from agent.challenge import ChallengeError, read_challenge
 from agent.checks import Checks
 from agent.clock import ClockGuard
 from agent.clocks import SystemClock
@@ -106,6 +109,16 @@ class _Builder:
 
     def trust_changed(self, snapshot: TrustSnapshot) -> None:
         self.place.follow(snapshot)
+
+    def challenge(self, path: Path) -> bytes:
+        """Return the nonce that is shown; one that nobody knows where it cannot be read."""
+        try:
+            nonce = read_challenge(path)
+        except ChallengeError as error:
+            self.faults.begin("challenge", "unreadable", str(error))
+            return secrets.token_bytes(32)
+        self.faults.end("challenge", "unreadable")
+        return nonce
 
     def post_input(self, event: InputEvent) -> None:
         # The gate's thread never waits: it keeps what the controller cannot take.
@@ -231,6 +244,7 @@ def _build(
             save_mode=lambda mode: save_mode(mode_path, mode),
             observe=builder.observe,
             journal_full=config.gate.journal_full,
+            challenge=_challenge(config, builder),
         ),
         Rules.of(config.gate, config.gpio),
         load_mode(mode_path),
@@ -255,6 +269,12 @@ def _build(
         controller=builder.controller,
         watchers=_watchers(config, builder, scanner, feed),
     )
+
+
+def _challenge(config: Config, builder: _Builder) -> Callable[[], bytes | None]:
+    if not config.gate.challenge_file:
+        return lambda: None
+    return partial(builder.challenge, config.path(config.gate.challenge_file))
 
 
 def _watchers(config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed) -> list[Watcher]:

@@ -71,6 +71,8 @@ class GateConfig(_Section, frozen=True):
     denial_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.5
     """How long the red lamp shows; the same code is not judged again until it left the view."""
     journal_full: Literal["deny", "free"] = "deny"
+    challenge_file: str = ""
+    """Where a display's program writes the nonce it shows, in hexadecimal; codes must answer it."""
 
 
 class CameraConfig(_Section, frozen=True):

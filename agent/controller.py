@@ -195,6 +195,7 @@ class Controller:
             trust=parts.trust(),
             now=int(parts.clock.wall()),
             clock_trusted=parts.clock.trusted(),
+            challenge=parts.challenge(),
         )
         subject = Subject.of(judgement, parts.hasher, parts.clock.wall())
         first = effect.attempt not in self._traces

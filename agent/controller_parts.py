@@ -98,6 +98,7 @@ class Parts:
         save_mode: persists the chosen mode.
         observe: told of every row.
         journal_full: what a full journal means for people.
+        challenge: returns the nonce that the gate shows now, or None where it shows none.
     """
 
     judge: Judge
@@ -112,3 +113,4 @@ class Parts:
     save_mode: Callable[[Mode], None]
     observe: Callable[[Observation], None]
     journal_full: Literal["deny", "free"] = "deny"
+    challenge: Callable[[], bytes | None] = lambda: None

@@ -31,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gate", metavar="SITE/GATE", default="", help="the gate that codes may be made out to"
     )
+    parser.add_argument(
+        "--challenge", type=bytes.fromhex, metavar="HEX", help="the nonce that the gate shows"
+    )
     parser.add_argument("--at", metavar="TIME", help="judge at this time (ISO 8601 or Unix)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
@@ -78,7 +81,9 @@ def _judge_all(
     judge = Judge(place, timer=time.perf_counter_ns, memory=Forgetful())
     granted = True
     for payload in payloads:
-        judgement = judge.judge(payload, trust=trust, now=int(clock()))
+        judgement = judge.judge(
+            payload, trust=trust, now=int(clock()), challenge=arguments.challenge
+        )
         shown = _shown(judgement, claims=arguments.show_claims)
         granted = granted and shown["decision"] == "granted"
         text = json.dumps(shown, default=_plain) if arguments.json else _text(shown)

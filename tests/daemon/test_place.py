@@ -38,8 +38,9 @@ class Town:
         until(lambda: self.gate.log().count('"reloaded"') == self.reloads, "reloaded")
 
     def code(self, **change: object) -> str:
-        """Make a code, presented with `ticket` or encrypted under `site_key` where given."""
-        shown = {name: change.pop(name) for name in ("ticket", "site_key") if name in change}
+        """Make a code, presented with `challenge` and `ticket`, encrypted under `site_key`."""
+        words = ("challenge", "ticket", "site_key")
+        shown = {name: change.pop(name) for name in words if name in change}
         now = int(time.time())
         values = {"subject": "4711", "issued_at": now - DAY, "valid_until": now + DAY} | change
         credential = sign_credential(
@@ -130,6 +131,26 @@ def test_what_a_profile_asks_is_asked(town: Town) -> None:
     assert judged(GONE) == "revoked"
     assert gate.openings() == 0
     assert {row["profile"] for row in gate.decisions()} == {"door"}
+
+
+def test_a_challenge_must_be_answered(gate: GateOnDisk) -> None:
+    nonce, shown = bytes(range(8)), gate.path / "challenge"
+    gate.write(gate='challenge_file = "challenge"\ndenial_s = 0.2')
+    gate.run()
+    gate.ready()
+    town = Town(gate, gate.issuer)
+    assert gate.judged(town.code(challenge=bytes(8))) == "wrong_challenge"  # none can be read
+    shown.write_text(nonce.hex() + "\n")
+    assert gate.judged(town.code()) == "wrong_challenge"
+    assert gate.judged(town.code(challenge=bytes(8))) == "wrong_challenge"
+    assert gate.openings() == 0
+    gate.show(town.code(challenge=nonce))
+    until(lambda: gate.openings() == 1, "relay on")
+    faults = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
+    assert [(fault["part"], fault.get("active", True)) for fault in faults] == [
+        ("challenge", True),
+        ("challenge", False),
+    ]
 
 
 def test_who_has_what_is_asked_passes(town: Town) -> None:
