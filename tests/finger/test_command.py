@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -266,6 +267,16 @@ class TestTest:
         assert problem == ""
         assert "0 of 200 slots in use" in detail
         assert "not paired" in detail
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work on another's files")
+def test_root_leaves_no_files_that_the_daemon_cannot_read(desk):
+    os.chown(desk.directory, 65_534, 65_534)
+    code, text = desk("enroll", *WHO, touches=("anna", "anna"))
+    assert code == 2
+    assert "sudo -u " in text
+    assert not (desk.directory / "fingers.json").exists()
+    assert not (desk.directory / "subject.key").exists()
 
 
 def test_the_simulated_driver_by_name(tmp_path, capsys):
