@@ -134,12 +134,16 @@ format = "json"
 
     def judged(self, payload: str, show: Callable[[str], None] | None = None) -> str:
         """Show a code until it is decided on, and take it away; return the reason."""
-        before = len(self.decisions())
+
+        def verdicts() -> list[dict]:  # an annulment may come late and belongs to the code before
+            return [row for row in self.decisions() if row["decision"] != "annulled"]
+
+        before = len(verdicts())
         (show or self.show)(payload)
-        until(lambda: len(self.decisions()) > before, "a decision")
+        until(lambda: len(verdicts()) > before, "a decision")
         self.show()
         until(lambda: not self.board.level(RED) and not self.board.level(RELAY), "at rest")
-        return self.decisions()[before]["reason"]
+        return verdicts()[before]["reason"]
 
     def rows(self) -> list[tuple[str, int, str, bytes]]:
         import sqlite3

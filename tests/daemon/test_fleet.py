@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,18 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
+from agent.credential.model import StatusReference
 from agent.fleet.send import OperatorSigner, send_command
+from agent.issue import sign1
 from agent.issue_keys import SigningKey
 from agent.report.desired import CONFIG_TYPE, desired_claims
 from agent.report.link import LinkSettings
 from agent.report.topics import CommandName, GateAddress
+from agent.trust.roster import RosterEntry, write_roster
+from agent.trust.status import encode_statuses
+from agent.trust.update import pin_root, update
 from tests.daemon.support import RELAY, GateOnDisk, until
+from tests.trust.support import Publisher
 
 GATE = GateAddress("s", "g")
 pytestmark = pytest.mark.broker
@@ -98,6 +105,66 @@ def test_what_is_decided_arrives_and_commands_act(gate: GateOnDisk, fleet: Fleet
     status, error = fleet.send("reload")
     assert (status, error) == ("FAILED", "refused")
     until(lambda: fleet.on("state")[-1]["gate"]["mode"] == "locked", "the state")
+
+
+DOOR = 'name = "door"\ntitle = "t"\nkinds = ["library-card"]\n'
+URI = "https://status.example/1"
+
+
+def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fleet) -> None:
+    """Keys, status list, roster and profile of a signed set; too old until it is confirmed."""
+    repo, cache, now = gate.path / "repo", gate.path / "cache", int(time.time())
+    publisher = Publisher(repo)
+
+    def publish(**files: bytes) -> None:
+        for name, data in files.items():
+            folder, _, rest = name.partition("__")
+            publisher.repository.add(f"{folder}/{rest.replace('__', '.')}", data)
+        publisher.publish()
+
+    def judged(**change: object) -> str:
+        return gate.judged(gate.code(**change))
+
+    operators = gate.path / "trust" / "operators"
+    listed = {"bits": 1, "lst": zlib.compress(encode_statuses([0, 1], 1))}
+    publish(
+        issuers__lib__pem=gate.issuer.key.public_pem(),
+        operators__ops__pem=(operators / "ops.pem").read_bytes(),
+        operators__ops__toml=(operators / "ops.toml").read_bytes(),
+        profiles__door__toml=DOOR.encode(),
+        status__lib__cwt=sign1(
+            gate.issuer.key,
+            {2: URI, 6: now, 65533: listed},
+            kid=gate.issuer.kid,
+            header={16: "application/statuslist+cwt"},
+        ),
+    )
+    pin_root(cache, publisher.first_root)
+    update(cache, str(repo), now=now - 1_000)
+    (cache / "roster.key").write_bytes(bytes(32))
+    gate.write(
+        gate='profile = "door"\ndenial_s = 0.2\n',
+        mqtt=f'url = "mqtt://127.0.0.1:{fleet.port}"\nmetrics_s = 1\n',
+        trust='directory = "cache"\nsigned = true\nurl = "repo"\nmax_age_s = 500\n',
+    )
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    assert judged() == "trust_too_old"
+    assert fleet.send("update") == ("SUCCEEDED", None)
+    until(lambda: judged() == "granted", "confirmed")
+    until(lambda: fleet.on("state")[-1]["gate"]["trust_age_s"] < 500, "the age in the state")
+    assert judged(status=StatusReference(URI, 1)) == "revoked"
+    assert judged(status=StatusReference(URI, 99)) == "status_unknown"
+    roster = gate.path / "members.roster"
+    write_roster(roster, [RosterEntry("4711")], key=bytes(32), blocks=False, created=now)
+    publish(
+        profiles__door__toml=(DOOR + 'roster = "members"\n').encode(),
+        rosters__members__roster=roster.read_bytes(),
+    )
+    assert fleet.send("update") == ("SUCCEEDED", None)
+    until(lambda: judged(subject="1") == "not_on_roster", "the new profile")
+    assert judged(status=StatusReference(URI, 0)) == "granted"
 
 
 def test_the_mode_outlives_a_kill(gate: GateOnDisk, fleet: Fleet) -> None:
