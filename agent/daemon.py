@@ -28,6 +28,7 @@ from agent import log
 from agent.assembly import assemble, objection
 from agent.config import Config, MqttConfig
 from agent.controller_parts import Observation
+from agent.credential import registry
 from agent.hardware import Hardware
 from agent.journal import RESERVE, JournalError
 from agent.notify import ServiceManager
@@ -193,6 +194,7 @@ class Daemon:
         self._crew.start("decide", parts.controller.run)
         for modality in parts.checks.modalities:
             self._crew.start(modality.value, lambda modality=modality: parts.checks.run(modality))  # type: ignore[misc]
+        registry.load_all()  # while the decoder's process loads
         parts.scanner.wait_ready()
         for watcher, camera in zip(parts.watchers, parts.hardware.cameras, strict=True):
             self._crew.start(f"camera-{camera.name}", watcher.run)

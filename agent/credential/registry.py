@@ -26,7 +26,7 @@ from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
 from agent.trust.model import KeySource
 
-__all__ = ["FORMATS", "Format", "ReadRules", "load_format", "read", "sniff"]
+__all__ = ["FORMATS", "Format", "ReadRules", "load_all", "load_format", "read", "sniff"]
 
 FORMATS: Final[dict[FormatName, str]] = {
     FormatName.NATIVE: "agent.credential.native",
@@ -85,6 +85,12 @@ class Format(Protocol):
 def load_format(name: FormatName) -> Format:
     """Import and return the module of a format."""
     return cast("Format", importlib.import_module(FORMATS[name]))
+
+
+def load_all() -> None:
+    """Import every format now, so that the first person at a gate does not wait for it."""
+    for name in FORMATS:
+        load_format(name)
 
 
 def sniff(payload: bytes) -> FormatName | None:

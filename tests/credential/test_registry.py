@@ -79,3 +79,14 @@ assert not heavy, heavy
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_the_first_code_waits_for_no_import() -> None:
+    code = (
+        "import sys; from agent.credential import registry\n"
+        "registry.load_all(); before = set(sys.modules)\n"
+        "for text in (b'x', b'NI1:X', b'HC1:X', b'7' * 900): registry.sniff(text)\n"
+        "print(sorted(set(sys.modules) - before), set(registry.FORMATS.values()) <= before)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] True"
