@@ -2,6 +2,7 @@
 # The one door: installs what it needs on a bare Debian 12/13 or Raspberry Pi OS and does the job.
 # Asks nothing. Runs as root or with sudo. A second run needs no network.
 set -euo pipefail
+exec 3>&1 # where a dry run prints, also steps whose own output goes elsewhere
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=${IDGATE_VENV:-$here/.venv}
@@ -22,6 +23,7 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   bench                          the benchmarks: ratios, measured in one run
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
+                                 (50,000 events; --postgresql, --rabbitmq: with those servers)
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
   licences                       the licence of every dependency; exit 1 where one is not stated
   sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
@@ -40,9 +42,7 @@ die() { say "$*"; exit 2; }
 
 step() { # do a step, or print it
     if [ "$dry" = 1 ]; then
-        printf '+'
-        printf ' %q' "$@"
-        printf '\n'
+        { printf '+'; printf ' %q' "$@"; printf '\n'; } >&3
     else
         "$@"
     fi
@@ -97,6 +97,12 @@ make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproje
     step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore \
         "$venv/bin/pip" install --quiet --editable "$here[$extra]"
     if [ "$dry" = 0 ]; then printf '%s' "$want" >"$stamp"; fi
+}
+
+chaos_apt() { # ARGUMENT...: servers only where they are asked for
+    printf 'mosquitto'
+    case " $* " in *" --rabbitmq "*) printf ' rabbitmq-server' ;; esac
+    case " $* " in *" --postgresql "*) printf ' postgresql' ;; esac
 }
 
 prepare() { # EXTRA PACKAGE...
@@ -228,7 +234,7 @@ case $command in
         cd "$here"
         step exec "$python" tests/fuzz/fuzz.py --seconds "${args[@]}" ;;
     chaos)
-        prepare dev $run_apt $test_apt
+        prepare dev $run_apt $(chaos_apt "${args[@]}")
         cd "$here"
         step exec "$python" tests/chaos/chaos.py "${args[@]}" ;;
     soak)

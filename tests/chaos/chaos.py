@@ -6,6 +6,9 @@ real `idgate fleet collect`, real gate processes with the real journal and repor
     python tests/chaos/chaos.py --events 50000 --gates 20 --broker-kills 20 \
         --collector-kills 20 --gate-kills 100
 
+The collector's database is a scratch SQLite file, or a scratch PostgreSQL server (`--postgresql`), or
+what `--database` names. `--rabbitmq` takes RabbitMQ's MQTT plugin in place of Mosquitto.
+
 Prints a report; exit 0 when nothing was lost, doubled or skipped, 1 when something was.
 """
 
@@ -17,7 +20,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -35,6 +37,7 @@ sys.path.insert(0, str(ROOT))
 from agent.fleet.store import EventStore  # noqa: E402 - the checkout's own, wherever it is run from
 from agent.issue_keys import SigningKey  # noqa: E402
 from agent.journal import Journal  # noqa: E402
+from tests.chaos.servers import PostgreSql, RabbitMq, free_port, wait_for_port  # noqa: E402
 
 SITE = "chaos"
 
@@ -294,56 +297,6 @@ class Chaos:
             self.report.wrong.append(f"{gate}: journal {kept} and collector {got} differ")
 
 
-class RabbitMq:
-    """A RabbitMQ node of its own in a scratch directory, with a port mapper of its own."""
-
-    def __init__(self, directory: Path, port: int) -> None:
-        amqp = free_port()
-        (directory / "plugins").write_text("[rabbitmq_mqtt].\n")
-        (directory / "rabbitmq.conf").write_text(
-            f"listeners.tcp.1 = 127.0.0.1:{amqp}\nmqtt.listeners.tcp.1 = 127.0.0.1:{port}\n"
-            "mqtt.allow_anonymous = true\n"
-        )
-        self.environment = {
-            "HOME": str(directory),
-            "RABBITMQ_MNESIA_BASE": str(directory / "mnesia"),
-            "RABBITMQ_LOG_BASE": str(directory / "log"),
-            "RABBITMQ_NODENAME": "chaos@localhost",
-            "RABBITMQ_NODE_PORT": str(amqp),
-            "RABBITMQ_DIST_PORT": str(free_port()),
-            "RABBITMQ_ENABLED_PLUGINS_FILE": str(directory / "plugins"),
-            "RABBITMQ_CONFIG_FILE": str(directory / "rabbitmq"),
-            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_PID_FILE": str(directory / "rabbitmq.pid"),
-            "ERL_EPMD_PORT": str(free_port()),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "ERL_EPMD_RELAXED_COMMAND_CHECK": "1",
-        }
-
-    def close(self) -> None:
-        """End the port mapper, which Erlang starts as a daemon."""
-        command = ["epmd", "-kill"]
-        subprocess.run(
-            command, env={**os.environ, **self.environment}, check=False, capture_output=True
-        )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for_port(port: int, timeout_s: float = 10.0) -> None:
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise TimeoutError(f"nothing listens on port {port}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, default=50_000)
@@ -353,6 +306,7 @@ def main() -> int:
     parser.add_argument("--gate-kills", type=int, default=100)
     parser.add_argument("--gates-rate", type=float, default=25.0, help="decisions a second, each")
     parser.add_argument("--database", default="", help="file or URL; default a scratch SQLite")
+    parser.add_argument("--postgresql", action="store_true", help="start a scratch server")
     parser.add_argument("--rabbitmq", action="store_true", help="instead of Mosquitto")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--timeout-s", type=float, default=300.0)
@@ -370,15 +324,28 @@ def main() -> int:
         seed=arguments.seed,
         timeout_s=arguments.timeout_s,
     )
-    print(f"seed {plan.seed}, about {plan.busy_s:.0f} s of decisions", flush=True)
-    if arguments.keep:
-        arguments.keep.mkdir(parents=True, exist_ok=True)
-        report = Chaos(plan, arguments.keep).run()
-    else:
-        with tempfile.TemporaryDirectory() as directory:
-            report = Chaos(plan, Path(directory)).run()
+    server = PostgreSql() if arguments.postgresql else None
+    if server is not None:
+        plan.database = server.url
+    try:
+        report = run(plan, arguments.keep)
+    finally:
+        if server is not None:
+            server.close()
     print("\n".join(report.lines()))
     return 1 if report.wrong else 0
+
+
+def run(plan: Plan, keep: Path | None) -> Report:
+    """Run in `keep`, or in a directory that is gone afterwards."""
+    parts = "RabbitMQ" if plan.rabbitmq else "Mosquitto"
+    parts += ", PostgreSQL" if plan.database.startswith("postgres") else ", SQLite"
+    print(f"{parts}; seed {plan.seed}, about {plan.busy_s:.0f} s of decisions", flush=True)
+    if keep is not None:
+        keep.mkdir(parents=True, exist_ok=True)
+        return Chaos(plan, keep).run()
+    with tempfile.TemporaryDirectory() as directory:
+        return Chaos(plan, Path(directory)).run()
 
 
 if __name__ == "__main__":

@@ -53,6 +53,29 @@ def test_a_dry_run_prints_the_steps_and_does_none(command: str, tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="installation is root's")
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ([], {"mosquitto"}),
+        (["--postgresql"], {"mosquitto", "postgresql"}),
+        (["--events", "9", "--rabbitmq"], {"mosquitto", "rabbitmq-server"}),
+    ],
+)
+def test_chaos_installs_only_the_servers_that_are_asked_for(
+    tmp_path: Path, words: list[str], wanted: set[str]
+) -> None:
+    stub = tmp_path / "dpkg-query"  # a machine on which nothing is installed
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    done = setup("chaos", "--dry-run", *words, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "install -y" in line]
+    servers = {"mosquitto", "postgresql", "rabbitmq-server"}
+    assert servers & set(line.split()) == wanted
+    assert done.stdout.splitlines()[-1].endswith(" ".join(["tests/chaos/chaos.py", *words]))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="installation is root's")
 @pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemctl is not installed")
 def test_install_is_idempotent_and_uninstall_undoes_it(tmp_path: Path) -> None:
     root = tmp_path / "root"
