@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,6 +35,7 @@ __all__ = [
     "TrustConfig",
     "load",
     "parse",
+    "secret_path",
 ]
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -275,6 +277,16 @@ class Config(_Section, frozen=True):
     def state_path(self, name: str) -> Path:
         """Resolve the name of a state file."""
         return Path(self.base_dir, self.state_dir, name)
+
+
+def secret_path(name: str, base: Path) -> Path:
+    """Resolve a secret's file name: absolute, else systemd's credentials directory, else `base`."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if directory and not Path(name).is_absolute():
+        offered = Path(directory, name)
+        if offered.exists():
+            return offered
+    return base / name
 
 
 def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:

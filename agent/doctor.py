@@ -15,10 +15,9 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-from agent.config import Config, ConfigError
+from agent.config import Config, ConfigError, secret_path
 
 __all__ = ["Finding", "examine"]
 
@@ -295,11 +294,17 @@ def _broker(config: Config) -> Finding:
     host, port, tls = parse_url(config.mqtt.url)
     missing = [
         name
-        for name in (config.mqtt.ca_file, config.mqtt.cert_file, config.mqtt.key_file)
-        if name and not Path(config.base_dir, name).is_file()
-    ]
+        for name in (
+            config.mqtt.ca_file, config.mqtt.cert_file, config.mqtt.key_file,
+            config.mqtt.password_file,
+        )
+        if name and not secret_path(name, config.path("")).is_file()
+    ]  # fmt: skip
     if missing:
-        return Finding("broker", "failed", f"not there: {', '.join(missing)}", "mend [mqtt]")
+        return Finding(
+            "broker", "failed", f"not there: {', '.join(missing)}",
+            "mend [mqtt]; where the unit has LoadCredential for them, set CREDENTIALS_DIRECTORY",
+        )  # fmt: skip
     try:
         with socket.create_connection((host, port), timeout=CONNECT_S):
             pass

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from agent.config import GpioConfig
+from agent.config import GpioConfig, secret_path
 from agent.gate import CardOutput
 from agent.passage_types import Signal
 from hal.errors import DeviceUnavailable
@@ -121,7 +121,7 @@ def make_card_output(
         reader = OsdpReader(
             settings.osdp_port,
             address=settings.osdp_address,
-            key=read_key(base_dir / settings.osdp_key_file),
+            key=read_key(secret_path(settings.osdp_key_file, base_dir)),
             on_led=lambda green: on_signal(Signal.GRANTED if green else Signal.DENIED),
         )
         return OsdpCards(reader)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config import Config, ConfigError
+from agent.config import Config, ConfigError, secret_path
 from agent.policy import Profile, load_profile, parse_profile
 from agent.trust.model import TrustView
 from agent.trust.snapshot import TrustSnapshot
@@ -82,7 +82,7 @@ def site_keys(config: Config) -> tuple[bytes, ...]:
     """
     keys = []
     for name in config.trust.site_key_files:
-        path = config.path(name)
+        path = secret_path(name, config.path(""))
         try:
             key = path.read_bytes()
         except OSError as error:

@@ -12,7 +12,6 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import select
 import ssl
 import time
@@ -30,6 +29,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from agent.config import secret_path
 
 __all__ = [
     "Connected",
@@ -159,15 +160,8 @@ def parse_url(url: str) -> tuple[str, int, bool]:
 
 
 def credential_path(name: str, base: Path) -> Path | None:
-    """Resolve a secret's file name: absolute, else systemd's credentials directory, else `base`."""
-    if not name:
-        return None
-    directory = os.environ.get("CREDENTIALS_DIRECTORY")
-    if directory and not Path(name).is_absolute():
-        offered = Path(directory, name)
-        if offered.exists():
-            return offered
-    return base / name
+    """Return where a secret is (`agent.config.secret_path`), None for an empty name."""
+    return secret_path(name, base) if name else None
 
 
 class Link:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.config import ConfigError, load, parse
+from agent.config import ConfigError, load, parse, secret_path
+from agent.place import site_keys
 
 GOOD = '[gate]\nsite = "st1"\ngate = "g1"\n'
 
@@ -76,3 +77,19 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path, content: bytes | None) -
 
 def test_parse_without_a_file() -> None:
     assert parse(GOOD, source="text").gate.site == "st1"
+
+
+@pytest.mark.parametrize("name", ["site.key", "osdp.key"])
+def test_secrets_come_from_the_service_manager_where_it_has_them(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A key of the site and one of the bus: each read where systemd's LoadCredential puts it."""
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
+    assert secret_path(name, tmp_path) == tmp_path / name
+    (handed / name).write_bytes(bytes(32))
+    assert secret_path(name, tmp_path) == handed / name
+    text = GOOD + '[trust]\nsite_key_files = ["site.key"]\n'
+    if name == "site.key":
+        assert site_keys(parse(text, source="text", base_dir=tmp_path)) == (bytes(32),)

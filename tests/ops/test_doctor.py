@@ -145,3 +145,18 @@ def test_text_says_what_to_do(config: Path, capsys) -> None:
 def test_no_settings_is_usage(tmp_path: Path, capsys) -> None:
     assert main(["doctor", "--config", str(tmp_path / "none.toml")]) == 2
     assert "cannot be read" in capsys.readouterr().err
+
+
+def test_secrets_that_the_service_manager_hands_over_are_there(
+    config: Path, capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    table = '[mqtt]\nurl = "mqtt://127.0.0.1:9"\nusername = "g"\npassword_file = "mqtt-password"\n'
+    _set("[simulation]", f"{table}[simulation]")(config.parent)
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["broker"]["state"]) == (1, "failed")
+    assert "mqtt-password" in found["broker"]["detail"]
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    (handed / "mqtt-password").write_text("x")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
+    assert findings(capsys, "--config", str(config))[1]["broker"]["state"] == "warning"
