@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.biometric_parts import Biometrics, build_biometrics
 from agent.challenge import ChallengeError, read_challenge
-from agent.checks import Checks
+from agent.checks import Checks, Search
 from agent.clock import ClockGuard
 from agent.clocks import SystemClock
 from agent.config import Config, ConfigError
@@ -30,7 +30,7 @@ from agent.gate_mode import load_mode, save_mode
 from agent.hardware import Hardware
 from agent.journal import Journal
 from agent.memory import JournalMemory
-from agent.passage_events import BiometricDone, InputEvent
+from agent.passage_events import BiometricDone, InputEvent, StaffFound
 from agent.passage_types import Rules, Signal
 from agent.place import place_of
 from agent.place_in_force import PlaceInForce
@@ -124,7 +124,7 @@ class _Builder:
         # The gate's thread never waits: it keeps what the controller cannot take.
         self.controller.post(event, timeout_s=0.0)
 
-    def post_check(self, event: BiometricDone) -> None:
+    def post_check(self, event: BiometricDone | StaffFound) -> None:
         self.controller.post(event)
 
     def scan_incident(self, incident: Incident) -> None:
@@ -200,7 +200,12 @@ def _build(
     )
     undo.callback(journal.close)
     builder.faults = Faults(journal, builder.observe_fault)
-    checks = Checks(biometrics.checks, post=builder.post_check, on_fault=builder.check_fault)
+    checks = Checks(
+        biometrics.checks,
+        post=builder.post_check,
+        on_fault=builder.check_fault,
+        staff=_staff_search(place.profile, biometrics),
+    )
     key = load_or_create_key(config.state_path(config.journal.subject_key_file))
     hasher = SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
     memory = JournalMemory(
@@ -275,6 +280,21 @@ def _challenge(config: Config, builder: _Builder) -> Callable[[], bytes | None]:
     if not config.gate.challenge_file:
         return lambda: None
     return partial(builder.challenge, config.path(config.gate.challenge_file))
+
+
+def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
+    """Return the 1:N search where the place allows it.
+
+    Raises:
+        ConfigError: it is allowed and no module is fitted.
+    """
+    if not profile.staff_search:
+        return None
+    if biometrics.finger is None:
+        raise ConfigError(
+            f"profile {profile.name} has staff_search: the settings need a table [finger]"
+        )
+    return biometrics.finger.search
 
 
 def _watchers(config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed) -> list[Watcher]:

@@ -16,15 +16,22 @@ from collections.abc import Callable, Mapping
 from agent import log
 from agent.biometrics.errors import FaceRejected
 from agent.credential.model import Modality
-from agent.passage_events import BiometricDone, StartBiometric
+from agent.passage_events import BiometricDone, StaffFound, StartBiometric
 from agent.reason import Reason
 from hal.errors import HalError
 
 __all__ = ["Check", "Checks"]
 
+Search = Callable[[float, threading.Event], str | None]
+"""Looks so many seconds for a member of staff's finger, or until the flag is set; the subject."""
+
 Check = Callable[[StartBiometric, threading.Event], Reason]
 """Runs one check until it is decided, its `timeout_s` is over or the flag is set; `GRANTED` when
 the person matched, else why not."""
+
+STAFF_LOOK_S = 1.0
+STAFF_PAUSE_S = 3.0
+"""After a find or a fault: a finger that stays on the glass is one passage."""
 
 _FAULTS = {Modality.FACE: Reason.CAMERA_FAULT, Modality.FINGER: Reason.SENSOR_FAULT}
 _log = log.get(__name__)
@@ -37,14 +44,16 @@ class Checks:
         checks: what is fitted.
         post: takes the answers.
         on_fault: told of a check that broke, for the journal.
+        staff: looks for an enrolled member of staff between checks (finger, 1:N); None does not.
     """
 
     def __init__(
         self,
         checks: Mapping[Modality, Check],
         *,
-        post: Callable[[BiometricDone], None],
+        post: Callable[[BiometricDone | StaffFound], None],
         on_fault: Callable[[Modality, str], None],
+        staff: Search | None = None,
     ) -> None:
         self._post = post
         self._on_fault = on_fault
@@ -52,6 +61,8 @@ class Checks:
         self._queues: dict[Modality, queue.Queue[tuple[StartBiometric, threading.Event] | None]] = {
             modality: queue.Queue(8) for modality in checks
         }
+        self._staff = staff
+        self._wanted = threading.Event()
         self._lock = threading.Lock()
         self._running: dict[tuple[int, Modality], threading.Event] = {}
 
@@ -69,6 +80,7 @@ class Checks:
         with self._lock:
             self._running[effect.attempt, effect.modality] = flag
         self._queues[effect.modality].put((effect, flag), timeout=1.0)
+        self._wanted.set()
 
     def stop(self, attempt: int) -> None:
         """Cancel what runs for an attempt."""
@@ -84,17 +96,42 @@ class Checks:
                 flag.set()
         for jobs in self._queues.values():
             jobs.put(None, timeout=1.0)
+        self._wanted.set()
 
     def run(self, modality: Modality) -> None:
         """Be the thread of a modality until closed."""
-        jobs = self._queues[modality]
-        while (job := jobs.get()) is not None:
+        while (job := self._next(modality)) is not None:
             effect, flag = job
             reason = self._checked(effect, flag)
             with self._lock:
                 self._running.pop((effect.attempt, modality), None)
             if not flag.is_set():
                 self._answer(effect, reason)
+
+    def _next(self, modality: Modality) -> tuple[StartBiometric, threading.Event] | None:
+        """Wait for the next check; meanwhile the finger thread looks for staff."""
+        jobs = self._queues[modality]
+        if self._staff is None or modality is not Modality.FINGER:
+            return jobs.get()
+        while True:
+            try:
+                return jobs.get_nowait()
+            except queue.Empty:
+                self._wanted.clear()
+            if jobs.empty():
+                self._look_for_staff(self._staff)
+
+    def _look_for_staff(self, search: Search) -> None:
+        try:
+            subject = search(STAFF_LOOK_S, self._wanted)
+        except (HalError, ValueError, RuntimeError) as error:
+            _log.exception("search for staff failed")
+            self._on_fault(Modality.FINGER, type(error).__name__)
+            self._wanted.wait(STAFF_PAUSE_S)
+            return
+        if subject is not None:
+            self._post(StaffFound(subject))
+            self._wanted.wait(STAFF_PAUSE_S)
 
     def _checked(self, effect: StartBiometric, flag: threading.Event) -> Reason:
         try:

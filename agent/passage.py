@@ -8,6 +8,7 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | IDLE, PASSED | fresh code, mode locked or maintenance | DENIED | GATE_LOCKED, MAINTENANCE |
 | IDLE, PASSED | two fresh codes in one frame | DENIED | SEVERAL_CODES |
 | any | a code still in view after it was judged | same | none, until it was away `rearm_s` |
+| IDLE, PASSED | StaffFound, mode normal, housing closed | GRANTED | Commit |
 | READ | Refused | DENIED | its reason |
 | READ | Verified, subject locked out | DENIED | LOCKED_OUT |
 | READ | Verified, biometric asked, housing open | DENIED | SENSOR_FAULT |
@@ -77,6 +78,7 @@ from agent.passage_events import (
     Refused,
     ReleasePressed,
     Shutdown,
+    StaffFound,
     TamperChanged,
     Tick,
     Verified,
@@ -106,6 +108,7 @@ from agent.passage_types import (
     Rules,
     Sensing,
     State,
+    Use,
 )
 from agent.reason import Reason
 
@@ -346,6 +349,18 @@ def _on_commit_failed(turn: Turn, event: CommitFailed) -> None:
         turn.deny(event.reason)
 
 
+def _on_staff(turn: Turn, event: StaffFound) -> None:
+    """Let staff in by finger alone; an open housing means that no sensor is believed."""
+    state = turn.state
+    at_rest = state.phase in {Phase.IDLE, Phase.PASSED}
+    if not at_rest or state.effective is not Mode.NORMAL or state.tamper:
+        return
+    turn.begin()
+    direction = turn.rules.direction
+    turn.put(use=Use(event.subject, Requirement.NONE, direction))
+    turn.commit(Reason.GRANTED, direction)
+
+
 def _on_shutdown(turn: Turn, _event: Shutdown) -> None:
     turn.interrupt(Reason.MAINTENANCE)
 
@@ -356,6 +371,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     Verified: _on_verified,
     Refused: _on_refused,
     BiometricDone: _on_biometric,
+    StaffFound: _on_staff,
     Committed: _on_committed,
     CommitFailed: _on_commit_failed,
     LaneEntered: on_lane,

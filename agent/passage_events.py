@@ -56,6 +56,7 @@ __all__ = [
     "SetMode",
     "Show",
     "Shutdown",
+    "StaffFound",
     "StartBiometric",
     "StopBiometrics",
     "TamperChanged",
@@ -109,6 +110,17 @@ class BiometricDone:
     modality: Modality
     matched: bool
     reason: Reason = Reason.GRANTED
+
+
+@dataclass(frozen=True, slots=True)
+class StaffFound:
+    """An enrolled member of staff laid a finger on the module, with no code shown.
+
+    Attributes:
+        subject: keyed hash, as the enrolment table has it.
+    """
+
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +249,7 @@ Event = (
     | Verified
     | Refused
     | BiometricDone
+    | StaffFound
     | Committed
     | CommitFailed
     | InputEvent

@@ -153,7 +153,7 @@ class Recorder:
             passage=self.passage_id(record.attempt),
             decision="granted" if granted else "denied",
             reason=reason,
-            source=_SOURCES.get(record.reason, "code"),
+            source=_source(record),
             profile=self.profile,
             zone=self._zone,
             direction=cast("Any", direction),
@@ -185,6 +185,13 @@ class Recorder:
             subject=None if trace is None or trace.subject is None else trace.subject.reported,
             duration_ms=None if opened is None else float(opened),
         )
+
+
+def _source(record: Record) -> Literal["code", "finger", "release", "command"]:
+    """Return who asked: a use without a credential is a member of staff's finger."""
+    if record.use is not None and record.use.context is None:
+        return "finger"
+    return _SOURCES.get(record.reason, "code")
 
 
 def _judged(trace: Trace) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Decision(_Closed, frozen=True):
 
     Attributes:
         passage: links the decision with its passage rows: 32 hexadecimal digits.
-        source: who asked: a code, staff's button, a command, a mode or the fire input.
+        source: who asked: a code, a finger of staff, the release, a command, a mode or fire.
         annuls: `seq` of the grant that this row takes back, in the same boot.
         operator: key id of the operator for `source` command.
         stages_ms: milliseconds by stage.
@@ -83,7 +83,7 @@ class Decision(_Closed, frozen=True):
     passage: Hex
     decision: Literal["granted", "denied", "annulled"]
     reason: Reason
-    source: Literal["code", "release", "command", "mode", "fire"] = "code"
+    source: Literal["code", "finger", "release", "command", "mode", "fire"] = "code"
     format: Token | None = None
     kind: Token | None = None
     level: Literal[1, 2] | None = None

@@ -113,3 +113,47 @@ def test_without_its_module_the_gate_does_not_start(gate):
     assert process.wait(20) == 3
     assert "fingerprint module at" in gate.log()
     assert not gate.board.level(RELAY)
+
+
+def test_staff_pass_by_finger_alone_where_the_profile_allows(gate):
+    """1:N finds staff and nobody else, and a code is still judged in between."""
+    hasher = SubjectHasher(load_or_create_key(gate.path / "state" / "subject.key"))
+    people = {3: ("carla", True), 4: ("dora", False)}
+    rows = []
+    for slot, (name, staff) in people.items():
+        gate.module.module.library[slot] = template(name)
+        rows.append({"slot": slot, "subject": hasher.local("house", name), "staff": staff})
+    (gate.path / "state" / "fingers.json").write_text(json.dumps({"version": 1, "rows": rows}))
+    (gate.path / "p.toml").write_text(PROFILE + "staff_search = true\n")
+    gate.run()
+    gate.ready()
+    gate.module.glass.expect(Touch("carla"))
+    until(gate.decisions, f"staff found: {gate.log()}")
+    (decision,) = gate.decisions()
+    assert (decision["decision"], decision["source"]) == ("granted", "finger")
+    assert "subject" not in decision
+    until(lambda: gate.board.level(RELAY), "relay on")
+    until(lambda: not gate.board.level(RELAY), "nobody walked")
+    decision = gate.decide(carrying(gate), Touch("anna"))
+    assert decision["reason"] == "granted", gate.log()
+    gate.show()
+    until(lambda: not gate.board.level(RELAY), "closed again")
+
+    def grants() -> int:
+        return sum(row["decision"] == "granted" for row in gate.decisions())
+
+    gate.module.glass.clear()
+    gate.module.glass.expect(Touch("dora"), Touch("boris"))
+    with pytest.raises(AssertionError):
+        until(lambda: grants() > 2, "found, who is not staff", 5.0)
+    assert grants() == 2
+
+
+def test_staff_search_without_a_module_is_refused(gate):
+    (gate.path / "p.toml").write_text(
+        'name = "p"\ntitle = "t"\nkinds = ["library-card"]\nstaff_search = true\n'
+    )
+    gate.write('profile = "p.toml"')
+    process = gate.run()
+    assert process.wait(20) == 2
+    assert "staff_search" in gate.log()
