@@ -46,7 +46,7 @@ def table(view: FleetView, *, now: float, connected: bool) -> Table:
     for gate in gates[:_SHOWN]:
         found.add_row(*_cells(gate, now))
     if len(gates) > _SHOWN:
-        found.caption = f"{len(gates) - _SHOWN} more without problems"
+        found.caption = f"{len(gates) - _SHOWN} more"
     return found
 
 
