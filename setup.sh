@@ -20,7 +20,7 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   demo [--fast] [--broker URL]   play a day at two simulated gates, on real daemon code
   test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
   check                          ruff, ruff format, mypy --strict
-  bench                          the benchmarks: ratios, measured in one run
+  bench [--report DIR [--page]]  the benchmarks: ratios, measured in one run; tables and plots in DIR
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
@@ -159,7 +159,7 @@ do_install() {
         as_root systemctl enable "$unit"
     fi
     say "installed. Edit /etc/idgate/config.toml, put issuers into /etc/idgate/trust, then:"
-    say "  idgate doctor --config /etc/idgate/config.toml && systemctl start idgate"
+    say "  sudo -u idgate idgate doctor --config /etc/idgate/config.toml && systemctl start idgate"
 }
 
 user_id() { id_of "$root/etc/passwd"; }
@@ -227,6 +227,9 @@ case $command in
     bench)
         prepare dev $run_apt $test_apt
         cd "$here"
+        if [ "${args[0]:-}" = --report ]; then
+            step exec "$python" -m tests.bench.report "${args[@]}"
+        fi
         step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' tests/bench "${args[@]}" ;;
     fuzz)
         [ ${#args[@]} -ge 1 ] || die "fuzz needs a number of seconds"
