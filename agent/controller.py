@@ -95,6 +95,11 @@ class Controller:
         self.state, effects = passage.start(mode, self._now(), rules)
         self._opening = effects
 
+    @property
+    def journal_refuses(self) -> bool:
+        """Whether the last row could not be written; nothing opens until one can."""
+        return not self._journal_ok
+
     # -- from other threads --------------------------------------------------------------------
 
     def post(self, event: Event | Seen, *, timeout_s: float = 2.0) -> None:

@@ -128,7 +128,7 @@ class Moment:
         max_trust_age_s: from the settings.
         status: what the status list said; None where the credential has no reference.
         ticket_status: the same for the ticket beside it.
-        on_roster: None where the profile names no roster.
+        on_roster: the roster that the profile names lists the subject.
         on_blocked: True when a blocked list names the subject.
         inside: the subject entered this zone and was not seen leaving, within the timeout.
         locked_out: too many biometric failures of the subject.
@@ -142,7 +142,7 @@ class Moment:
     max_trust_age_s: float = 0.0
     status: StatusVerdict | None = None
     ticket_status: StatusVerdict | None = None
-    on_roster: bool | None = None
+    on_roster: bool = False
     on_blocked: bool = False
     inside: bool = False
     locked_out: bool = False

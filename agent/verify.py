@@ -209,24 +209,26 @@ class Judge:
                 ticket_status=None
                 if credential.business is None
                 else _status(trust, credential.business.status, credential.business.issuer, now),
-                on_roster=self._listed(profile.roster, credential, trust, now),
-                on_blocked=bool(self._listed(profile.blocked, credential, trust, now)),
+                on_roster=self._listed(profile.roster, credential, trust, now, blocks=False),
+                on_blocked=self._listed(profile.blocked, credential, trust, now, blocks=True),
                 inside=self._memory.inside(credential, now),
                 locked_out=self._memory.locked_out(credential, now),
                 finger_enrolled=self._memory.finger_enrolled(credential),
             ),
         )
 
-    def _listed(self, name: str, credential: Credential, trust: TrustView, now: int) -> bool | None:
-        """Return whether a roster names the subject; None where none is asked.
+    def _listed(
+        self, name: str, credential: Credential, trust: TrustView, now: int, *, blocks: bool
+    ) -> bool:
+        """Return whether a roster names the subject; False where none is asked.
 
-        A blocked list that is missing blocks everybody: unknown means closed.
+        One that is missing, or is of the other sort, keeps everybody out: unknown means closed.
         """
         if not name:
-            return None
+            return False
         roster = trust.roster(name)
-        if roster is None:
-            return name == self.place.profile.blocked
+        if roster is None or roster.blocks is not blocks:
+            return blocks
         return roster.lists(credential.issuer, credential.subject, now, self.place.zone)
 
 

@@ -52,6 +52,8 @@ class Vitals:
             found.append("clock:untrusted")
         if self._gate.trust.error:
             found.append("trust:not_updated")
+        if self._gate.controller.journal_refuses:
+            found.append("journal:failed")
         if not self._gate.journal.has_room():
             found.append("journal:full")
         return tuple(found)

@@ -122,6 +122,10 @@ def test_what_a_profile_asks_is_asked(town: Town) -> None:
     assert judged(town.code(subject="stranger")) == "not_on_roster"
     town.profile('roster = "gone"')
     assert judged(town.code()) == "not_on_roster"
+    town.profile('roster = "banned"')  # who is on a blocked list is no member
+    assert judged(town.code(subject="4712")) == "not_on_roster"
+    town.profile('blocked = "members"')
+    assert judged(town.code(subject="4713")) == "blocked"
     town.profile('blocked = "banned"')
     assert judged(town.code(subject="4712")) == "blocked"
     town.profile('ticket = "required"')

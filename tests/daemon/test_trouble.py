@@ -8,6 +8,7 @@ import random
 import resource
 from functools import partial
 
+import psutil
 import pytest
 
 from agent.credential.cbor import encode
@@ -56,6 +57,27 @@ def test_a_full_disk_opens_nothing_and_heals(gate: GateOnDisk) -> None:
     gate.show(gate.code())
     until(lambda: gate.openings() == 1, "relay on")
     assert [row["decision"] for row in gate.decisions()] == ["granted"]
+
+
+@pytest.mark.parametrize(("who", "codes"), [("worker", {"crash"}), ("maker", {"crash", "lost"})])
+def test_a_killed_decoder_is_replaced_and_told(gate: GateOnDisk, who: str, codes: set[str]) -> None:
+    """The process that decodes, and the one that it is forked from."""
+    gate.write(gate="denial_s = 0.2")
+    process = gate.run()
+    gate.ready()
+    (maker,) = psutil.Process(process.pid).children()
+    until(maker.children, "a worker")
+    (worker,) = maker.children()
+    victim = worker if who == "worker" else maker
+    victim.kill()
+    gate.show(gate.code())
+    until(lambda: gate.openings() == 1, "relay on")
+    assert process.poll() is None
+    assert victim not in psutil.Process(process.pid).children(recursive=True)
+    faults = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
+    assert {(fault["part"], fault["code"]) for fault in faults} == {
+        ("scan", code) for code in codes
+    }
 
 
 @pytest.fixture
