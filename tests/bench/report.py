@@ -299,7 +299,7 @@ def plot(
 
     figure, axes = plt.subplots(figsize=(8, 3), layout="constrained")
     axes.plot([x for x, _ in curve], [y for _, y in curve])
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(y for _, y in curve))
     axes.set_xlabel("passages")
     axes.set_ylabel("resident memory, MiB")
     _save(plt, figure, folder / "performance-memory.png")
