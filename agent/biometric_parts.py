@@ -25,6 +25,8 @@ from agent.watcher import FaceFeed
 __all__ = ["Biometrics", "FaceCheck", "build_biometrics"]
 
 FRAME_WAIT_S = 0.25
+LEFT_S = 2.0
+"""Who was seen and is out of view for so long has left; a turned head comes back sooner."""
 _SIGNALS = {Hint.TURN_LEFT: Signal.TURN_LEFT, Hint.TURN_RIGHT: Signal.TURN_RIGHT}
 
 
@@ -35,14 +37,20 @@ class FaceCheck:
         verifier: detector, embedder and liveness.
         feed: the camera's frames.
         show: asks the person for a turn of the head, where the liveness layer wants one.
+        monotonic: seconds.
     """
 
     def __init__(
-        self, verifier: FaceVerifier, feed: FaceFeed, show: Callable[[Signal], None]
+        self,
+        verifier: FaceVerifier,
+        feed: FaceFeed,
+        show: Callable[[Signal], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.verifier = verifier
         self._feed = feed
         self._show = show
+        self._monotonic = monotonic
 
     def __call__(self, effect: StartBiometric, cancelled: threading.Event) -> Reason:
         """Run one check; `GRANTED` when it is the person."""
@@ -51,16 +59,17 @@ class FaceCheck:
             return Reason.NO_REFERENCE
         self._feed.open()
         try:
-            with self.verifier.begin(reference, time.monotonic(), effect.timeout_s) as session:
+            with self.verifier.begin(reference, self._monotonic(), effect.timeout_s) as session:
                 return self._watch(session, cancelled)
         finally:
             self._feed.close()
 
     def _watch(self, session: FaceSession, cancelled: threading.Event) -> Reason:
         seen, asked = False, Hint.NONE
+        there_at: float | None = None
         while not cancelled.is_set():
             frame = self._feed.take(FRAME_WAIT_S)
-            now = time.monotonic()
+            now = self._monotonic()
             if frame is None:
                 outcome = session.expire(now)
             else:
@@ -74,6 +83,10 @@ class FaceCheck:
                 self._show(_SIGNALS.get(asked, Signal.PROMPT_FACE))
             if outcome is not None:
                 return outcome.reason if seen else Reason.CAMERA_FAULT
+            if seen and session.hint is not Hint.NO_FACE:
+                there_at = now
+            elif there_at is not None and now - there_at >= LEFT_S:
+                return Reason.PERSON_LEFT
         return Reason.PERSON_LEFT
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -146,3 +147,24 @@ def test_a_bad_reference_leaves_the_feed_closed(feed: FaceFeed) -> None:
     with pytest.raises(FaceRejected):
         run(FaceRejected(Reason.TEMPLATE_INCOMPATIBLE), feed, FACE)
     assert not feed.wanted
+
+
+@pytest.mark.parametrize(("away", "reason"), [(3, Reason.GRANTED), (4, Reason.PERSON_LEFT)])
+def test_who_was_seen_and_is_gone_for_two_seconds_has_left(
+    feed: FaceFeed, away: int, reason: Reason
+) -> None:
+    """Half a second a frame; who was never seen is waited for until the check's time is over."""
+    script: list[tuple[Hint, Reason | None]] = [
+        *[(Hint.NO_FACE, None)] * 9,
+        (Hint.LOOK_HERE, None),
+        *[(Hint.NO_FACE, None)] * away,
+        (Hint.NONE, Reason.GRANTED),
+    ]
+    ticks = itertools.count()
+    check = FaceCheck(
+        Verifier(Session(script)),  # type: ignore[arg-type]
+        feed,
+        lambda _signal: None,
+        lambda: next(ticks) * 0.5,
+    )
+    assert check(effect(FACE), threading.Event()) is reason
