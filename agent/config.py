@@ -244,7 +244,8 @@ class SimulationConfig(_Section, frozen=True):
     frames: str = ""
     """A picture, a folder of pictures or a video that the simulated camera shows."""
     camera_script: str = ""
-    """Faults of the simulated cameras: `FROM_S UNTIL_S timeout|hang|unplug` a line, since start."""
+    """Faults of the simulated cameras: `FROM_S UNTIL_S KIND` a line, seconds since the start; the
+    kinds are timeout, hang and unplug."""
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""
