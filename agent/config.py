@@ -61,7 +61,7 @@ class GateConfig(_Section, frozen=True):
     region: str = ""
     """ISO 3166-2 of the place, for regional credentials."""
     direction: Literal["in", "out", "both"] = "in"
-    """Which way codes open; `both` is `in` for codes, while release and commands open either way."""
+    """Which way codes open; `both` is `in` for codes; release and commands open either way."""
     zone: Name = "main"
     pulse_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
     relay_mode: Literal["pulse", "level"] = "level"
