@@ -15,6 +15,9 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from agent import log, passage
 from agent.controller_parts import Observation, Parts, Seen
@@ -63,10 +66,21 @@ __all__ = ["QUEUE_LIMIT", "Controller"]
 TICK_S = 0.05
 QUEUE_LIMIT = 512
 FULL_PAUSE_S = 0.005
+UNWRITTEN_KEPT = 256
+RETRY_S = 1.0
 TRACES_KEPT = 16
 DYNAMIC_REMEMBERED_S = 86_400
 
 _log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A journal row on its way to the disk."""
+
+    write: Callable[[], int]
+    event: events.Event
+    trace: Trace | None
 
 
 class Controller:
@@ -92,6 +106,10 @@ class Controller:
         """Rounds of the loop, for the watchdog."""
         self.dropped = 0
         """Sightings that found the queue full."""
+        self._unwritten: deque[_Row] = deque()
+        self._retried_at = 0.0
+        self.lost_rows = 0
+        """Rows that the disk refused for so long that there was no room to keep them."""
         self.state, effects = passage.start(mode, self._now(), rules)
         self._opening = effects
 
@@ -147,6 +165,8 @@ class Controller:
             event = event.event
         self._todo.append(event)
         self._drain()
+        if self._unwritten and self._now() - self._retried_at >= RETRY_S:
+            self._write_unwritten()
         if self._freed_for_full_journal:
             self._look_for_room()
 
@@ -229,6 +249,7 @@ class Controller:
 
     def _commit(self, effect: Commit) -> None:
         parts = self._parts
+        self._write_unwritten()
         trace = self._trace(effect.attempt)
         began = parts.clock.monotonic_ns()
         event = parts.recorder.decision(effect.record, trace, now_ns=began)
@@ -259,35 +280,25 @@ class Controller:
         if trace is not None and effect.kind is RecordKind.DECISION:
             trace.reason = effect.reason
         event = parts.recorder.event(effect, trace, now_ns=parts.clock.monotonic_ns())
-        try:
-            if (
-                isinstance(event, events.Passage)
-                and effect.what is Occurrence.PASSED
-                and effect.use is not None
-            ):
-                seq = parts.journal.record_passage(
-                    event,
-                    subject=effect.use.subject,
-                    zone=parts.judge.place.zone,
-                    direction=effect.use.direction.value,
-                )
-            else:
-                seq = parts.journal.append(event)
-        except JournalError as error:
-            self._failed(error)
-            return
-        self._note(seq, event, trace)
+        use = effect.use
+        if isinstance(event, events.Passage) and effect.what is Occurrence.PASSED and use:
+            write = partial(
+                parts.journal.record_passage,
+                event,
+                subject=use.subject,
+                zone=parts.judge.place.zone,
+                direction=use.direction.value,
+            )
+        else:
+            write = partial(parts.journal.append, event)
+        self._write(_Row(write, event, trace))
 
     def _annul(self, effect: Annul) -> None:
         parts = self._parts
         trace = self._traces.get(effect.attempt)
         event = parts.recorder.annulment(effect.use, effect.attempt, trace)
-        try:
-            seq = parts.journal.annul_use(effect.use.replay_key, event)
-        except JournalError as error:
-            self._failed(error)
-            return
-        self._note(seq, event, trace)
+        write = partial(parts.journal.annul_use, effect.use.replay_key, event)
+        self._write(_Row(write, event, trace))
 
     def _open(self, effect: OpenGate) -> None:
         parts = self._parts
@@ -346,6 +357,31 @@ class Controller:
     def _note(self, seq: int, event: events.Event, trace: Trace | None) -> None:
         self._journal_ok = True
         self._parts.observe(Observation(seq, event, trace))
+
+    def _write(self, row: _Row) -> None:
+        """Write a row, after those that the disk refused before it."""
+        self._write_unwritten()
+        if not self._unwritten and self._written(row):
+            return
+        if len(self._unwritten) < UNWRITTEN_KEPT:
+            self._unwritten.append(row)
+        else:
+            self.lost_rows += 1
+
+    def _write_unwritten(self) -> None:
+        """Try again what the disk refused, in order, so that no passage lacks its end."""
+        self._retried_at = self._now()
+        while self._unwritten and self._written(self._unwritten[0]):
+            self._unwritten.popleft()
+
+    def _written(self, row: _Row) -> bool:
+        try:
+            seq = row.write()
+        except JournalError as error:
+            self._failed(error)
+            return False
+        self._note(seq, row.event, row.trace)
+        return True
 
     def _failed(self, error: JournalError) -> None:
         """Say once that the journal refuses; the next success says that it is over."""

@@ -93,6 +93,7 @@ class Vitals:
             "passages": counts.passages,
             "decoder_incidents": sum(self._gate.scanner.incidents.values()),
             "sightings_dropped": self._gate.controller.dropped,
+            "rows_lost": self._gate.controller.lost_rows,
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }

@@ -218,6 +218,37 @@ def test_what_cannot_be_recorded_opens_nothing(
     assert [row.reason for row in bench.decisions()] == [reason]
 
 
+def test_the_end_of_a_grant_is_written_when_the_disk_is_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = bench.code()
+    bench.show(code)
+    disk = {"full": True}
+    for name in ("append", "annul_use", "record_passage"):
+        write = getattr(bench.journal, name)
+
+        def maybe(*words: object, write=write, **more: object) -> int:
+            if disk["full"]:
+                raise JournalFailed("disk full")
+            return write(*words, **more)
+
+        monkeypatch.setattr(bench.journal, name, maybe)
+    bench.later(6.0)  # nobody walks, and nothing can be said of it
+    assert bench.outcomes() == []
+    disk["full"] = False
+    bench.later(0.5)
+    assert bench.outcomes() == []
+    bench.later(1.0)
+    assert bench.outcomes() == ["annulled"]
+    assert [row.decision for row in bench.decisions()] == ["granted", "annulled"]
+    seqs = [row.seq for row in bench.rows]
+    assert seqs == sorted(seqs)
+    bench.clear()
+    bench.show(code)
+    assert bench.decisions()[-1].reason is Reason.GRANTED
+    assert bench.controller.lost_rows == 0
+
+
 def test_a_full_journal_may_mean_free_passage_until_there_is_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
