@@ -131,14 +131,17 @@ join_groups() { # the hardware belongs to these groups on Raspberry Pi OS
 }
 
 do_install() {
-    local python pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
+    local python build=${TMPDIR:-/tmp}/idgate-build.$$
+    local pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
     # shellcheck disable=SC2086
     need_apt $run_apt
+    python=$(system_python)
     if [ -z "$root" ] && grep -qs 'Raspberry Pi' /proc/device-tree/model; then
+        # From Python 3.12 on pip has no usable lgpio: Debian's package brings RPi.GPIO there.
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' && pi_apt+=" python3-rpi-lgpio"
         # shellcheck disable=SC2086
         need_apt $pi_apt
     fi
-    python=$(system_python)
     add_user
     join_groups
     as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system" "$root/usr/local/bin"
@@ -146,7 +149,11 @@ do_install() {
     as_root install -d -m 0700 -o "$(user_id)" -g "$(group_id)" "$root/var/lib/idgate"
     [ -x "$root/opt/idgate/venv/bin/python" ] ||
         as_root "$python" -m venv --system-site-packages "$root/opt/idgate/venv"
-    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "$here[pi]"
+    # Built from a copy: pip builds in place, and root's files have no business in a checkout.
+    step install -d "$build"
+    step cp -r "$here"/{agent,hal,models,pyproject.toml,README.md,LICENSE} "$build/"
+    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "$build[pi]"
+    as_root rm -rf "$build"
     as_root ln -sfn /opt/idgate/venv/bin/idgate "$root/usr/local/bin/idgate"
     if [ ! -e "$root/etc/idgate/config.toml" ]; then
         as_root install -m 0640 -g "$(group_id)" "$here/systemd/config.toml" "$root/etc/idgate/config.toml"
