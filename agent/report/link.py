@@ -154,7 +154,9 @@ def parse_url(url: str) -> tuple[str, int, bool]:
     """
     parts = urlsplit(url)
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username:
-        raise ValueError(f"{url!r}: allowed are mqtt://HOST[:PORT] and mqtts://HOST[:PORT]")
+        # Who wrote a password into it shall not find it in a log.
+        shown = url.rpartition("@")[2]
+        raise ValueError(f"{shown!r}: allowed are mqtt://HOST[:PORT] and mqtts://HOST[:PORT]")
     tls = parts.scheme == "mqtts"
     return parts.hostname, parts.port or (8883 if tls else 1883), tls
 

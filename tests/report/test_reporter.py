@@ -230,6 +230,12 @@ def test_urls(url, expected):
     assert parse_url(url) == expected
 
 
+def test_a_password_in_a_url_is_not_quoted():
+    with pytest.raises(ValueError, match=r"broker\.example") as error:
+        parse_url("mqtt://gate:hunter2@broker.example")
+    assert "hunter2" not in str(error.value)
+
+
 @pytest.mark.parametrize("url", ["", "http://h", "mqtt://", "mqtt://user:pw@h", "mqtt://h:99999"])
 def test_bad_urls(url):
     with pytest.raises(ValueError):
