@@ -216,7 +216,9 @@ def test_a_lost_stem_is_started_anew(scanner, incidents, draw, has_ended):
     assert has_ended(worker), "the worker dies with its parent"
     os.close(stem)
     first = scanner.scan_luma(draw("lost"))
-    assert (data(first), first.incident) == ([], IncidentKind.CRASH)
+    assert first.incident is IncidentKind.CRASH
+    # On a quiet machine the new stem is there before the frame's deadline.
+    assert data(first) in ([], [b"lost"])
     until = time.monotonic() + 30
     results = []
     while time.monotonic() < until and not any(results):
