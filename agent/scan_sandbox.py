@@ -43,7 +43,7 @@ def enter() -> None:
         os.setgroups([])
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    pages = int(Path("/proc/self/statm").read_bytes().split()[0])  # loads no codec from the disk
     memory = pages * resource.getpagesize() + EXTRA_MEMORY
     _prctl(libc, _PR_SET_NAME, ctypes.c_char_p(b"idgate-scan"))
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
