@@ -93,11 +93,15 @@ def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.
         readonly: refuse writes on this connection.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    db.execute(f"PRAGMA synchronous={synchronous}")
-    db.execute("PRAGMA wal_autocheckpoint=0")
-    db.execute("PRAGMA temp_store=MEMORY")
-    if readonly:
-        db.execute("PRAGMA query_only=1")
+    try:
+        db.execute(f"PRAGMA synchronous={synchronous}")
+        db.execute("PRAGMA wal_autocheckpoint=0")
+        db.execute("PRAGMA temp_store=MEMORY")
+        if readonly:
+            db.execute("PRAGMA query_only=1")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
