@@ -9,8 +9,9 @@ annuls.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.credential.model import Modality
 from agent.passage_events import (

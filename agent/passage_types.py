@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from msgspec import Struct
+
 from agent.config import GateConfig, GpioConfig
 from agent.credential.model import Modality
 from agent.reason import Reason
@@ -257,9 +259,8 @@ class Failures:
     last_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Everything the machine remembers.
+class State(Struct, frozen=True):
+    """Everything the machine remembers; a `Struct`, since a step makes a dozen changed copies.
 
     Attributes:
         phase: where the passage stands.

@@ -32,7 +32,7 @@ ROUNDS, REPEATS = 40, 200
 
 POLL_LIMIT = 8.0
 """One poll (inputs debounced, relay, lamps), against the bare reads of its lines."""
-PASSAGE_LIMIT = 3.0
+PASSAGE_LIMIT = 1.0
 """The machine's whole passage (six steps), against one ECDSA P-256 verification."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from agent.credential.model import Modality
 from agent.passage import start
@@ -52,6 +51,7 @@ from agent.passage_types import (
     Rules,
     Sensing,
     Signal,
+    State,
     Use,
 )
 from agent.reason import Reason
@@ -816,5 +816,16 @@ def test_time_alone_changes_nothing_at_rest(machine):
     before = machine.state
     machine.wait(100)
     assert machine.log == []
-    assert replace(machine.state) == before
+    assert machine.state == before
     assert machine.send(Tick()) == ()
+
+
+def test_a_step_leaves_the_state_it_was_given(machine):
+    before = machine.state
+    kept = structs.astuple(before)
+    assert before == State()
+    machine.grant()
+    assert machine.state != before
+    assert structs.astuple(before) == kept
+    with pytest.raises(AttributeError):
+        before.phase = Phase.OPEN
