@@ -2,7 +2,8 @@
 
 Rules, each learnt from the library's behaviour:
 - One YUV420 stream: its first plane is the luma that the decoder needs, viewed in place. Nothing
-  is converted or copied unless the frame is turned.
+  is converted or copied unless the frame is turned. libcamera may settle on another format than
+  was asked for: NV12 has the same luma, and its chroma is put apart; any other is refused.
 - `capture_request(wait=seconds, flush=True)`: only a frame that was exposed after the call, and
   never a wait without an end (a frontend that timed out delivers nothing for ever).
 - A view on a buffer must be gone before the request is released and the camera reconfigured; so a
@@ -10,6 +11,8 @@ Rules, each learnt from the library's behaviour:
 - A capture that timed out leaves a job behind that swallows a later frame: `cancel_all_and_flush`,
   and the camera is done for; who wants more opens it anew (`hal.recovery`).
 - Rows may be padded: the stride comes from the configuration that the camera settled on.
+- picamera2 tells an old frame by its exposure time; a camera that does not report one (a webcam)
+  fails inside the library with a KeyError.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from hal.rotation import rotate_chroma, rotate_plane
 __all__ = ["PicameraCamera", "open_camera"]
 
 BUFFERS = 4
+FORMATS = ("YUV420", "NV12")
 INSTALL = "install it with: apt install python3-picamera2 (the venv needs --system-site-packages)"
 
 
@@ -84,7 +88,8 @@ class PicameraCamera:
             camera works without them.
 
     Raises:
-        DeviceUnavailable: the lens cannot be focused as the settings ask.
+        DeviceUnavailable: the lens cannot be focused as the settings ask, or the camera has no
+            format with a plane of luma.
     """
 
     def __init__(
@@ -112,6 +117,12 @@ class PicameraCamera:
         main = device.camera_configuration()["main"]
         self._width, self._height = (int(side) for side in main["size"])
         self._stride = int(main["stride"])
+        self._interleaved = main["format"] == "NV12"
+        if main["format"] not in FORMATS:
+            raise DeviceUnavailable(
+                f"camera {settings.name}: delivers {main['format']}, not one of "
+                f"{', '.join(FORMATS)}; use a Raspberry Pi camera module"
+            )
         device.start()
 
     def __enter__(self) -> Self:
@@ -174,6 +185,10 @@ class PicameraCamera:
             raise CameraTimeout(f"camera {self.name}: no frame within {timeout_s:g} s") from error
         except CancelledError as error:
             raise DeviceFault(f"camera {self.name}: closed") from error
+        except KeyError as error:
+            raise DeviceFault(
+                f"camera {self.name}: reports no {error}; use a Raspberry Pi camera module"
+            ) from error
         except (RuntimeError, OSError) as error:
             raise DeviceFault(f"camera {self.name}: {error}") from error
 
@@ -200,11 +215,14 @@ class PicameraCamera:
                 frame.revoke()
 
     def _planes(self, buffer: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return luma (H, W) in place and chroma (H // 2, W), copied only where rows are padded."""
+        """Return luma (H, W) in place and I420 chroma (H // 2, W), in place where it lies so."""
         width, height, stride = self._width, self._height, self._stride
         luma = buffer[: height * stride].reshape(height, stride)[:, :width]
         chroma = buffer[height * stride : height * stride * 3 // 2]
-        if stride != width:
+        if self._interleaved:
+            pairs = chroma.reshape(height // 2, stride)[:, :width]
+            chroma = np.concatenate((pairs[:, 0::2].ravel(), pairs[:, 1::2].ravel()))
+        elif stride != width:
             # Both chroma planes have half the stride; without the padding they are I420 again.
             chroma = np.ascontiguousarray(chroma.reshape(height, stride // 2)[:, : width // 2])
         return luma, chroma.reshape(height // 2, width)

@@ -93,6 +93,7 @@ class World:
     def __init__(self) -> None:
         self.cameras = [{"Model": "imx708", "Num": 0}]
         self.padding = 0
+        self.format: str | None = None  # what libcamera settles on, where that differs
         self.controls = dict(ALL_CONTROLS)
         self.open_error: Exception | None = None
         self.start_error: Exception | None = None
@@ -149,6 +150,8 @@ class Picamera2:
         width, height = configuration["main"]["size"]
         stride = width + self.world.padding
         self.main = {**configuration["main"], "stride": stride}
+        if self.world.format is not None:
+            self.main["format"] = self.world.format
         self.buffer = mmap.mmap(-1, stride * height * 3 // 2 + 4096)
 
     def camera_configuration(self) -> dict[str, Any]:
@@ -195,4 +198,8 @@ class Picamera2:
         whole[: stride * height].reshape(height, stride)[:, :width] = planes[:height]
         chroma = planes[height:].reshape(height, width // 2)
         at = stride * height
+        if self.main["format"] == "NV12":
+            pairs = whole[at : at + stride * height // 2].reshape(height // 2, stride)
+            pairs[:, 0:width:2], pairs[:, 1:width:2] = chroma[: height // 2], chroma[height // 2 :]
+            return
         whole[at : at + stride * height // 2].reshape(height, stride // 2)[:, : width // 2] = chroma

@@ -61,6 +61,31 @@ def test_luma_is_a_view_without_the_padding(world, padding):
     assert (copy.luma == world.picture[:48]).all()
 
 
+@pytest.mark.parametrize("padding", [0, 32])
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_nv12_has_the_same_colours(world, padding, rotation):
+    world.format, world.padding = "NV12", padding
+    world.picture, rgb = i420(64, 48)
+    settings = CameraSettings(**SIZE, rotation=rotation)
+    with open_camera(settings) as camera, camera.capture(1) as frame:
+        expected = np.rot90(rgb, k=-rotation // 90)
+        assert np.abs(frame.rgb().astype(int) - expected).max() <= (0 if rotation == 0 else 2)
+
+
+def test_a_format_without_a_plane_of_luma_is_refused(world):
+    world.format = "YUYV"
+    with pytest.raises(DeviceUnavailable, match=r"delivers YUYV, not one of YUV420, NV12"):
+        open_camera(CameraSettings(**SIZE))
+    assert world.opened[0].calls == ["close"]
+
+
+def test_a_camera_that_does_not_say_how_long_it_exposed_is_a_fault(world):
+    with open_camera(CameraSettings(**SIZE)) as camera:
+        world.fail = KeyError("ExposureTime")
+        with pytest.raises(DeviceFault, match="reports no 'ExposureTime'"), camera.capture(1):
+            pytest.fail("no frame came")
+
+
 def test_unpadded_chroma_is_a_view_too(world):
     world.picture, _ = i420(64, 48)
     with open_camera(CameraSettings(**SIZE)) as camera, camera.capture(1) as frame:
