@@ -5,7 +5,8 @@ Rules:
   full a sighting is dropped (the next frame brings another) while an input waits or stops the
   daemon: a fire is never lost.
 - Nothing here waits for a person, a camera or a network. The slowest thing is a commit to the disk.
-- The gate is asked to open only by the machine's `OpenGate`, which follows a commit.
+- The gate is asked to open only by the machine's `OpenGate`, which follows a commit. What need not
+  come before (telling the reporter, the counters, the console) comes after it.
 - An exception ends the thread, the thread's end stops the daemon, and the service manager restarts
   it with the gate closed.
 """
@@ -101,6 +102,7 @@ class Controller:
         self._traces: dict[int, Trace] = {}
         self._sightings: dict[bytes, Sighting] = {}
         self._journal_ok = True
+        self._untold: list[Observation] = []
         self._freed_for_full_journal = False
         self.turns = 0
         """Rounds of the loop, for the watchdog."""
@@ -169,6 +171,7 @@ class Controller:
             self._write_unwritten()
         if self._freed_for_full_journal:
             self._look_for_room()
+        self._tell()
 
     def _drain(self) -> None:
         while self._todo:
@@ -356,7 +359,16 @@ class Controller:
 
     def _note(self, seq: int, event: events.Event, trace: Trace | None) -> None:
         self._journal_ok = True
-        self._parts.observe(Observation(seq, event, trace))
+        self._untold.append(Observation(seq, event, trace))
+
+    def _tell(self) -> None:
+        """Tell of the rows that were written, once the gate has been asked for what they allow."""
+        if not self._untold:
+            return
+        told, self._untold = self._untold, []
+        self._parts.journal.announce()
+        for observation in told:
+            self._parts.observe(observation)
 
     def _write(self, row: _Row) -> None:
         """Write a row, after those that the disk refused before it."""

@@ -137,9 +137,10 @@ class Gate:
         self._on_input = on_input
         self._clock = clock
         self._card_output = card_output
-        self._requests: queue.Queue[Request] = queue.Queue(_QUEUE)
+        # The C queues hand over without a lock in Python; the bound is kept in `_ask`.
+        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._stop = threading.Event()
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._inputs = Inputs(gpio, settings)
@@ -232,12 +233,11 @@ class Gate:
         """
         if self.dead.is_set():
             raise DeviceFault(f"the gate's I/O thread has ended: {self._error}")
-        try:
-            self._requests.put_nowait(request)
-        except queue.Full:
-            raise DeviceFault("the gate's I/O thread does not serve its queue") from None
+        if self._requests.qsize() >= _QUEUE:
+            raise DeviceFault("the gate's I/O thread does not serve its queue")
+        self._requests.put(request)
         if at_once:
-            self._wake.set()
+            self._wake.put(None)
 
     # --- life
 
@@ -266,7 +266,7 @@ class Gate:
     def stop(self) -> None:
         """End the thread and leave every pin safe; may be called twice."""
         self._stop.set()
-        self._wake.set()
+        self._wake.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout=5.0)
         self.safe()
@@ -308,8 +308,8 @@ class Gate:
             while due <= now:
                 due += period
             # What was asked for meanwhile is served at once: a grant does not wait for the poll.
-            if self._wake.wait(due - now):
-                self._wake.clear()
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=due - now)
 
     def _die(self, error: Exception) -> None:
         """Leave the pins safe, and let everybody know."""

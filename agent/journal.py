@@ -126,6 +126,8 @@ class Journal(Store):
     def commit_use(self, replay_key: bytes, until: int, event: Decision) -> int:
         """Mark a use and record its decision, both or neither; return the row's `seq`.
 
+        The listener is not told: who asked opens the gate first, and then calls `announce`.
+
         Args:
             replay_key: identifies the use.
             until: last second at which the same use must be recognised.
@@ -149,7 +151,7 @@ class Journal(Store):
                 raise AlreadyUsed("this use was committed before")
             db.execute("INSERT INTO used VALUES(?, ?)", (replay_key, until))
 
-        return self._commit(event, mark)
+        return self._write(event, mark)
 
     def annul_use(self, replay_key: bytes, event: Decision) -> int:
         """Take a mark back (nobody passed) and record that; return the row's `seq`."""
@@ -245,6 +247,11 @@ class Journal(Store):
     # -- inside -------------------------------------------------------------------------------
 
     def _commit(self, event: Event, work: Work | None) -> int:
+        seq = self._write(event, work)
+        self.announce()
+        return seq
+
+    def _write(self, event: Event, work: Work | None) -> int:
         data = encode_data(event)
         kind = event_type(event)
         time_us = int(self._clock() * 1_000_000)
@@ -271,8 +278,6 @@ class Journal(Store):
             if self._since_checkpoint >= _CHECKPOINT_FORCED_ROWS:
                 self._since_checkpoint = 0
                 self._checkpoint(self._writer)
-        if self._listener is not None:
-            self._listener()
         return seq
 
     def _free_candidate(self, room: int) -> tuple[BootCounters, int] | None:

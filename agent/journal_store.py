@@ -179,6 +179,11 @@ class Store:
         """Call `callback`, which must not block or raise, after each new row; None ends that."""
         self._listener = callback
 
+    def announce(self) -> None:
+        """Tell the listener that there are new rows."""
+        if self._listener is not None:
+            self._listener()
+
     def close(self) -> None:
         """Close the files; may be called twice."""
         with self._write_lock, self._quick_lock, self._read_lock:

@@ -136,14 +136,14 @@ class Watcher:
                 self._feed.offer(frame)
             if self._scanner is None:
                 return
-            captured_ns = frame.captured_ns
             result = self._scanner.scan(frame)
-        # Empty frames matter once: a code that left the view may be shown again.
-        if result.payloads or self._in_view:
-            self._post(sighted(result, captured_ns, taken_ns))
-            # Yield the interpreter: the deciding thread goes before the next frame.
-            time.sleep(0)
-        self._in_view = bool(result.payloads)
+            # Empty frames matter once: a code that left the view may be shown again.
+            if result.payloads or self._in_view:
+                self._in_view = bool(result.payloads)
+                self._post(sighted(result, frame.captured_ns, taken_ns))
+                # Yield the interpreter: the deciding thread goes before the frame is wiped and
+                # given back, and before the next one.
+                time.sleep(0)
 
 
 def sighted(result: ScanResult, captured_ns: int, taken_ns: int) -> Seen:

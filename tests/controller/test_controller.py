@@ -26,6 +26,7 @@ from agent.passage_events import (
     Command,
     FireChanged,
     PassageSensed,
+    Shutdown,
     StartBiometric,
     Tick,
 )
@@ -197,6 +198,39 @@ def test_the_same_use_is_refused_after_a_passage_and_allowed_after_an_annulment(
     ]
     grant = next(row for row in bench.rows if row.event is bench.decisions()[0])
     assert bench.decisions()[1].annuls == grant.seq
+
+
+def test_the_gate_opens_before_anybody_is_told_of_the_row(bench: Bench) -> None:
+    """The reporter, counting and the console wait: none of them is needed for the person."""
+    asked: list[tuple[str, list[str]]] = []
+    bench.journal.listen(lambda: asked.append(("reporter", list(bench.gate.asked))))
+    bench.show(bench.code())
+    ((who, before),) = asked
+    assert (who, before[0]) == ("reporter", "open in")
+    bench.controller.handle(PassageSensed())
+    assert len(asked) > 1, "the reporter hears of the passage's row too"
+    assert [row.seq for row in bench.rows] == [1, 2]
+
+
+def test_what_is_written_while_stopping_is_told_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.show(bench.code())
+    disk = {"full": True}
+    for name in ("append", "annul_use"):
+        write = getattr(bench.journal, name)
+
+        def maybe(*words: object, write=write) -> int:
+            if disk["full"]:
+                raise JournalFailed("disk full")
+            return write(*words)
+
+        monkeypatch.setattr(bench.journal, name, maybe)
+    bench.later(6.0)
+    disk["full"] = False
+    bench.clock.now += 2.0
+    bench.controller.handle(Shutdown())
+    assert bench.outcomes() == ["annulled"]
 
 
 @pytest.mark.parametrize(
