@@ -95,7 +95,7 @@ make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproje
         "$venv/bin/pip" install --quiet --upgrade pip
     # setuptools warns of every editable installation, at length.
     step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore \
-        "$venv/bin/pip" install --quiet --editable "$here[$extra]"
+        "$venv/bin/pip" install --quiet --editable "${here}[$extra]"
     if [ "$dry" = 0 ]; then printf '%s' "$want" >"$stamp"; fi
 }
 
@@ -130,6 +130,8 @@ join_groups() { # the hardware belongs to these groups on Raspberry Pi OS
     done
 }
 
+systemd_runs() { [ -d /run/systemd/system ]; } # not in a chroot or while an image is built
+
 do_install() {
     local python build=${TMPDIR:-/tmp}/idgate-build.$$
     local pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
@@ -152,7 +154,7 @@ do_install() {
     # Built from a copy: pip builds in place, and root's files have no business in a checkout.
     step install -d "$build"
     step cp -r "$here"/{agent,hal,models,pyproject.toml,README.md,LICENSE} "$build/"
-    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "$build[pi]"
+    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "${build}[pi]"
     as_root rm -rf "$build"
     as_root ln -sfn /opt/idgate/venv/bin/idgate "$root/usr/local/bin/idgate"
     if [ ! -e "$root/etc/idgate/config.toml" ]; then
@@ -162,7 +164,7 @@ do_install() {
     if [ -n "$root" ]; then
         as_root systemctl --root="$root" enable "$unit"
     else
-        as_root systemctl daemon-reload
+        if systemd_runs; then as_root systemctl daemon-reload; fi
         as_root systemctl enable "$unit"
     fi
     say "installed. Edit /etc/idgate/config.toml, put issuers into /etc/idgate/trust, then:"
@@ -182,11 +184,12 @@ do_uninstall() {
     if [ -n "$root" ]; then
         as_root systemctl --root="$root" disable "$unit"
     elif [ -e "/etc/systemd/system/$unit" ]; then
-        as_root systemctl disable --now "$unit"
+        if systemd_runs; then as_root systemctl disable --now "$unit"
+        else as_root systemctl disable "$unit"; fi
     fi
     as_root rm -f "$root/etc/systemd/system/$unit" "$root/usr/local/bin/idgate"
     as_root rm -rf "$root/opt/idgate"
-    [ -n "$root" ] || as_root systemctl daemon-reload
+    if [ -z "$root" ] && systemd_runs; then as_root systemctl daemon-reload; fi
     if [ "$purge" = 1 ]; then
         as_root rm -rf "$root/etc/idgate" "$root/var/lib/idgate"
         if grep -q '^idgate:' "$root/etc/passwd" 2>/dev/null; then
@@ -244,6 +247,7 @@ case $command in
         cd "$here"
         step exec "$python" tests/fuzz/fuzz.py --seconds "${args[@]}" ;;
     chaos)
+        # shellcheck disable=SC2046 # words, one a package
         prepare dev $run_apt $(chaos_apt "${args[@]}")
         cd "$here"
         step exec "$python" tests/chaos/chaos.py "${args[@]}" ;;
