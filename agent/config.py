@@ -107,7 +107,11 @@ class ScanConfig(_Section, frozen=True):
 
 
 class GpioConfig(_Section, frozen=True):
-    """Pins (BCM) and their polarity; a pin left out is not fitted."""
+    """Pins (BCM) and their polarity.
+
+    The defaults are the lines that docs/wiring.md draws. What is not fitted is switched off by
+    `false`, as in `fire = false`.
+    """
 
     driver: Literal["rpi-gpio", "simulated"] = "rpi-gpio"
     relay: Pin = 17
@@ -291,6 +295,12 @@ def secret_path(name: str, base: Path) -> Path:
     return base / name
 
 
+_OPTIONAL_LINES = (
+    "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
+    "tamper", "release", "door", "key", "wiegand_d0", "wiegand_d1",
+)  # fmt: skip
+
+
 def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
     """Return the settings in `text`.
 
@@ -306,6 +316,7 @@ def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
+    _not_fitted(table)
     try:
         config = msgspec.convert(table, Config)
     except msgspec.ValidationError as error:
@@ -328,13 +339,19 @@ def load(path: Path) -> Config:
     return parse(text, source=str(path), base_dir=path.resolve().parent)
 
 
+def _not_fitted(table: dict[str, object]) -> None:
+    """Turn `false` on a line of `[gpio]` into what the types know: TOML has no null."""
+    gpio = table.get("gpio")
+    if isinstance(gpio, dict):
+        for name in _OPTIONAL_LINES:
+            if gpio.get(name) is False:
+                gpio[name] = None
+
+
 def _check(config: Config, source: str) -> None:
     """Refuse what types cannot: doubled pins and names, parts that contradict each other."""
     pins: dict[int, str] = {}
-    for field in (
-        "relay", "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
-        "tamper", "release", "door", "key", "wiegand_d0", "wiegand_d1",
-    ):  # fmt: skip
+    for field in ("relay", *_OPTIONAL_LINES):
         pin = getattr(config.gpio, field)
         if pin is None:
             continue

@@ -268,7 +268,7 @@ def _gpio(config: Config) -> Finding:
     if alarms:
         return Finding(
             "gpio", "warning", f"{' and '.join(alarms)} loop open: the gate will be in alarm",
-            "close the loop, or leave the pin out of the settings where none is fitted",
+            f"close the loop; where none is fitted: gpio.{alarms[0]} = false",
         )  # fmt: skip
     return Finding("gpio", "ok", f"inputs: {', '.join(fitted) or 'none'}")
 

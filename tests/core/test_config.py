@@ -33,6 +33,8 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
             ["key gpio:", "relais", "allowed: driver, relay, relay_out"],
         ),
         (GOOD + "[gpio]\nrelay = 5\npassage = 5\n", ["gpio.passage", "pin 5", "gpio.relay"]),
+        (GOOD + "[gpio]\nrelay = false\n", ["gpio.relay", "int", "bool"]),
+        (GOOD + "[gpio]\nfire = true\n", ["gpio.fire", "int", "bool"]),
         (GOOD + '[gpio]\noutput = "wiegand26"\n', ["gpio.wiegand_d0"]),
         (GOOD + '[gpio]\noutput = "osdp"\n', ["gpio.osdp_port"]),
         (GOOD + '[gpio]\noutput = "osdp"\nosdp_port = "/dev/x"\n', ["gpio.osdp_key_file"]),
@@ -73,6 +75,13 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path, content: bytes | None) -
         path.write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read"):
         load(path)
+
+
+def test_what_is_not_fitted_is_switched_off_and_never_left_out() -> None:
+    """A forgotten line shows at once as an alarm; TOML has no null to say that it is not there."""
+    config = parse(GOOD + "[gpio]\nfire = false\npassage = false\nkey = false\n", source="text")
+    assert (config.gpio.fire, config.gpio.passage, config.gpio.key) == (None, None, None)
+    assert (config.gpio.tamper, config.gpio.relay) == (13, 17)
 
 
 def test_parse_without_a_file() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import types
 import typing
 from pathlib import Path
@@ -41,7 +42,7 @@ def render() -> str:
         many = get_origin(field.type) is tuple
         name = f"[[{field.name}]]" if many else f"[{field.name}]"
         parts.append(f"## `{name}`\n")
-        parts.append((section.__doc__ or "").strip() + "\n")
+        parts.append(inspect.cleandoc(section.__doc__ or "") + "\n")
         parts.append(_table(section.__name__, msgspec.structs.fields(section), notes))
     return "\n".join(parts)
 
@@ -76,7 +77,8 @@ def _type(kind: Any) -> str:
     if origin is typing.Literal:
         return " or ".join(f"`{_toml(value)}`" for value in get_args(kind))
     if origin in {types.UnionType, typing.Union}:
-        return " or ".join(_type(part) for part in get_args(kind) if part is not types.NoneType)
+        parts = [_type(part) for part in get_args(kind) if part is not types.NoneType]
+        return " or ".join([*parts, "`false`"] if config.Pin in get_args(kind) else parts)
     if origin is tuple:
         return f"list of {_type(get_args(kind)[0])}"
     return {str: "text", int: "whole number", float: "number", bool: "true/false"}.get(
@@ -86,7 +88,7 @@ def _type(kind: Any) -> str:
 
 def _toml(value: Any) -> str:
     if value is None:
-        return "not fitted"
+        return "false"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):

@@ -122,6 +122,18 @@ def test_each_fault_is_found_with_a_remedy(
     assert code == (1 if state == "failed" else 0)
 
 
+def test_a_loop_that_is_not_fitted_is_switched_off_as_the_remedy_says(config: Path, capsys) -> None:
+    _open_loop(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    key, _, value = found["gpio"]["remedy"].partition("gpio.")[2].partition(" = ")
+    _set('[gpio]\ndriver = "simulated"', f'[gpio]\ndriver = "simulated"\n{key} = {value}')(
+        config.parent
+    )
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["gpio"]["state"]) == (0, "ok")
+    assert key not in found["gpio"]["detail"]
+
+
 def test_it_leaves_a_running_gates_hardware_alone(config: Path, capsys) -> None:
     _, found = findings(capsys, "--config", str(config), "--no-hardware")
     assert found["camera"]["state"] == found["gpio"]["state"] == "skipped"
