@@ -12,6 +12,7 @@ unit=idgate.service
 run_apt="libzbar0 python3 python3-venv"
 test_apt="mosquitto systemd"
 pi_apt="python3-picamera2"
+tree_apt="debootstrap debian-archive-keyring python3"
 
 usage() {
     cat <<'TXT'
@@ -20,11 +21,14 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   demo [--fast] [--broker URL]   play a day at two simulated gates, on real daemon code
   test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
   check                          ruff, ruff format, mypy --strict
-  bench [--report DIR [--page]]  the benchmarks: ratios, measured in one run; tables and plots in DIR
+  bench [FILE ...]               the benchmarks: ratios, measured in one run
+  bench --report DIR [--page] [--peers] [--callgrind]   tables and plots in DIR
+  bench --callgrind              instructions counted by valgrind, against the reference
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
+  picamera [--fresh]             the camera driver on the real picamera2, in a Debian tree (root)
   licences                       the licence of every dependency; exit 1 where one is not stated
   sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
   deb [DIRECTORY]                a Debian package for this machine's kind, dependencies inside
@@ -103,6 +107,18 @@ chaos_apt() { # ARGUMENT...: servers only where they are asked for
     printf 'mosquitto'
     case " $* " in *" --rabbitmq "*) printf ' rabbitmq-server' ;; esac
     case " $* " in *" --postgresql "*) printf ' postgresql' ;; esac
+}
+
+bench_apt() { # ARGUMENT...: the counter of instructions only where it is asked for
+    case " $* " in *" --callgrind "*) printf 'valgrind' ;; esac
+}
+
+bench_folder() { # ARGUMENT...: all of them, unless a file or test is named
+    local argument
+    for argument in "$@"; do
+        [ -e "${argument%%::*}" ] && return 0
+    done
+    printf 'tests/bench'
 }
 
 prepare() { # EXTRA PACKAGE...
@@ -235,12 +251,14 @@ case $command in
         step "$venv/bin/ruff" format --check .
         step "$venv/bin/mypy" ;;
     bench)
-        prepare dev $run_apt $test_apt
+        prepare dev $run_apt $test_apt $(bench_apt "${args[@]}")
         cd "$here"
-        if [ "${args[0]:-}" = --report ]; then
-            step exec "$python" -m tests.bench.report "${args[@]}"
-        fi
-        step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' tests/bench "${args[@]}" ;;
+        case ${args[0]:-} in
+            --report) step exec "$python" -m tests.bench.report "${args[@]}" ;;
+            --callgrind) step exec "$python" -m tests.bench.instructions "${args[@]}" ;;
+        esac
+        step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' \
+            $(bench_folder "${args[@]}") "${args[@]}" ;;
     fuzz)
         [ ${#args[@]} -ge 1 ] || die "fuzz needs a number of seconds"
         prepare dev $run_apt
@@ -255,6 +273,9 @@ case $command in
         prepare dev $run_apt
         cd "$here"
         step exec "$python" -m tests.soak.soak "${args[@]}" ;;
+    picamera)
+        need_apt $tree_apt
+        as_root /usr/bin/python3 "$here/tests/pi/picamera.py" "${args[@]}" ;;
     licences)
         prepare demo $run_apt
         step exec "$python" "$here/packaging/inventory.py" licences "${args[@]}" ;;

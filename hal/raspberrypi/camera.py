@@ -69,7 +69,7 @@ def open_camera(settings: CameraSettings) -> PicameraCamera:
     except DeviceUnavailable:
         device.close()
         raise
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:  # whatever the library raises, the camera is given back
         device.close()
         raise DeviceUnavailable(f"camera {settings.name}: does not start ({error})") from error
 

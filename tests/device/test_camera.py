@@ -12,6 +12,8 @@ from hal.raspberrypi.camera import open_camera
 from tests.hal_camera.contract import CameraContract
 
 
+# picamera2 0.3.38 still says setDaemon().
+@pytest.mark.filterwarnings("ignore:setDaemon:DeprecationWarning")
 class TestRaspberryPi(CameraContract):
     settings = CameraSettings(name="entrance", width=1280, height=720, fps=15)
 

@@ -228,8 +228,9 @@ def test_a_busy_camera_says_so(world):
         open_camera(CameraSettings())
 
 
-def test_a_camera_that_does_not_start_is_closed_again(world):
-    world.start_error = RuntimeError("Failed to start camera")
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, AttributeError])
+def test_a_camera_that_does_not_start_is_closed_again(world, error):
+    world.start_error = error("Failed to start camera")
     with pytest.raises(DeviceUnavailable, match="does not start"):
         open_camera(CameraSettings())
     assert world.opened[0].calls == ["close"]
