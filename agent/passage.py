@@ -24,7 +24,7 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | FACE, FINGER, EITHER | another code, same subject (the wallet refreshed it) | same | Verify |
 | FACE, FINGER, EITHER | another code, refused or another's | DENIED | CODE_CHANGED |
 | FACE, FINGER, EITHER | a second code beside it | DENIED | SEVERAL_CODES |
-| FACE, FINGER, EITHER | PersonLeft / housing opened | DENIED | PERSON_LEFT / SENSOR_FAULT |
+| FACE, FINGER, EITHER | housing opened | DENIED | SENSOR_FAULT |
 | FACE, FINGER, EITHER | time over | DENIED | FACE_NOT_FOUND, FINGER_TIMEOUT |
 | GRANTED | Committed in time, not cancelled | OPEN | OpenGate |
 | GRANTED | Committed too late, or cancelled by fire, mode, close | IDLE | aborted, Annul |
@@ -74,7 +74,6 @@ from agent.passage_events import (
     LaneEntered,
     PassageReversed,
     PassageSensed,
-    PersonLeft,
     Refused,
     ReleasePressed,
     Shutdown,
@@ -240,11 +239,6 @@ def _compare(turn: Turn, fresh: list[Code], in_view: frozenset[bytes]) -> None:
         turn.add(Verify(state.attempt, other))
 
 
-def _on_person_left(turn: Turn, _event: PersonLeft) -> None:
-    if turn.state.phase in BIOMETRIC:
-        turn.deny(Reason.PERSON_LEFT)
-
-
 # --- answers
 
 
@@ -367,7 +361,6 @@ def _on_shutdown(turn: Turn, _event: Shutdown) -> None:
 
 _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     CodesSeen: _on_codes,
-    PersonLeft: _on_person_left,
     Verified: _on_verified,
     Refused: _on_refused,
     BiometricDone: _on_biometric,

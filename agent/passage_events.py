@@ -48,7 +48,6 @@ __all__ = [
     "OpenGate",
     "PassageReversed",
     "PassageSensed",
-    "PersonLeft",
     "Record",
     "Refused",
     "ReleasePressed",
@@ -73,11 +72,6 @@ class CodesSeen:
     """One frame's different codes; empty when no code was in the frame."""
 
     codes: tuple[Code, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PersonLeft:
-    """Nobody stands before the gate any more, as the biometric session or a sensor saw it."""
 
 
 # --- events: answers to effects
@@ -245,7 +239,6 @@ class Shutdown:
 
 Event = (
     CodesSeen
-    | PersonLeft
     | Verified
     | Refused
     | BiometricDone

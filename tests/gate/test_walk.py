@@ -21,7 +21,6 @@ from agent.passage_events import (
     FireChanged,
     HoldGate,
     OpenGate,
-    PersonLeft,
     Record,
     Refused,
     ReleasePressed,
@@ -115,7 +114,7 @@ class Station:
         attempt = self.state.attempt
         modality = rng.choice(list(Modality))
         act = rng.choices(
-            ["code", "person", "walk", "biometric", "leave", "force", "fire", "release", "key",
+            ["code", "person", "walk", "biometric", "force", "fire", "release", "key",
              "tamper", "command", "gone"],
             [8, 6, 2, 6, 1, 1, 1, 1, 1, 1, 2, 4],
         )[0]  # fmt: skip
@@ -147,8 +146,6 @@ class Station:
                         attempt, modality, matched=rng.random() < 0.7, reason=Reason.FINGER_QUALITY
                     )
                 )
-            case "leave":
-                self.take(PersonLeft())
             case "command":
                 mode = rng.choice([Mode.NORMAL, Mode.NORMAL, Mode.FREE, Mode.LOCKED])
                 self.take(Command(rng.choice(["open", "close", "mode"]), "t", None, mode))

@@ -25,7 +25,6 @@ from agent.passage_events import (
     OpenGate,
     PassageReversed,
     PassageSensed,
-    PersonLeft,
     Record,
     Refused,
     ReleasePressed,
@@ -337,18 +336,25 @@ def test_a_session_that_never_answers_ends_by_time(machine, requirement, reason)
 
 def test_an_answer_of_an_older_attempt_is_ignored(machine):
     machine.ask(Requirement.FACE)
-    machine.send(PersonLeft())
+    leave(machine)
     machine.wait(2)
     machine.ask(Requirement.FACE, "b", "berta")
     assert machine.send(BiometricDone(1, FACE, matched=True)) == ()
     assert machine.state.phase is Phase.FACE
 
 
+def leave(machine):
+    """Walk away from the camera: the face check notices it and answers so."""
+    done = BiometricDone(machine.state.attempt, FACE, matched=False, reason=Reason.PERSON_LEFT)
+    return machine.send(done)
+
+
 def test_person_leaves_in_mid_check(machine):
     machine.ask(Requirement.FACE)
-    effects = machine.send(PersonLeft())
+    effects = leave(machine)
     assert denial(effects) is Reason.PERSON_LEFT
     assert StopBiometrics(1) in effects
+    assert machine.state.failures == (), "who leaves has not failed"
 
 
 def test_verification_that_never_answers_is_an_internal_error(machine):
@@ -374,7 +380,7 @@ def test_repeated_failures_lock_the_subject_out_and_nobody_else(machine):
     machine.wait(2)
     machine.ask(Requirement.FACE, "e", "berta")
     assert machine.state.phase is Phase.FACE
-    machine.send(PersonLeft())
+    leave(machine)
     machine.wait(300)
     machine.ask(Requirement.FACE, "f", "anna")
     assert machine.state.phase is Phase.FACE

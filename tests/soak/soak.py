@@ -30,7 +30,7 @@ from pathlib import Path
 import structlog
 
 from agent.journal import JournalError
-from agent.passage_events import CodesSeen, PersonLeft, StartBiometric
+from agent.passage_events import CodesSeen, StartBiometric
 from agent.passage_types import Mode, Phase
 from agent.reason import Reason
 from hal.simulated.barrier import Behaviour
@@ -230,8 +230,6 @@ class Soak:
             self._swap(began)
         while station.decided_at < began and self.now < began + 12:
             yield 0.1
-            if visit.name == "leaver" and self.now > began + 1:
-                station.controller.handle(PersonLeft())
         verdict = station.verdicts.get(key)
         if verdict is None and station.decided_at >= began:
             verdict = station.last_reason  # refused before it was verified

@@ -277,9 +277,12 @@ class Town:
         return replace(self._genuine(visit, person, now), name="swapper", expected=frozenset())
 
     def _leaver(self, visit: Visit, person: Person, now: float) -> Visit:
-        face = (9.0, True, Reason.GRANTED)
-        changed = replace(self._genuine(visit, person, now), name="leaver", face=face)
-        return replace(changed, expected=frozenset())
+        visit = self._genuine(visit, person, now)
+        if visit.person is None or not visit.person.upgraded:
+            return visit
+        expected = (visit.expected - {Reason.GRANTED}) | {Reason.PERSON_LEFT}
+        face = (1.0, False, Reason.PERSON_LEFT)
+        return replace(visit, name="leaver", face=face, expected=expected)
 
     def _jumper(self, visit: Visit, person: Person, now: float) -> Visit:
         return replace(visit, person=None)
