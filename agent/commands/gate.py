@@ -21,13 +21,16 @@ from pathlib import Path
 from agent.config import Config, ConfigError, GpioConfig, load
 from agent.gate import Gate, make_safe, outputs
 from agent.gate_drivers import make_gpio, tracks
-from agent.gate_inputs import lines
+from agent.gate_inputs import Line, lines
 from agent.gate_signals import PATTERNS
 from agent.passage_types import Direction
 from hal.errors import HalError
 from hal.gpio import Gpio
 
 __all__ = ["add_arguments", "run"]
+
+WATCH_S = 0.01
+"""Between two looks at the inputs: somebody walking breaks a beam for a tenth of a second."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--config", type=Path, required=True, metavar="FILE")
         if name == "inputs":
             action.add_argument("--json", action="store_true", help="one JSON object a line")
-            action.add_argument("--watch", action="store_true", help="until interrupted")
+            action.add_argument(
+                "--watch", action="store_true", help="and each change, until interrupted"
+            )
         if name == "test":
             action.add_argument("--seconds", type=float, default=2.0, help="for each signal")
             action.add_argument("--relay", action="store_true", help="open once in each direction")
@@ -76,27 +81,35 @@ def _safe(config: Config, _arguments: argparse.Namespace) -> int:
 def _inputs(config: Config, arguments: argparse.Namespace) -> int:
     gpio = _gpio(config)
     fitted = lines(config.gpio)
+    if not fitted:
+        print("idgate gate: no input is fitted", file=sys.stderr)
+    known: dict[str, bool] = {}
     try:
         for line in fitted:
             gpio.setup_input(line.pin, pull=line.pull)
         while True:
             for line in fitted:
                 level = gpio.read(line.pin)
-                active = level == line.active
-                if arguments.json:
-                    row = {"input": line.name, "pin": line.pin, "high": level, "active": active}
-                    print(json.dumps(row), flush=True)
-                else:
-                    state = "ACTIVE" if active else "at rest"
-                    level_name = "high" if level else "low"
-                    print(f"{line.name:<10} GPIO{line.pin:<3} {level_name:<5} {state}", flush=True)
+                if known.get(line.name) != level:
+                    known[line.name] = level
+                    _show(line, level=level, as_json=arguments.json)
             if not arguments.watch:
                 return 0
-            time.sleep(0.5)
+            time.sleep(WATCH_S)
     except KeyboardInterrupt:
         return 0
     finally:
         gpio.close()
+
+
+def _show(line: Line, *, level: bool, as_json: bool) -> None:
+    active = level == line.active
+    if as_json:
+        row = {"input": line.name, "pin": line.pin, "high": level, "active": active}
+        print(json.dumps(row), flush=True)
+        return
+    state, name = "ACTIVE" if active else "at rest", "high" if level else "low"
+    print(f"{line.name:<10} GPIO{line.pin:<3} {name:<5} {state}", flush=True)
 
 
 def _test(config: Config, arguments: argparse.Namespace) -> int:

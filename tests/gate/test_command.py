@@ -72,6 +72,39 @@ def test_inputs(config, capsys):
     assert "tamper     GPIO13  high  ACTIVE" in capsys.readouterr().out
 
 
+def test_watching_tells_each_change_once(config):
+    """For the installer: press, break, open; one line each."""
+    with PinBoard(config.parent / "pins") as board:
+        for pin in (6, 13):
+            board.drive(pin, level=False)
+        watching = subprocess.Popen(
+            [sys.executable, "-m", "agent.cli", "gate", "inputs", "--watch", "--config", config],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            first = [watching.stdout.readline().split()[0] for _ in range(4)]
+            assert sorted(first) == ["fire", "passage", "release", "tamper"]
+            board.drive(19, level=False)
+            assert watching.stdout.readline() == "release    GPIO19  low   ACTIVE\n"
+            board.drive(19, level=None)
+            assert watching.stdout.readline() == "release    GPIO19  high  at rest\n"
+            watching.send_signal(signal.SIGINT)
+            assert watching.communicate(timeout=10)[0] == ""
+            assert watching.returncode == 0
+        finally:
+            watching.kill()
+            watching.wait()
+            watching.stdout.close()
+
+
+def test_a_gate_without_inputs_says_so(config, capsys):
+    off = "".join(f"{name} = false\n" for name in ("passage", "fire", "tamper", "release"))
+    config.write_text(config.read_text().replace("poll_hz", f"{off}poll_hz"))
+    assert idgate("gate", "inputs", "--config", config) == 0
+    assert "no input is fitted" in capsys.readouterr().err
+
+
 def test_test_shows_every_signal_and_moves_the_relay_only_when_asked(config, capsys):
     with PinBoard(config.parent / "pins") as board:
         for pin in (6, 13):
