@@ -116,7 +116,7 @@ class Station:
         act = rng.choices(
             ["code", "person", "walk", "biometric", "force", "fire", "release", "key",
              "tamper", "command", "gone"],
-            [8, 6, 2, 6, 1, 1, 1, 1, 1, 1, 2, 4],
+            [8, 6, 2, 6, 1, 1, 1, 1, 1, 2, 4],
         )[0]  # fmt: skip
         match act:
             case "code":
