@@ -59,9 +59,11 @@ as_root() {
 }
 
 need_apt() { # packages that are missing, installed quietly
-    local missing=() package
+    local missing=() package here_now
+    # Also by what they provide: trixie's libzbar0t64 is the libzbar0 that is asked for.
+    here_now=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}, ${Provides}\n' 2>/dev/null | grep '^ii' || true)
     for package in "$@"; do
-        dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+        grep -qE "[ ,]$package([ ,]|\$)" <<<"$here_now" || missing+=("$package")
     done
     [ ${#missing[@]} = 0 ] && return 0
     command -v apt-get >/dev/null || die "needs apt-get for: ${missing[*]}"

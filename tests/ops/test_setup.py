@@ -75,6 +75,23 @@ def test_chaos_installs_only_the_servers_that_are_asked_for(
     assert done.stdout.splitlines()[-1].endswith(" ".join(["tests/chaos/chaos.py", *words]))
 
 
+def test_a_package_under_another_name_is_not_fetched_again(tmp_path: Path) -> None:
+    """trixie's libzbar0t64 provides libzbar0: else each run would need the network."""
+    stub = tmp_path / "dpkg-query"
+    stub.write_text(
+        "#!/bin/sh\n"
+        "echo 'ii  libzbar0t64, libzbar0 (= 0.23.93-8)'\n"
+        "echo 'ii  python3, '\n"
+        "echo 'rc  python3-venv, '\n"
+        "echo 'ii  python3-venv-extra, '\n"
+    )
+    stub.chmod(0o755)
+    done = setup("demo", "--dry-run", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "installing" in line]
+    assert line == "setup: installing python3-venv"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="installation is root's")
 @pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemctl is not installed")
 def test_install_is_idempotent_and_uninstall_undoes_it(tmp_path: Path) -> None:
