@@ -112,7 +112,7 @@ def page(gate: GateOnDisk, mosquitto: Callable, free_port: int) -> Iterator[Page
     shutil.copytree(certs, etc / "certs")
     shutil.copy(DOCS / "fleet" / "acl", etc / "acl")
     text = (DOCS / "fleet" / "mosquitto.conf").read_text()
-    text = text.replace("/etc/mosquitto", str(etc)).replace("/var/lib/mosquitto", str(gate.path))
+    text = text.replace("/etc/mosquitto", str(etc))
     # The fixture's own plain listener stands first; only the documented one is used.
     broker = mosquitto("allow_anonymous false\n" + text.replace("8883", f"{free_port} 127.0.0.1"))
     broker.port = free_port

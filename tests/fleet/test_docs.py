@@ -57,13 +57,15 @@ def broker(mosquitto, certificates, tmp_path):
     shutil.copytree(certificates / "certs", etc / "certs")
     shutil.copy(DOCS / "fleet" / "acl", etc / "acl")
     text = (DOCS / "fleet" / "mosquitto.conf").read_text()
-    text = text.replace("/etc/mosquitto", str(etc)).replace("/var/lib/mosquitto", str(tmp_path))
+    text = text.replace("/etc/mosquitto", str(etc))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     assert "listener 8883\n" in text
-    # The fixture's own plain listener stands first; only the documented one is used.
-    found = mosquitto("allow_anonymous false\n" + text.replace("8883", f"{port} 127.0.0.1"))
+    # The fixture's own plain listener stands first; only the documented one is used. Then what
+    # Debian's mosquitto.conf says before it includes conf.d: what may be said once is said.
+    debian = f"allow_anonymous false\npersistence true\npersistence_location {tmp_path}/\n"
+    found = mosquitto(debian + text.replace("8883", f"{port} 127.0.0.1"))
     found.port = port
     until(lambda: listens(port))
     return found
