@@ -298,17 +298,6 @@ class ClockGuard:
         """Where the time comes from, as of the last flush."""
         return self._sources
 
-    @property
-    def highest(self) -> float:
-        """The highest believed time, Unix seconds."""
-        return self._memory.highest
-
-    def witness(self, unix_s: float) -> None:
-        """Take a time that signed data proves to have passed, such as the set's own."""
-        with self._lock:
-            if unix_s > self._memory.highest:
-                self._memory = replace(self._memory, highest=float(unix_s), boot_id="")
-
     def flush(self, *, force: bool = False) -> None:
         """Ask the sources again and write the memory, each if it is due.
 

@@ -66,7 +66,6 @@ class GateHealth:
         error: why the thread ended, empty while it lives.
         relay_on: any relay is on.
         fire, tamper, door_open: the inputs as believed.
-        late_polls: polls that began over a period late.
     """
 
     alive: bool
@@ -76,7 +75,6 @@ class GateHealth:
     fire: bool
     tamper: bool
     door_open: bool
-    late_polls: int
 
 
 def outputs(settings: GpioConfig) -> dict[int, bool]:
@@ -156,7 +154,6 @@ class Gate:
         self._free = False
         self._open = False
         self._polls = 0
-        self._late = 0
         self._error = ""
         self.dead = threading.Event()
         """Set when the thread ended by an error; the daemon then stops."""
@@ -222,7 +219,6 @@ class Gate:
             fire=self._inputs.active("fire"),
             tamper=self._inputs.active("tamper"),
             door_open=self._inputs.active("door"),
-            late_polls=self._late,
         )
 
     def _ask(self, request: Request, *, at_once: bool = True) -> None:
@@ -303,7 +299,6 @@ class Gate:
                 return
             now = self._clock()
             if now - due > period:
-                self._late += 1
                 due = now
             while due <= now:
                 due += period

@@ -58,15 +58,6 @@ class Box:
         """Area in square pixels."""
         return self.width * self.height
 
-    def overlap(self, other: Box) -> float:
-        """Return intersection over union, 0 to 1."""
-        across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
-        down = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
-        if across <= 0 or down <= 0:
-            return 0.0
-        shared = across * down
-        return shared / (self.area + other.area - shared)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Face:

@@ -252,7 +252,6 @@ class _Instrument:
     """A print or a screen (presentation attack instrument) held before the camera."""
 
     def __init__(self, species: str, rng: Rng) -> None:
-        self._species = species
         self._screen = species.startswith("screen")
         self._bend = float(rng.uniform(0.25, 0.6)) if species == "print-curved" else 0.0
         self._cut = species == "print-cut"

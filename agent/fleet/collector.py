@@ -60,12 +60,10 @@ class CollectorCounts:
     """What happened since start."""
 
     received: int = 0
-    batches: int = 0
     rejected: int = 0
     acks: int = 0
     replays: int = 0
     connections: int = 0
-    pruned: int = 0
 
 
 class Collector:
@@ -208,7 +206,6 @@ class Collector:
         if found:
             self._acks.update(self._store.add(found))
         self.counts.received += len(batch)
-        self.counts.batches += 1
         if self._link is not None:
             for message in batch:
                 self._link.acknowledge(message)
@@ -233,7 +230,7 @@ class Collector:
             self._ask_for_gaps(now)
         if self._keep_s and now - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = now
-            self.counts.pruned += self._store.prune(self._clock() - self._keep_s)
+            self._store.prune(self._clock() - self._keep_s)
 
     def _send_acks(self, now: float) -> None:
         self._acked_at = now

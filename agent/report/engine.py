@@ -201,13 +201,6 @@ class Engine:
             self.faults.raise_(error.code, str(error), self._ticked_at)
         self.up = False
 
-    def abandon(self) -> None:
-        """Drop the connection so that the last will is published; for tests and simulations."""
-        link, self.link = self.link, None
-        if link is not None:
-            link.close(will=True)
-        self.up = False
-
     def counted(self) -> payloads.ReporterCounters:
         """Return the counters since start."""
         counters = self.counters

@@ -48,14 +48,12 @@ class ReporterHealth:
         connected: the broker accepted us.
         faults: codes of what is wrong now.
         unacknowledged: rows that wait for the collector.
-        beat_age_s: seconds since the loop last turned.
     """
 
     alive: bool
     connected: bool
     faults: tuple[str, ...]
     unacknowledged: int
-    beat_age_s: float
 
 
 def link_settings(config: MqttConfig, gate: GateAddress, base_dir: Path) -> LinkSettings:
@@ -186,7 +184,6 @@ class Reporter:
             connected=self._engine.up,
             faults=self._engine.faults.active(),
             unacknowledged=self._journal.unacknowledged(),
-            beat_age_s=age,
         )
 
     def close(self, timeout_s: float = 5.0) -> None:

@@ -76,13 +76,11 @@ class VerifiedSet:
     """Metadata whose signatures were followed back to the anchor.
 
     Attributes:
-        root_version: version of the newest root.
         version: version of the snapshot, which counts publications.
         expires_at: earliest expiry of its parts, Unix seconds.
         targets: the files of the set: name -> `tuf` TargetFile (length and hashes).
     """
 
-    root_version: int
     version: int
     expires_at: int
     targets: dict[str, Any]
@@ -232,7 +230,6 @@ def _check_metadata(anchor: Path, folder: Path) -> VerifiedSet:
         raise TrustError(f"{folder}: parts of different sets are mixed")
     expiries = [part.expires for part in (root.signed, timestamp, snapshot, targets)]
     return VerifiedSet(
-        root_version=root.signed.version,
         version=snapshot.version,
         expires_at=int(min(expiries).timestamp()),
         targets=dict(targets.targets),

@@ -6,25 +6,11 @@ import pytest
 
 from agent.biometrics.errors import ModelError
 from agent.biometrics.face import open_models
-from agent.biometrics.face_detect import MAX_FACES, Box, open_detector
+from agent.biometrics.face_detect import MAX_FACES, open_detector
 from agent.biometrics.face_detect_tflite import TfliteDetector, _Level, letterbox, suppress
 from agent.biometrics.manifest import DetectorSpec, load_manifest, shipped_dir
 from agent.biometrics.runtime import Options, Quantisation
 from agent.config import FaceConfig
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "overlap"),
-    [
-        ((0, 0, 10, 10), (0, 0, 10, 10), 1),
-        ((0, 0, 10, 10), (5, 0, 10, 10), 1 / 3),
-        ((0, 0, 10, 10), (10, 0, 10, 10), 0),
-        ((0, 0, 10, 10), (2, 2, 5, 5), 0.25),
-        ((-5, -5, 10, 10), (0, 0, 10, 10), 25 / 175),
-    ],
-)
-def test_overlap_is_intersection_over_union(a, b, overlap):
-    assert Box(*a).overlap(Box(*b)) == pytest.approx(overlap)
 
 
 def test_suppression_keeps_the_best_of_each_place():

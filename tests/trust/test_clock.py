@@ -237,16 +237,6 @@ def test_an_unreadable_memory_is_not_a_first_start(machine: Machine) -> None:
     assert "cannot be read" in guard.reason
 
 
-def test_signed_data_raises_the_floor(machine: Machine) -> None:
-    guard = machine.guard()
-    guard.witness(NOW + 500)
-    assert not guard.trusted
-    guard.witness(NOW)
-    assert guard.highest == NOW + 500
-    machine.run(500)
-    assert guard.trusted
-
-
 def test_threads_may_ask_at_once(machine: Machine) -> None:
     guard = machine.guard()
     answers: list[bool] = []
