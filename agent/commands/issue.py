@@ -196,6 +196,8 @@ def _token(file: Path) -> bytes:
 
 def _common(arguments: argparse.Namespace) -> dict[str, Any]:
     at = _now(arguments.at)
+    if not arguments.subject:
+        raise ValueError("--subject is empty; every gate refuses such a credential")
     return {
         "subject": arguments.subject,
         "issued_at": at,

@@ -4,7 +4,7 @@ Rules, in this order:
 - the protected header names a signature algorithm and a `kid`; the keys of that id that may sign
   the format, and to which the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most;
 - nothing is taken from the claims, but `iss` to find the key, before the signature verified;
-- `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types;
+- `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types; `sub` is not empty;
 - `exp` is after `iat` and `nbf`; the validity ends one second before `exp` (RFC 8392, 3.1.4);
 - the key may vouch for this kind of document now; now lies in the validity.
 
@@ -84,6 +84,9 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
     key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys))
     _required(claims, Claim.ISS, "iss", str)
     subject: str = _required(claims, Claim.SUB, "sub", str)
+    # An empty one would be the same person for every holder: one lockout, one roster line, for all.
+    if not subject:
+        raise Rejected(Reason.MALFORMED, "CWT: sub is empty")
     identifier: bytes = _required(claims, Claim.CTI, "cti", bytes)
     if not 0 < len(identifier) <= IDENTIFIER_BYTES:
         raise Rejected(Reason.MALFORMED, f"CWT: cti is not 1 to {IDENTIFIER_BYTES} bytes")

@@ -114,11 +114,14 @@ def from_cose_key(item: Any) -> tuple[Algorithm, Any]:
         item: the map; P-256, P-384 (uncompressed, full length) or Ed25519.
 
     Raises:
-        Rejected: `malformed` for another key or one that is not on its curve,
+        Rejected: `malformed` for another key, a private one or one that is not on its curve,
             `algorithm_mismatch` when its own `alg` is not for such a key.
     """
     if not isinstance(item, dict):
         raise Rejected(Reason.MALFORMED, "COSE_Key: no map")
+    # A holder's key that stands in its own credential proves nothing about the phone.
+    if CoseKey.D in item:
+        raise Rejected(Reason.MALFORMED, "COSE_Key: a private key where the public one belongs")
     kty, crv, x = item.get(CoseKey.KTY), item.get(CoseKey.CRV), item.get(CoseKey.X)
     if type(kty) is not int or type(crv) is not int or not isinstance(x, bytes):
         raise Rejected(Reason.MALFORMED, "COSE_Key: kty, crv or x is missing")

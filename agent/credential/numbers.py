@@ -86,6 +86,7 @@ class CoseKey(IntEnum):
     CRV = -1
     X = -2
     Y = -3
+    D = -4
 
 
 @_at_hand

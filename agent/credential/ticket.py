@@ -98,7 +98,7 @@ def _coordinates(key: Any) -> tuple[Any, ...]:
 def _details(claims: Mapping[int | str, Any]) -> dict[str, Any]:
     details = claims.get(Claim.DETAILS, {})
     if not isinstance(details, dict) or not all(
-        isinstance(name, str) and isinstance(value, (str, int)) for name, value in details.items()
+        isinstance(name, str) and type(value) in (str, int) for name, value in details.items()
     ):
         raise Rejected(Reason.MALFORMED, "details are no map of text to text or integer")
     return details

@@ -309,6 +309,7 @@ ATTACKS: dict[str, tuple[Callable[[Forge], None], Reason]] = {
     "no cti": (_claim(CTI=DROP), Reason.MISSING_CLAIM),
     "iss a number": (_claim(ISS=7), Reason.UNKNOWN_ISSUER),
     "sub a number": (_claim(SUB=7), MALFORMED),
+    "sub empty": (_claim(SUB=""), MALFORMED),
     "cti text": (_claim(CTI="card"), MALFORMED),
     "cti empty": (_claim(CTI=b""), MALFORMED),
     "cti long": (_claim(CTI=b"c" * 65), MALFORMED),

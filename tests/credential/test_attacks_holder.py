@@ -108,6 +108,13 @@ HOLDER_ATTACKS: dict[str, tuple[Callable[..., str], Reason]] = {
         ),
         MALFORMED,
     ),
+    "cnf with the private key": (
+        lambda pilot: _presentation(
+            pilot,
+            token=pilot.credential(claims={8: {1: pilot.holder.cose_key() | {-4: b"d" * 32}}}),
+        ),
+        MALFORMED,
+    ),
     "cnf of kty true": (
         lambda pilot: _presentation(
             pilot, token=pilot.credential(claims={8: {1: {1: True, -1: 6, -2: b"k" * 32}}})

@@ -133,6 +133,7 @@ def test_private_keys_are_the_owners_alone_and_never_overwritten(tmp_path, capsy
         ("present", "card.cbor", "--holder", "junk.bin"),
         ("present", "card.cbor", "--challenge", "00"),
         ("credential", "--issuer", "junk.bin", "--subject", "1", "--out", "x"),
+        ("credential", "--issuer", "city.key.pem", "--subject", "", "--out", "x"),
         (
             "credential",
             "--issuer",

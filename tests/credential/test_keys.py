@@ -165,6 +165,7 @@ UNUSABLE = {
     "SEC 1 private key": KEYS["ES256"].private.private_bytes(
         Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()
     ),
+    "private COSE_Key": cbor.encode(keys.cose_key(KEYS["ES256"].public) | {-4: b"d" * 32}),
     "private JWK": json.dumps(_jwk("ES256") | {"d": "AQAB"}).encode(),
     "symmetric JWK": b'{"kty":"oct","k":"AQAB"}',
     "JWK set": b'{"keys":[]}',

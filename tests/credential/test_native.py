@@ -400,6 +400,7 @@ def _unknown_issuers(pilot):
         lambda pilot: pilot.ticket(valid_until=NOW - 1),
         lambda pilot: pilot.ticket(valid_from=NOW + 60),
         lambda pilot: pilot.ticket(details={"train": [1]}),
+        lambda pilot: pilot.ticket(details={"quiet": True}),
         lambda pilot: pilot.ticket(claims={Claim.CNF: {1: 7}}),
         lambda pilot: pilot.ticket(claims={Claim.CNF: {3: b"kid"}}),
         lambda pilot: pilot.ticket(claims={Claim.STATUS: {}}),

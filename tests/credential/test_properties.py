@@ -25,7 +25,7 @@ BIOMETRICS = st.one_of(
     ),
 )  # fmt: skip
 CREDENTIALS = st.fixed_dictionaries(
-    {"subject": st.text(max_size=40), "issued_at": st.integers(0, NOW), "valid_until": st.integers(NOW, 2**37)},
+    {"subject": st.text(min_size=1, max_size=40), "issued_at": st.integers(0, NOW), "valid_until": st.integers(NOW, 2**37)},
     optional={
         "kind": st.sampled_from(Kind),
         "level": st.sampled_from(Level),
