@@ -8,8 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import cli
+from agent import cli, issue
 from agent.credential import base45, cbor, registry
 from agent.credential.model import FormatName, Kind, Rejected
 from agent.reason import Reason
@@ -133,8 +135,112 @@ def test_the_pilot_tools_work_as_written(tmp_path: Path, monkeypatch) -> None:
     assert (tmp_path / "code.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_reason_of_the_table_is_one() -> None:
-    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", PAGE, re.MULTILINE)
-    named = {word for row in rows for word in re.findall(r"`([a-z_]+)`", row)}
-    assert len(named) >= 9
-    assert named <= {reason.value for reason in Reason}
+# --- what the page says is refused, and with what ------------------------------------------------
+
+CITY = issue.new_issuer("city", "ES256")
+PHONE = issue.Holder.new("ES256")
+CNF = {1: PHONE.cose_key()}
+CLAIMS = {1: CITY.iss, 2: "s", 4: SHOWN_AT + 60, 6: SHOWN_AT - 60, 7: b"c", 8: CNF}
+SHOWING = {3: "central-library", 6: SHOWN_AT}
+DROP = object()
+
+
+def kept(mapping: dict) -> dict:
+    return {label: value for label, value in mapping.items() if value is not DROP}
+
+
+def shown(
+    claims=None, showing=None, *, header=None, unprotected=None, key=None, phone=None,
+    sign=None, phone_sign=None, raw=None,
+) -> bytes:  # fmt: skip
+    """Return a presentation of which one thing is wrong."""
+    body = cbor.encode(kept(CLAIMS | (claims or {}))) if raw is None else raw
+    token = signed({1: -7, 4: CITY.kid} | (header or {}), body, key or CITY.key, unprotected, sign)
+    outer = {1: -7, 13: token, 16: 294}
+    parts = kept(SHOWING | (showing or {}))
+    return cbor.encode(signed(outer, cbor.encode(parts), phone or PHONE.key, None, phone_sign))
+
+
+def signed(header: dict, body: bytes, key, unprotected, sign) -> cbor.Tagged:
+    raw = cbor.encode(kept(header))
+    structure = cbor.encode(["Signature1", raw, b"", body])
+    signature = (sign or (lambda key, data: key.sign(data)))(key, structure)
+    return cbor.Tagged(18, [raw, unprotected or {}, body, signature])
+
+
+def der(key: issue.SigningKey, data: bytes) -> bytes:
+    return key.private.sign(data, ec.ECDSA(hashes.SHA256()))
+
+
+def longer(claims: dict) -> bytes:
+    """Write the map's head in two bytes, where one is enough."""
+    body = cbor.encode(claims)
+    return bytes((0xB8, body[0] & 31)) + body[1:]
+
+
+STRANGER = issue.SigningKey.new("ES256")
+CAUSES = [
+    ("malformed", "CBOR not in shortest form", shown(raw=longer(CLAIMS))),
+    ("malformed", "text where bytes belong", shown({7: "card"})),
+    ("malformed", "no `kid`", shown(header={4: DROP})),
+    ("malformed", "an empty `sub`", shown({2: ""})),
+    ("malformed", "a private key in `cnf`", shown({8: {1: PHONE.cose_key() | {-4: b"d" * 32}}})),
+    ("unsigned", "an empty signature", shown(sign=lambda _key, _data: b"")),
+    ("unsigned", "COSE_Mac0", b"\xd1" + shown()[1:]),
+    ("algorithm_mismatch", "`alg` in the unprotected header",
+     shown(header={1: DROP}, unprotected={1: -7})),
+    ("algorithm_mismatch", "not the algorithm that the trust file pins", shown(header={1: -8})),
+    ("unknown_issuer", "`kid` is not the first 8 bytes", shown(header={4: b"k" * 8})),
+    ("unknown_issuer", "`iss` is missing", shown({1: DROP})),
+    ("unknown_issuer", "or differs from", shown({1: "https://other.example"})),
+    ("bad_signature", "the array was not signed",
+     shown(sign=lambda key, data: key.sign(cbor.decode(data)[3]))),
+    ("bad_signature", "a DER signature", shown(sign=der)),
+    ("bad_holder_signature", "`cnf` is another key", shown(phone=STRANGER)),
+    ("bad_holder_signature", "the phone signed something else",
+     shown(phone_sign=lambda key, _: key.sign(b"another"))),
+    ("bad_holder_signature", "a DER signature", shown(phone_sign=der)),
+    *[("missing_claim", f"`{name}`", shown({number: DROP}))
+      for name, number in (("sub", 2), ("exp", 4), ("iat", 6), ("cti", 7))],
+    ("missing_claim", "`cnf` where the phone signs", shown({8: DROP})),
+    ("missing_claim", "`aud` and `iat` in the presentation", shown(showing={3: DROP})),
+    ("missing_claim", "`aud` and `iat` in the presentation", shown(showing={6: DROP})),
+    ("bad_time", "milliseconds", shown({4: (SHOWN_AT + 60) * 1000})),
+    ("bad_time", "a float", shown({4: SHOWN_AT + 60.5})),
+    ("bad_time", "`exp` before `iat`", shown({4: SHOWN_AT - 90})),
+    ("wrong_audience", "another gate's", shown(showing={3: "central-library/garden"})),
+    ("wrong_audience", "a list", shown(showing={3: ["central-library"]})),
+    ("stale", "the phone's clock", shown(showing={6: SHOWN_AT - 40})),
+    ("issued_in_future", "the phone's clock", shown(showing={6: SHOWN_AT + 40})),
+]  # fmt: skip
+
+
+@pytest.fixture
+def believed(tmp_path: Path) -> Path:
+    (tmp_path / "city.pem").write_bytes(CITY.key.public_pem())
+    (tmp_path / "city.toml").write_text(f'iss = ["{CITY.iss}"]\nalgorithm = "ES256"\n')
+    return tmp_path
+
+
+def refusals() -> dict[str, str]:
+    """Return the page's table: a reason, and what it says of it."""
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \| (.*) \|$", PAGE, re.MULTILINE)
+    return {name: cause for names, cause in rows for name in re.findall(r"`([a-z_]+)`", names)}
+
+
+def test_what_is_not_broken_is_believed(believed: Path) -> None:
+    assert read("NI1:" + base45.encode(shown()), believed, now=SHOWN_AT).dynamic
+
+
+@pytest.mark.parametrize(("reason", "cause", "message"), CAUSES)
+def test_a_broken_code_is_refused_as_the_table_says(
+    believed: Path, reason: str, cause: str, message: bytes
+) -> None:
+    assert cause in refusals()[reason]
+    with pytest.raises(Rejected) as refused:
+        read("NI1:" + base45.encode(message), believed, now=SHOWN_AT)
+    assert refused.value.reason == reason
+
+
+def test_every_reason_of_the_table_is_made() -> None:
+    assert refusals().keys() == {reason for reason, _, _ in CAUSES}
