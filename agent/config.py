@@ -102,6 +102,8 @@ class ScanConfig(_Section, frozen=True):
     """QR decoding."""
 
     deadline_ms: Annotated[int, Meta(ge=20, le=5_000)] = 300
+    start_s: Annotated[float, Meta(ge=1, le=300)] = 10.0
+    """How long the decoder's process may take to start; a slow card at boot needs the most."""
     pyzbar: bool = True
     retry: bool = True
 

@@ -160,12 +160,16 @@ class Scanner:
         """Process id of the process that workers are forked from; 0 while there is none."""
         return 0 if self._decoder is None else self._decoder.stem_pid
 
-    def wait_ready(self, timeout_s: float = 10.0) -> None:
+    def wait_ready(self, timeout_s: float | None = None) -> None:
         """Wait until a worker has decoded a blank frame.
+
+        Args:
+            timeout_s: longest wait; None takes the settings' `start_s`.
 
         Raises:
             ScanError: a decoder is missing or broken, or the time is over.
         """
+        timeout_s = self._settings.start_s if timeout_s is None else timeout_s
         until = time.monotonic() + timeout_s
         blank = np.full((64, 64), 127, dtype=np.uint8)
         with self._lock:

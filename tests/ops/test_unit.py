@@ -50,6 +50,7 @@ def test_the_unit_is_hardened() -> None:
         "DevicePolicy=closed",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=",
+        "ConfigurationDirectoryMode=0750",  # as setup.sh makes it, or systemd warns at each start
         "ExecStopPost=/opt/idgate/venv/bin/idgate gate safe --config /etc/idgate/config.toml",
     ],
 )

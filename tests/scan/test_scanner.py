@@ -425,8 +425,11 @@ def test_a_decoder_that_is_too_slow_to_start_is_said(monkeypatch, tmp_path):
     slow.write_text("import select\nselect.select([], [], [], 60)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr("agent.scan_process.REPLY_PATIENCE_S", 0.1)
-    with Scanner(ScanConfig()) as scanner, pytest.raises(ScanError, match="not ready within"):
+    with Scanner(ScanConfig()) as scanner, pytest.raises(ScanError, match=r"within 0.2 s"):
         scanner.wait_ready(0.2)
+    patient = ScanConfig(start_s=1.0)
+    with Scanner(patient) as scanner, pytest.raises(ScanError, match=r"within 1 s"):
+        scanner.wait_ready()
 
 
 def test_importing_the_scanner_loads_no_decoder():
