@@ -26,7 +26,7 @@ from agent.credential.model import Modality
 from agent.faults import Faults
 from agent.gate import Gate
 from agent.gate_cards import make_card_output
-from agent.gate_mode import load_mode, save_mode
+from agent.gate_mode import KeptMode, load_mode
 from agent.hardware import Hardware
 from agent.journal import Journal
 from agent.memory import JournalMemory
@@ -79,6 +79,7 @@ class Assembly:
     place: PlaceInForce
     gate: Gate
     scanner: Scanner
+    mode: KeptMode
     controller: Controller
     watchers: list[Watcher]
 
@@ -235,6 +236,7 @@ def _build(
     scanner = Scanner(config.scan, builder.scan_incident)
     undo.callback(scanner.close)
     mode_path = config.state_path("mode")
+    mode = KeptMode(mode_path)
     builder.controller = Controller(
         Parts(
             judge=judge,
@@ -246,7 +248,7 @@ def _build(
             checks=checks,
             recorder=recorder,
             respond=respond,
-            save_mode=lambda mode: save_mode(mode_path, mode),
+            save_mode=mode.save,
             observe=builder.observe,
             journal_full=config.gate.journal_full,
             challenge=_challenge(config, builder),
@@ -271,6 +273,7 @@ def _build(
         place=builder.place,
         gate=builder.gate,
         scanner=scanner,
+        mode=mode,
         controller=builder.controller,
         watchers=_watchers(config, builder, scanner, feed),
     )

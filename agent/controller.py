@@ -16,12 +16,11 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from agent import log, passage
-from agent.controller_parts import Observation, Parts, Seen
+from agent.controller_parts import Parts, Seen
+from agent.controller_rows import Rows
 from agent.journal import AlreadyUsed, JournalError, JournalFailed, JournalFull
 from agent.passage_events import (
     Annul,
@@ -67,21 +66,10 @@ __all__ = ["QUEUE_LIMIT", "Controller"]
 TICK_S = 0.05
 QUEUE_LIMIT = 512
 FULL_PAUSE_S = 0.005
-UNWRITTEN_KEPT = 256
-RETRY_S = 1.0
 TRACES_KEPT = 16
 DYNAMIC_REMEMBERED_S = 86_400
 
 _log = log.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A journal row on its way to the disk."""
-
-    write: Callable[[], int]
-    event: events.Event
-    trace: Trace | None
 
 
 class Controller:
@@ -101,24 +89,24 @@ class Controller:
         self._todo: deque[Event] = deque()
         self._traces: dict[int, Trace] = {}
         self._sightings: dict[bytes, Sighting] = {}
-        self._journal_ok = True
-        self._untold: list[Observation] = []
+        self._rows = Rows(parts.journal, parts.observe)
         self._freed_for_full_journal = False
         self.turns = 0
         """Rounds of the loop, for the watchdog."""
         self.dropped = 0
         """Sightings that found the queue full."""
-        self._unwritten: deque[_Row] = deque()
-        self._retried_at = 0.0
-        self.lost_rows = 0
-        """Rows that the disk refused for so long that there was no room to keep them."""
         self.state, effects = passage.start(mode, self._now(), rules)
         self._opening = effects
 
     @property
     def journal_refuses(self) -> bool:
         """Whether the last row could not be written; nothing opens until one can."""
-        return not self._journal_ok
+        return self._rows.refused
+
+    @property
+    def lost_rows(self) -> int:
+        """Rows that the disk refused for so long that there was no room to keep them."""
+        return self._rows.lost
 
     # -- from other threads --------------------------------------------------------------------
 
@@ -167,11 +155,10 @@ class Controller:
             event = event.event
         self._todo.append(event)
         self._drain()
-        if self._unwritten and self._now() - self._retried_at >= RETRY_S:
-            self._write_unwritten()
+        self._rows.retry(self._now())
         if self._freed_for_full_journal:
             self._look_for_room()
-        self._tell()
+        self._rows.tell()
 
     def _drain(self) -> None:
         while self._todo:
@@ -252,7 +239,7 @@ class Controller:
 
     def _commit(self, effect: Commit) -> None:
         parts = self._parts
-        self._write_unwritten()
+        self._rows.catch_up(self._now())
         trace = self._trace(effect.attempt)
         began = parts.clock.monotonic_ns()
         event = parts.recorder.decision(effect.record, trace, now_ns=began)
@@ -269,12 +256,12 @@ class Controller:
             self._full(effect.attempt)
             return
         except JournalFailed as error:
-            self._failed(error)
+            self._rows.failed(error)
             self._todo.append(CommitFailed(effect.attempt, Reason.JOURNAL_FAILED))
             return
         trace.stages_ms["commit"] = (parts.clock.monotonic_ns() - began) / 1e6
         trace.granted_seq, trace.reason = seq, effect.record.reason
-        self._note(seq, event, trace)
+        self._rows.written(seq, event, trace)
         self._todo.append(Committed(effect.attempt))
 
     def _record(self, effect: Record) -> None:
@@ -294,14 +281,14 @@ class Controller:
             )
         else:
             write = partial(parts.journal.append, event)
-        self._write(_Row(write, event, trace))
+        self._rows.write(write, event, trace, self._now())
 
     def _annul(self, effect: Annul) -> None:
         parts = self._parts
         trace = self._traces.get(effect.attempt)
         event = parts.recorder.annulment(effect.use, effect.attempt, trace)
         write = partial(parts.journal.annul_use, effect.use.replay_key, event)
-        self._write(_Row(write, event, trace))
+        self._rows.write(write, event, trace, self._now())
 
     def _open(self, effect: OpenGate) -> None:
         parts = self._parts
@@ -335,7 +322,7 @@ class Controller:
                     lockout_s=self.rules.lockout_s,
                 )
         except JournalError as error:
-            self._failed(error)
+            self._rows.failed(error)
 
     def _remember_until(self, use: Use) -> int:
         """Return until when a use must be known again.
@@ -357,52 +344,8 @@ class Controller:
                 del self._traces[next(iter(self._traces))]
         return trace
 
-    def _note(self, seq: int, event: events.Event, trace: Trace | None) -> None:
-        self._journal_ok = True
-        self._untold.append(Observation(seq, event, trace))
-
-    def _tell(self) -> None:
-        """Tell of the rows that were written, once the gate has been asked for what they allow."""
-        if not self._untold:
-            return
-        told, self._untold = self._untold, []
-        self._parts.journal.announce()
-        for observation in told:
-            self._parts.observe(observation)
-
-    def _write(self, row: _Row) -> None:
-        """Write a row, after those that the disk refused before it."""
-        self._write_unwritten()
-        if not self._unwritten and self._written(row):
-            return
-        if len(self._unwritten) < UNWRITTEN_KEPT:
-            self._unwritten.append(row)
-        else:
-            self.lost_rows += 1
-
-    def _write_unwritten(self) -> None:
-        """Try again what the disk refused, in order, so that no passage lacks its end."""
-        self._retried_at = self._now()
-        while self._unwritten and self._written(self._unwritten[0]):
-            self._unwritten.popleft()
-
-    def _written(self, row: _Row) -> bool:
-        try:
-            seq = row.write()
-        except JournalError as error:
-            self._failed(error)
-            return False
-        self._note(seq, row.event, row.trace)
-        return True
-
-    def _failed(self, error: JournalError) -> None:
-        """Say once that the journal refuses; the next success says that it is over."""
-        if self._journal_ok:
-            _log.error("journal refuses", fault=error)
-        self._journal_ok = False
-
     def _full(self, attempt: int) -> None:
-        self._failed(JournalFull("every row waits for the collector"))
+        self._rows.failed(JournalFull("every row waits for the collector"))
         self._todo.append(CommitFailed(attempt, Reason.JOURNAL_FULL))
         chosen = self.state.mode  # a gate that somebody locked is not freed by a full disk
         if self._parts.journal_full == "free" and chosen is Mode.NORMAL:

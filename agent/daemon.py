@@ -4,7 +4,8 @@ Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the 
 `face` and `finger` (one check at a time), `trust`, the reporter's, and this one, which watches all.
 
 Rules:
-- READY is said when a code shown now would be judged.
+- READY is said when a code shown now would be judged. The ready output is lit while a grant could
+  be recorded too: nothing opens unrecorded, and whoever looks at the gate shall see that.
 - A lost thread, a dead gate or a loop that stands still ends the daemon with exit code 70; the
   service manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
@@ -103,6 +104,7 @@ class Daemon:
         self._crew = Crew()
         self._reporting: Reporting | None = None
         self._shut = False
+        self._ready = False
         try:
             self.parts = assemble(
                 config, hardware, respond=self._respond, apply=self._apply, observe=observe
@@ -202,7 +204,7 @@ class Daemon:
         if parts.config.mqtt is not None:
             self._reporting = self._report_to(parts.config.mqtt)
             self._reporting.start()
-        parts.gate.ready(True)
+        self._show_ready()
 
     def _serve(self) -> int:
         every = min(self._service.watchdog_s or 2 * POLL_S, 2.0) / 2
@@ -242,14 +244,24 @@ class Daemon:
         if self._reload.is_set():
             self._reload.clear()
             self.reload_now()
-        try:
-            self.parts.guard.flush()
-        except OSError as error:
-            self.parts.faults.begin("clock", "not_saved", error.strerror or "")
-        else:
-            self.parts.faults.end("clock", "not_saved")
+        for part, flush in (("clock", self.parts.guard.flush), ("mode", self.parts.mode.flush)):
+            try:
+                flush()
+            except OSError as error:
+                self.parts.faults.begin(part, "not_saved", error.strerror or "")
+            else:
+                self.parts.faults.end(part, "not_saved")
         if self.parts.config.mqtt is None:
             self._forget_oldest()
+        self._show_ready()
+
+    def _show_ready(self) -> None:
+        """Light the ready output while a grant could be recorded."""
+        parts = self.parts
+        ready = parts.journal.has_room() and not parts.controller.journal_refuses
+        if ready != self._ready:
+            self._ready = ready
+            parts.gate.ready(ready)
 
     def _forget_oldest(self) -> None:
         """Make room where there is no fleet that could acknowledge: the newest rows are kept."""

@@ -6,17 +6,20 @@ Rules:
 - No file means NORMAL. A file that cannot be read or understood means LOCKED: a damaged disk must
   not turn a locked gate into a working one.
 - FIRE is never written; it is an input, not a choice.
+- A mode holds from the moment it is chosen, whatever the disk says: one that could not be written
+  is written as soon as the disk takes it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 from agent.passage_types import Mode
 
-__all__ = ["load_mode", "save_mode"]
+__all__ = ["KeptMode", "load_mode", "save_mode"]
 
 _LOG = logging.getLogger(__name__)
 _LONGEST = 32
@@ -58,3 +61,36 @@ def save_mode(path: Path, mode: Mode) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+class KeptMode:
+    """Writes the chosen mode, again and again where the disk refuses. Thread-safe.
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._unsaved: Mode | None = None
+
+    def save(self, mode: Mode) -> None:
+        """Keep the mode; what the disk refuses is left to `flush`."""
+        with self._lock:
+            self._unsaved = mode
+        try:
+            self.flush()
+        except OSError as error:
+            _LOG.error("the mode is not saved yet: %s", error.strerror)
+
+    def flush(self) -> None:
+        """Write what could not be written.
+
+        Raises:
+            OSError: it still cannot.
+        """
+        with self._lock:
+            if self._unsaved is not None:
+                save_mode(self._path, self._unsaved)
+                self._unsaved = None

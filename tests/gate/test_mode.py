@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from agent.gate_mode import load_mode, save_mode
+from agent.gate_mode import KeptMode, load_mode, save_mode
 from agent.passage_types import Mode
 
 
@@ -50,3 +50,18 @@ def test_a_disk_that_fails_keeps_the_old_mode(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_mode(path, Mode.FREE)
     assert load_mode(path) is Mode.LOCKED
+
+
+def test_a_mode_that_the_disk_refused_is_written_when_it_takes_it(tmp_path):
+    folder = tmp_path / "state"
+    kept = KeptMode(folder / "mode")
+    kept.flush()  # nothing was chosen, so nothing is written
+    kept.save(Mode.FREE)
+    kept.save(Mode.LOCKED)
+    with pytest.raises(FileNotFoundError):
+        kept.flush()
+    folder.mkdir()
+    kept.flush()
+    assert load_mode(folder / "mode") is Mode.LOCKED
+    kept.save(Mode.NORMAL)
+    assert load_mode(folder / "mode") is Mode.NORMAL

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from agent.clock import ClockGuard, ClockSources
 from agent.config import GateConfig, GpioConfig
-from agent.controller import Controller, Observation, Parts
+from agent.controller import Controller
+from agent.controller_parts import Observation, Parts
 from agent.gate import Gate
 from agent.gate_drivers import wiring
 from agent.journal import Journal
@@ -141,7 +142,7 @@ class WatchedController(Controller):
     def _do(self, effect: Effect) -> None:
         self.watch(effect)
         super()._do(effect)
-        if isinstance(effect, Record) and not self._journal_ok:
+        if isinstance(effect, Record) and self.journal_refuses:
             self.unrecorded(effect)
 
 
@@ -413,7 +414,7 @@ class Station:
 
     def journal_works(self) -> bool:
         """Whether the journal took the last thing it was given."""
-        return self.controller._journal_ok
+        return not self.controller.journal_refuses
 
     # --- the journal seen by the controller
 

@@ -21,6 +21,7 @@ from tests.soak.town import KINDS_OF_VISIT
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     monkeypatch.setattr("agent.controller._log", logging.getLogger("silent"))
+    monkeypatch.setattr("agent.controller_rows._log", logging.getLogger("silent"))
     monkeypatch.setattr(logging.getLogger("silent"), "info", lambda *_, **__: None, raising=False)
     monkeypatch.setattr(logging.getLogger("silent"), "error", lambda *_, **__: None, raising=False)
 
