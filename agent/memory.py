@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agent.credential.model import Credential
+from agent.credential.registry import MAX_FUTURE_S
 from agent.journal import Journal
 from agent.policy import Profile
 from agent.report.subjects import SubjectHasher
@@ -54,15 +55,16 @@ class JournalMemory:
     def was_used(self, credential: Credential, now: int) -> bool:
         """Return whether this use was committed and the mark still counts.
 
-        After a damaged journal was set aside its marks are gone: whatever was shown before counts
-        as used, and static codes wait for their reuse time.
+        After a damaged journal was set aside its marks are gone: whatever could be shown before
+        counts as used, a phone's clock that is ahead included, and static codes wait for their
+        reuse time.
         """
         if self._journal.was_used(credential.replay_key):
             return True
         if not self._journal.set_aside:
             return False
         if credential.presented_at is not None:
-            return credential.presented_at <= self._began_at
+            return credential.presented_at <= self._began_at + MAX_FUTURE_S
         return now <= self._began_at + self._reuse_s
 
     def inside(self, credential: Credential, now: int) -> bool:

@@ -26,7 +26,19 @@ from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
 from agent.trust.model import KeySource
 
-__all__ = ["FORMATS", "Format", "ReadRules", "load_all", "load_format", "read", "sniff"]
+__all__ = [
+    "FORMATS",
+    "MAX_FUTURE_S",
+    "Format",
+    "ReadRules",
+    "load_all",
+    "load_format",
+    "read",
+    "sniff",
+]
+
+MAX_FUTURE_S: Final = 5
+"""How far ahead of the gate's clock a phone's may be."""
 
 FORMATS: Final[dict[FormatName, str]] = {
     FormatName.NATIVE: "agent.credential.native",
@@ -64,7 +76,7 @@ class ReadRules:
     challenge: bytes | None = None
     site_keys: tuple[bytes, ...] = field(default=(), repr=False)
     max_age_s: int = 30
-    max_future_s: int = 5
+    max_future_s: int = MAX_FUTURE_S
 
 
 class Format(Protocol):
