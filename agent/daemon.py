@@ -50,7 +50,7 @@ EXIT_FAULT = 70
 EXIT_RESTART = 75
 POLL_S = 0.2
 STUCK_S = 8.0
-"""A loop that did not go round for so long is stuck; the camera's recovery takes less."""
+"""A loop that did not go round for so long is stuck; a patient camera's may take longer."""
 SPARE_ROWS = 256
 """Places kept free without a fleet: more than can be written between two looks."""
 RESTART_AFTER_S = 1.0
@@ -72,8 +72,14 @@ class _Beat:
 
     name: str
     turns: Callable[[], int]
+    stuck_s: float = STUCK_S
     seen: int = -1
     moved_at: float = 0.0
+
+
+def _camera_stuck_s(timeout_s: float) -> float:
+    """Return what a camera's loop may take: a capture in vain, a reopening, and one more."""
+    return max(STUCK_S, 2 * timeout_s + 4.0)
 
 
 class Daemon:
@@ -117,8 +123,9 @@ class Daemon:
             _Beat("decide", lambda: self.parts.controller.turns),
             _Beat("gate", lambda: self.parts.gate.health().polls),
         ]
-        for camera, watcher in zip(hardware.cameras, self.parts.watchers, strict=True):
-            self._beats.append(_Beat(camera.name, lambda watcher=watcher: watcher.turns))  # type: ignore[misc]
+        for camera, watcher in zip(self.parts.config.camera, self.parts.watchers, strict=True):
+            turns = lambda watcher=watcher: watcher.turns  # noqa: E731
+            self._beats.append(_Beat(camera.name, turns, _camera_stuck_s(camera.timeout_s)))
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -230,7 +237,7 @@ class Daemon:
             turns = beat.turns()
             if turns != beat.seen:
                 beat.seen, beat.moved_at = turns, now
-            elif now - beat.moved_at > STUCK_S:
+            elif now - beat.moved_at > beat.stuck_s:
                 _log.error("a loop stands still", loop=beat.name)
                 return True
         return self._reporting is not None and not self._reporting.reporter.health().alive

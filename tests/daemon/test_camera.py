@@ -52,6 +52,16 @@ def test_a_camera_that_stays_away_ends_the_daemon_with_the_gate_closed(
     assert not gate.board.level(RELAY)
 
 
+def test_a_camera_is_waited_for_as_long_as_its_settings_say(gate: GateOnDisk) -> None:
+    script(gate, "0.5 9.2 timeout\n", camera="timeout_s = 9")
+    process = gate.run()
+    gate.ready()
+    until(lambda: faults(gate) or process.poll() is not None, "the fault", timeout_s=25)
+    gate.show(gate.code())
+    until(lambda: gate.board.level(RELAY), "a grant, by the camera reopened")
+    assert faults(gate) == [("camera", "reopened")]
+
+
 def test_a_script_that_cannot_be_used_is_one_line(gate: GateOnDisk) -> None:
     script(gate, "1 2 explode\n")
     process = gate.run()
