@@ -17,7 +17,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from agent.settings_errors import explain
+from agent.settings_checks import OPTIONAL_LINES, contradiction
+from agent.settings_errors import NAME, explain
 
 __all__ = [
     "CameraConfig",
@@ -38,8 +39,9 @@ __all__ = [
     "secret_path",
 ]
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Name = Annotated[str, Meta(pattern=NAME)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
+Stops = Annotated[float, Meta(ge=-8, le=8)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -91,7 +93,7 @@ class CameraConfig(_Section, frozen=True):
     rotation: Literal[0, 90, 180, 270] = 0
     timeout_s: PositiveSeconds = 2.0
     flicker_us: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
-    exposure_values: tuple[float, ...] = (0.0, -2.0)
+    exposure_values: tuple[Stops, ...] = (0.0, -2.0)
     """Exposure compensation, alternated from frame to frame: phone screens need less."""
     focus: Literal["fixed", "manual", "auto"] = "fixed"
     lens_position: Annotated[float, Meta(ge=0, le=32)] = 5.0
@@ -259,7 +261,7 @@ class SimulationConfig(_Section, frozen=True):
     """Touches and faults of the simulated fingerprint module: a TOML file."""
 
 
-class Config(_Section, frozen=True):
+class _File(_Section, frozen=True):
     """The whole file."""
 
     gate: GateConfig
@@ -275,6 +277,11 @@ class Config(_Section, frozen=True):
     simulation: SimulationConfig = SimulationConfig()
     state_dir: str = "."
     """Where the journal, the clock's memory and the mode are kept."""
+
+
+class Config(_File, frozen=True):
+    """The settings, and where their file stands, which no key of it says."""
+
     base_dir: str = "."
     """Set by `load`: the file's own directory."""
 
@@ -297,12 +304,6 @@ def secret_path(name: str, base: Path) -> Path:
     return base / name
 
 
-_OPTIONAL_LINES = (
-    "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
-    "tamper", "release", "door", "key", "wiegand_d0", "wiegand_d1",
-)  # fmt: skip
-
-
 def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
     """Return the settings in `text`.
 
@@ -320,11 +321,13 @@ def parse(text: str, *, source: str, base_dir: Path | None = None) -> Config:
         raise ConfigError(f"{source}: not TOML: {error}") from None
     _not_fitted(table)
     try:
-        config = msgspec.convert(table, Config)
+        file = msgspec.convert(table, _File)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {explain(error, Config)}") from None
-    _check(config, source)
-    return msgspec.structs.replace(config, base_dir=str(base_dir or "."))
+        raise ConfigError(f"{source}: {explain(error, _File)}") from None
+    config = Config(**msgspec.structs.asdict(file), base_dir=str(base_dir or "."))
+    if wrong := contradiction(config):
+        raise ConfigError(f"{source}: {wrong}")
+    return config
 
 
 def load(path: Path) -> Config:
@@ -345,46 +348,6 @@ def _not_fitted(table: dict[str, object]) -> None:
     """Turn `false` on a line of `[gpio]` into what the types know: TOML has no null."""
     gpio = table.get("gpio")
     if isinstance(gpio, dict):
-        for name in _OPTIONAL_LINES:
+        for name in OPTIONAL_LINES:
             if gpio.get(name) is False:
                 gpio[name] = None
-
-
-def _check(config: Config, source: str) -> None:
-    """Refuse what types cannot: doubled pins and names, parts that contradict each other."""
-    pins: dict[int, str] = {}
-    for field in ("relay", *_OPTIONAL_LINES):
-        pin = getattr(config.gpio, field)
-        if pin is None:
-            continue
-        if pin in pins:
-            raise ConfigError(
-                f"{source}: key gpio.{field}: pin {pin} is already gpio.{pins[pin]}; "
-                "every line needs a pin of its own"
-            )
-        pins[pin] = field
-    names = [camera.name for camera in config.camera]
-    if len(set(names)) != len(names) or not 1 <= len(names) <= 2:
-        raise ConfigError(f"{source}: key camera: one or two cameras, each with its own name")
-    serving = {camera.serves for camera in config.camera}
-    if serving == {"face"}:
-        raise ConfigError(f"{source}: key camera.serves: no camera serves codes")
-    if config.face is not None and serving == {"code"}:
-        raise ConfigError(f"{source}: key camera.serves: [face] needs a camera that serves faces")
-    if config.gpio.output.startswith("wiegand") and None in (
-        config.gpio.wiegand_d0, config.gpio.wiegand_d1,
-    ):  # fmt: skip
-        raise ConfigError(f"{source}: key gpio.wiegand_d0: Wiegand needs wiegand_d0 and wiegand_d1")
-    if config.gpio.output == "osdp" and not config.gpio.osdp_port:
-        raise ConfigError(f"{source}: key gpio.osdp_port: OSDP needs a serial port")
-    if config.gpio.output == "osdp" and not config.gpio.osdp_key_file:
-        raise ConfigError(
-            f"{source}: key gpio.osdp_key_file: OSDP needs a file with the secure channel key"
-        )
-    if config.mqtt is not None:
-        from agent.report.link import parse_url
-
-        try:
-            parse_url(config.mqtt.url)
-        except ValueError as error:
-            raise ConfigError(f"{source}: key mqtt.url: {error}") from None

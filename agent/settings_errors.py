@@ -10,11 +10,15 @@ import enum
 import re
 import types
 import typing
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-__all__ = ["explain"]
+__all__ = ["NAME", "explain"]
+
+NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""What names of sites, gates, zones and the like look like."""
+_NAME_IN_WORDS: Final = "a name of lower-case letters, digits, '.', '_' and '-', 64 at most"
 
 _WHERE = re.compile(r"(?P<text>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
@@ -30,8 +34,18 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     match = _WHERE.fullmatch(str(error))
     text, path = (match["text"], match["path"]) if match else (str(error), "")
     allowed = _allowed(text, _walk(kind, _STEP.findall(path)))
+    text = _plain(text, path)
     line = f"key {path}: {text}" if path else text
     return f"{line}; allowed: {', '.join(allowed)}" if allowed else line
+
+
+def _plain(text: str, path: str) -> str:
+    """Say in words what somebody who writes TOML can do about it."""
+    text = text.replace("`int | null`", "a pin (`int`), or `false` where it is not fitted")
+    text = text.replace(f"`str` matching regex {NAME!r}", _NAME_IN_WORDS)
+    if text.startswith("Expected `array`, got `object`"):
+        text = f"{text}; a table that may come twice is written [[{path}]]"
+    return text
 
 
 def _walk(kind: Any, steps: list[str]) -> Any:

@@ -29,6 +29,8 @@ from agent.report.commands import CommandRefused, OperatorLookup, Refusal, open_
 from agent.report.link import Message, Received
 from agent.report.payloads import Reported
 from agent.report.topics import GateAddress
+from agent.settings_checks import contradiction
+from agent.settings_errors import explain
 
 __all__ = ["CONFIG_TYPE", "NEVER", "REMOTE", "DesiredConfig", "desired_claims", "overlay"]
 
@@ -93,7 +95,13 @@ def overlay(config: Config, values: Mapping[str, Any]) -> Config:
         if table.get(section) is None:
             raise ValueError(f"{key}: this gate has no table {section}")
         table[section][name] = value
-    return msgspec.convert(table, Config)
+    try:
+        wanted = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise ValueError(explain(error, Config)) from None
+    if wrong := contradiction(wanted):
+        raise ValueError(wrong)
+    return wanted
 
 
 class DesiredConfig:

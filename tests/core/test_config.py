@@ -54,6 +54,17 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
         (GOOD + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "allowed are mqtt://"]),
         (GOOD + '[mqtt]\nurl = "mqtt://x:99999"\n', ["mqtt.url", "0-65535"]),
         (GOOD + '[mqtt]\nversion = "4"\n', ["mqtt.version"]),
+        ('base_dir = "/x"\n' + GOOD, ["base_dir", "allowed: gate, camera"]),
+        (GOOD + 'region = "Berlin"\n', ["gate.region", "'Berlin'", "ISO 3166-2"]),
+        (GOOD + "[gpio]\npassage_2 = 4\npassage = false\n", ["gpio.passage_2", "gpio.passage"]),
+        (GOOD + '[gpio]\nfire = "no"\n', ["gpio.fire", "`false` where it is not fitted"]),
+        ('[gate]\nsite = "X"\ngate = "g"\n', ["gate.site", "lower-case letters"]),
+        (GOOD + "[camera]\n", ["[[camera]]"]),
+        (GOOD + "[[camera]]\nfps = 0.1\n", ["camera.timeout_s", "each 10 s"]),
+        (GOOD + "[[camera]]\nexposure_values = [nan]\n", ["camera[0].exposure_values[0]"]),
+        (GOOD + '[trust]\nurl = "https://x"\n', ["trust.url", "trust.signed = true"]),
+        (GOOD + '[mqtt]\ncert_file = "x"\n', ["mqtt.key_file", "cert_file"]),
+        (GOOD + '[mqtt]\nurl = "mqtt://x"\nca_file = "x"\n', ["mqtt.ca_file", "mqtts://"]),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path, text: str, words: list[str]) -> None:
