@@ -286,7 +286,7 @@ class Controller:
     def _annul(self, effect: Annul) -> None:
         parts = self._parts
         trace = self._traces.get(effect.attempt)
-        event = parts.recorder.annulment(effect.use, effect.attempt, trace)
+        event = parts.recorder.annulment(effect, trace)
         write = partial(parts.journal.annul_use, effect.use.replay_key, event)
         self._rows.write(write, event, trace, self._now())
 

@@ -313,10 +313,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Annul:
-    """Take the replay mark of this use back: nobody passed on it."""
+    """Take the replay mark of this use back: nobody passed on it, for this reason."""
 
     attempt: int
     use: Use
+    reason: Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,8 @@ class Turn:
             self.put(door_at=self.now)
         if outcome is not Occurrence.PASSED:
             if state.use is not None and state.use.replay_key:
-                self.add(Annul(state.attempt, state.use))
+                why = Reason.NO_PASSAGE if reason is None else reason
+                self.add(Annul(state.attempt, state.use, why))
             self.rest()
             return
         self._clear()

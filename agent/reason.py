@@ -84,6 +84,7 @@ class Reason(StrEnum):
     PERSON_LEFT = "person_left"
 
     # The gate
+    NO_PASSAGE = "no_passage"
     GATE_BUSY = "gate_busy"
     GATE_LOCKED = "gate_locked"
     MAINTENANCE = "maintenance"
@@ -156,6 +157,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.SEVERAL_CODES: "Two different valid codes are in view.",
     Reason.CODE_CHANGED: "The code was exchanged during the check.",
     Reason.PERSON_LEFT: "The person left before the check was over.",
+    Reason.NO_PASSAGE: "The gate opened and nobody passed: the use is given back.",
     Reason.GATE_BUSY: "Another passage is in progress.",
     Reason.GATE_LOCKED: "The gate is in locked mode.",
     Reason.MAINTENANCE: "The gate is in maintenance mode.",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from agent.credential.model import Modality
-from agent.passage_events import Record
-from agent.passage_types import Occurrence, RecordKind, Use
+from agent.passage_events import Annul, Record
+from agent.passage_types import Occurrence, RecordKind
 from agent.reason import Reason
 from agent.report import events
 from agent.report.events import BiometricOutcome
@@ -160,16 +160,16 @@ class Recorder:
             **values,
         )
 
-    def annulment(self, use: Use, attempt: int, trace: Trace | None) -> events.Decision:
-        """Return the event that takes a grant back: nobody passed on it."""
+    def annulment(self, annul: Annul, trace: Trace | None) -> events.Decision:
+        """Return the event that takes a grant back: nobody passed on it, and why."""
         values = {} if trace is None else _judged(trace)
         return events.Decision(
-            passage=self.passage_id(attempt),
+            passage=self.passage_id(annul.attempt),
             decision="annulled",
-            reason=Reason.GRANTED,
+            reason=annul.reason,
             profile=self.profile,
             zone=self._zone,
-            direction=use.direction.value,
+            direction=annul.use.direction.value,
             annuls=None if trace is None else trace.granted_seq,
             **values,
         )

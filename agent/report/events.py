@@ -74,6 +74,10 @@ class Decision(_Closed, frozen=True):
 
     Attributes:
         passage: links the decision with its passage rows: 32 hexadecimal digits.
+        decision: `granted` and `denied` are answers; `annulled` takes a granted use back, in a row
+            of its own, since rows never change.
+        reason: of the answer; of an annulment why nobody passed: `no_passage`, or what cut the
+            opening short (`fire`, `command`, a mode).
         source: who asked: a code, a finger of staff, the release, a command, a mode or fire.
         annuls: `seq` of the grant that this row takes back, in the same boot.
         operator: key id of the operator for `source` command.

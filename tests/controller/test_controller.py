@@ -197,7 +197,7 @@ def test_the_same_use_is_refused_after_a_passage_and_allowed_after_an_annulment(
     answers = [(row.decision, row.reason) for row in bench.decisions()]
     assert answers == [
         ("granted", Reason.GRANTED),
-        ("annulled", Reason.GRANTED),
+        ("annulled", Reason.NO_PASSAGE),
         ("granted", Reason.GRANTED),
         ("denied", Reason.REPLAYED),
     ]
@@ -431,6 +431,8 @@ def test_fire_aborts_a_grant_and_gives_the_use_back(bench: Bench) -> None:
     bench.show(code)
     bench.controller.handle(FireChanged(active=True))
     assert bench.outcomes() == ["aborted"]
+    annulled = bench.decisions()[-1]
+    assert (annulled.decision, annulled.reason) == ("annulled", Reason.FIRE)
     bench.controller.handle(FireChanged(active=False))
     bench.clear()
     bench.show(code)

@@ -30,7 +30,7 @@ def passed(passage: str = FIRST, outcome: str = "passed") -> Passage:
 
 
 def annulment(passage: str = FIRST) -> Decision:
-    return Decision(passage=passage, decision="annulled", reason=Reason.GRANTED, annuls=1)
+    return Decision(passage=passage, decision="annulled", reason=Reason.NO_PASSAGE, annuls=1)
 
 
 CASES = [

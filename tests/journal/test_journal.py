@@ -19,7 +19,7 @@ from agent.report.events import Decision, Fault, Mode, Passage, Tamper
 PASSAGE_ID = "ab" * 16
 GRANT = Decision(passage=PASSAGE_ID, decision="granted", reason=Reason.GRANTED)
 DENIAL = Decision(passage=PASSAGE_ID, decision="denied", reason=Reason.EXPIRED)
-ANNULMENT = Decision(passage=PASSAGE_ID, decision="annulled", reason=Reason.GRANTED, annuls=1)
+ANNULMENT = Decision(passage=PASSAGE_ID, decision="annulled", reason=Reason.NO_PASSAGE, annuls=1)
 FAULT = Fault(part="camera", code="timeout")
 MODE = Mode(mode="normal", cause="start")
 

@@ -189,6 +189,9 @@ class Walk:
             case Annul():
                 assert self.last_end.attempt == effect.attempt
                 assert self.last_end.what is not Occurrence.PASSED
+                timed_out = self.last_end.what is Occurrence.ANNULLED
+                assert (effect.reason is Reason.NO_PASSAGE) == timed_out
+                assert timed_out or effect.reason is self.last_end.reason
                 assert self.marks.pop(effect.attempt) == effect.use.replay_key
             case Respond():
                 self.answers[effect.transaction] += 1

@@ -42,7 +42,7 @@ SAMPLES = [
         biometrics=(BiometricOutcome(modality="face", reason=Reason.GRANTED),),
         stages_ms={"decode": 1.5}, total_ms=3.5,
     ),
-    Decision(passage=PASSAGE, decision="annulled", reason=Reason.GRANTED, annuls=4),
+    Decision(passage=PASSAGE, decision="annulled", reason=Reason.NO_PASSAGE, annuls=4),
     Passage(passage=PASSAGE, outcome="passed", direction="in", zone="main", subject="cd" * 16),
     Tamper(input="case", active=True),
     Fault(part="camera", code="timeout", active=False, detail="no frame", count=3),
