@@ -15,7 +15,10 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "packaging/inventory.py"
-LOCK = ROOT / "packaging/requirements-cp311.lock"
+LOCKS = {
+    minor: ROOT / f"packaging/requirements-cp3{minor}.lock" for minor in (11, 13)
+}  # Debian 12 and 13
+HERE = sys.version_info.minor
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
@@ -157,9 +160,9 @@ def test_the_sbom_is_cyclonedx(tmp_path: Path, monkeypatch) -> None:
     assert len(models) == len(list((ROOT / "models").glob("*.tflite")))
 
 
-def locked() -> dict[str, tuple[str, int]]:
+def locked(minor: int) -> dict[str, tuple[str, int]]:
     """Return name -> (version, number of hashes)."""
-    text = LOCK.read_text("utf-8").replace("\\\n", " ")
+    text = LOCKS[minor].read_text("utf-8").replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
         match = re.match(r"([a-z0-9._-]+)==(\S+)(.*)$", line, re.IGNORECASE)
@@ -169,19 +172,27 @@ def locked() -> dict[str, tuple[str, int]]:
     return found
 
 
-def test_the_lock_file_pins_everything_by_hash() -> None:
-    pins = locked()
+@pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
+@pytest.mark.parametrize("minor", LOCKS)
+def test_the_lock_file_pins_everything_by_hash(minor: int, machine: str) -> None:
+    pins = locked(minor)
     assert [name for name, (_, hashes) in pins.items() if hashes == 0] == []
-    assert "://" not in LOCK.read_text("utf-8")  # names no index
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["pi"]
-    for requirement in map(Requirement, lines):
-        if requirement.marker and not requirement.marker.evaluate({"python_version": "3.11"}):
+    assert "://" not in LOCKS[minor].read_text("utf-8")  # names no index
+    optional = PROJECT["optional-dependencies"]
+    place = {"python_version": f"3.{minor}", "platform_machine": machine}
+    for requirement in map(
+        Requirement, PROJECT["dependencies"] + optional["pi"] + optional["osdp"]
+    ):
+        name = inventory.canonical(requirement.name)
+        if requirement.marker and not requirement.marker.evaluate(place):
+            # Named twice where two versions of Python want different ones.
+            version = pins.get(name, ("", 0))[0]
+            assert not version or not requirement.specifier.contains(version), requirement
             continue
-        version, _ = pins[inventory.canonical(requirement.name)]
-        assert requirement.specifier.contains(version), requirement
+        assert requirement.specifier.contains(pins[name][0]), requirement
 
 
-@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the lock file is for Python 3.11")
+@pytest.mark.skipif(HERE not in LOCKS, reason="no lock file for this Python")
 def test_the_lock_file_covers_what_is_needed_here() -> None:
     needed = set(inventory.closure(extras=("osdp",))) - {"idgate"}
-    assert needed - set(locked()) == set()
+    assert needed - set(locked(HERE)) == set()
