@@ -104,14 +104,24 @@ class Embedder:
             mirrored: look at the chip's mirror image: a second opinion on the same face.
         """
         shown = np.ascontiguousarray(chip[:, ::-1]) if mirrored else chip
-        values = self._network.run(shown)[0][0].astype(np.float32)
-        return np.asarray(values - self._zero, dtype=np.float32)
+        answer = self._network.run(shown)[0]
+        vector = np.asarray(answer[0].astype(np.float32), dtype=np.float32)
+        vector -= self._zero
+        # What is only let go of stays in the heap until somebody else writes there.
+        answer.fill(0)
+        if mirrored:
+            shown.fill(0)
+        return vector
 
     def embed_reference(self, chip: Rgb) -> Vector:
         """Return the vector of a reference: the mean of the chip and its mirror image."""
         both = [self.embed(chip), self.embed(chip, mirrored=True)]
         length = float(np.mean([np.linalg.norm(vector) for vector in both]))
-        return np.asarray(fuse(both) * length, dtype=np.float32)
+        fused = fuse(both)
+        fused *= length
+        for vector in both:
+            vector.fill(0)
+        return fused
 
     def template(self, vector: Vector) -> bytes:
         """Return a vector as the 128 bytes that a credential carries."""
@@ -128,10 +138,11 @@ class Embedder:
         """
         if len(data) != TEMPLATE_BYTES:
             raise FaceRejected(Reason.REFERENCE_INVALID, f"template has {len(data)} bytes, not 128")
-        vector = np.frombuffer(data, dtype=np.int8).astype(np.float32) - self._zero
+        vector = np.frombuffer(data, dtype=np.int8).astype(np.float32)
+        vector -= self._zero
         if not float(np.linalg.norm(vector)) >= MIN_NORM:
             raise FaceRejected(Reason.REFERENCE_INVALID, "template has no length")
-        return np.asarray(vector, dtype=np.float32)
+        return vector
 
     def wipe(self) -> None:
         """Overwrite what the network holds of the last face."""

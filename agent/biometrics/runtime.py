@@ -144,7 +144,9 @@ class Network:
         expected = (self._height, self._width, 3)
         if picture.shape != expected or picture.dtype != np.uint8:
             raise ValueError(f"picture is {picture.shape} {picture.dtype}, not {expected} uint8")
-        self._interpreter.set_tensor(self._input, self._feed(picture)[np.newaxis])
+        fed = self._feed(picture)
+        self._interpreter.set_tensor(self._input, fed[np.newaxis])
+        fed.fill(0)
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(each["index"]) for each in self._outputs]
 
