@@ -12,6 +12,7 @@ import secrets
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives import hashes
@@ -125,11 +126,21 @@ class SigningKey:
         Raises:
             ValueError: no such key.
         """
-        der = _unpem(pem)
+        try:
+            der = _unpem(pem)
+        except ValueError:
+            der = b""
         if der.startswith(_SM2_PKCS8) and len(der) == _SM2_PKCS8_BYTES:
             start = len(_SM2_PKCS8)
             return cls(Algorithm.SM2, int.from_bytes(der[start : start + 32], "big"))
-        private = load_pem_private_key(pem, password=None)
+        try:
+            private = load_pem_private_key(pem, password=None)
+        except TypeError:
+            raise ValueError(
+                "the key has a password; `openssl pkey -in KEY -out PLAIN` writes it without"
+            ) from None
+        except ValueError:
+            raise ValueError("no private key in PEM") from None
         match private:
             case Ed25519PrivateKey():
                 return cls(Algorithm.EDDSA, private)
@@ -140,6 +151,19 @@ class SigningKey:
             case ec.EllipticCurvePrivateKey() if private.curve.name == ec.SECP384R1.name:
                 return cls(Algorithm.ES384, private)
         raise ValueError("a private key of P-256, P-384, Ed25519, RSA or SM2 is needed")
+
+    @classmethod
+    def from_file(cls, file: Path) -> SigningKey:
+        """Load a private key from a PEM file.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: no such key; the message names the file.
+        """
+        try:
+            return cls.from_pem(file.read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from agent.config import Config
 
-__all__ = ["OPTIONAL_LINES", "contradiction"]
+__all__ = ["OPTIONAL_LINES", "REGION", "contradiction"]
 
 OPTIONAL_LINES: Final = (
     "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
@@ -20,7 +20,8 @@ OPTIONAL_LINES: Final = (
 )  # fmt: skip
 """The keys of `[gpio]` at which a pin or `false` can stand."""
 
-_REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+"""ISO 3166-1 or 3166-2, as gates read it in credentials (`agent.credential.native`)."""
 
 
 def contradiction(config: Config) -> str:
@@ -51,7 +52,7 @@ def _pins(config: Config) -> Iterator[str]:
 
 def _place(config: Config) -> Iterator[str]:
     region = config.gate.region
-    if region and not _REGION.fullmatch(region):
+    if region and not REGION.fullmatch(region):
         yield f"key gate.region: {region!r} is no ISO 3166-2 code, such as DE-BE or CN-31"
 
 

@@ -100,7 +100,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     signer = None
     if arguments.key is not None:
         kid = bytes.fromhex(arguments.kid) or None
-        signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid).replay
+        signer = OperatorSigner.from_file(arguments.key, kid).replay
     settings = settings_from(arguments, "collector", stable=True, manual_ack=True)
     try:
         store = EventStore(arguments.database)
@@ -158,7 +158,7 @@ def _send(arguments: argparse.Namespace) -> int:
 
     gate = _gate(arguments.gate)
     kid = bytes.fromhex(arguments.kid) or None
-    signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid)
+    signer = OperatorSigner.from_file(arguments.key, kid)
     try:
         answer = send_command(
             settings_from(arguments, "send"),
@@ -184,7 +184,7 @@ def _configure(arguments: argparse.Namespace) -> int:
 
     gate = _gate(arguments.gate)
     kid = bytes.fromhex(arguments.kid) or None
-    signer = OperatorSigner.from_pem(arguments.key.read_bytes(), kid)
+    signer = OperatorSigner.from_file(arguments.key, kid)
     try:
         report = send_desired(
             settings_from(arguments, "configure"),

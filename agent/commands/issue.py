@@ -2,6 +2,7 @@
 
     idgate issue key city --out pilot --kind online-id      private key, and the trust directory's
     idgate issue key phone --out pilot --holder             files under pilot/trust
+    idgate issue key duty --out pilot --operator --role open    who may command gates
     idgate issue credential --issuer pilot/city.key.pem --holder pilot/phone.key.pem \
         --subject 42 --level 2 --out pilot/card.cbor
     idgate issue present pilot/card.cbor --holder pilot/phone.key.pem --aud library --png code.png
@@ -12,6 +13,7 @@ Private keys are written readable by their owner only. Exit code 2 for anything 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.credential.model import BiometricReference, Kind, StatusReference
+from agent.trust.model import COMMAND_ROLES
 
 if TYPE_CHECKING:
     from agent.issue import Holder, Issuer
@@ -27,13 +30,16 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 DAY_S = 86_400
+MOST_DAYS = 36_525
 _TEMPLATE_BYTES = 128
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _key_arguments(actions.add_parser("key", help="make an issuer's or a holder's key"))
+    _key_arguments(
+        actions.add_parser("key", help="make an issuer's, a holder's or an operator's key")
+    )
     credential = actions.add_parser("credential", help="sign a credential")
     _signing_arguments(credential, kind=Kind.ONLINE_ID)
     _identity_arguments(credential)
@@ -60,13 +66,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _key_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="the issuer's name in the trust set, or the holder's")
+    parser.add_argument("name", help="the issuer's or operator's name in the trust set")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="private key")
     parser.add_argument("--trust", type=Path, metavar="DIR", help="public files (OUT/trust)")
     parser.add_argument(
         "--algorithm", default="ES256", choices=("ES256", "ES384", "EdDSA", "PS256", "SM2")
     )
-    parser.add_argument("--holder", action="store_true", help="a holder's key: no trust files")
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--holder", action="store_true", help="a holder's key: no trust files")
+    whose.add_argument("--operator", action="store_true", help="a key that commands gates")
+    parser.add_argument(
+        "--role", action="append", default=[], choices=sorted(COMMAND_ROLES),
+        help="what the operator may command; repeatable",
+    )  # fmt: skip
     parser.add_argument("--iss", metavar="URI", help="what its credentials say in iss")
     parser.add_argument(
         "--kind", action="append", default=[], choices=[*Kind], help="what it may sign; repeatable"
@@ -87,7 +99,9 @@ def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
 def _identity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=int, default=1, choices=(1, 2), help="2 is upgraded")
     parser.add_argument("--birth-date", type=_date, metavar="YYYY-MM-DD")
-    parser.add_argument("--region", action="append", default=[], help="ISO 3166-2; repeatable")
+    parser.add_argument(
+        "--region", action="append", default=[], type=_region, help="ISO 3166-2; repeatable"
+    )
     parser.add_argument("--face", type=Path, metavar="FILE", help="128-byte template or picture")
     parser.add_argument("--face-model", default="", metavar="ID", help="model of the template")
     parser.add_argument("--finger", type=Path, metavar="FILE", help="the sensor's template")
@@ -110,6 +124,8 @@ def _present_arguments(parser: argparse.ArgumentParser) -> None:
 def _key(arguments: argparse.Namespace) -> None:
     from agent import issue
 
+    if arguments.operator != bool(arguments.role):
+        raise ValueError("--operator and --role go together: what may the operator command?")
     issuer = issue.new_issuer(arguments.name, arguments.algorithm, iss=arguments.iss)
     if arguments.holder:
         issue.Holder(issuer.key).cose_key()  # refuses what no credential can carry
@@ -120,12 +136,16 @@ def _key(arguments: argparse.Namespace) -> None:
     print(private)
     if arguments.holder:
         return
-    _write_private(private.with_suffix(".toml"), issuer.trust_toml().encode())
+    description = issuer.trust_toml(arguments.kind)
+    if arguments.operator:
+        description = f"operator = true\nroles = {json.dumps(sorted(set(arguments.role)))}\n"
+    else:
+        _write_private(private.with_suffix(".toml"), issuer.trust_toml().encode())
     trust: Path = arguments.trust or out / "trust"
     trust.mkdir(parents=True, exist_ok=True)
     public = trust / f"{arguments.name}.pem"
     public.write_bytes(issuer.key.public_pem())
-    public.with_suffix(".toml").write_text(issuer.trust_toml(arguments.kind), encoding="utf-8")
+    public.with_suffix(".toml").write_text(description, encoding="utf-8")
     print(public)
 
 
@@ -198,6 +218,8 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
     at = _now(arguments.at)
     if not arguments.subject:
         raise ValueError("--subject is empty; every gate refuses such a credential")
+    if not 0 < arguments.valid_days <= MOST_DAYS:
+        raise ValueError(f"--valid-days: more than 0, at most {MOST_DAYS}")
     return {
         "subject": arguments.subject,
         "issued_at": at,
@@ -218,6 +240,13 @@ def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
                 raise ValueError("a face template needs --face-model, the id of its model")
             found.append(issue.face_template(data, arguments.face_model))
         else:
+            from agent.biometrics.face_picture import CREDENTIAL_LIMITS
+
+            if len(data) > CREDENTIAL_LIMITS.file_bytes:
+                raise ValueError(
+                    f"{arguments.face}: {len(data)} bytes; gates take a picture of at most "
+                    f"{CREDENTIAL_LIMITS.file_bytes}: `idgate face enroll` makes a template or one"
+                )
             found.append(issue.face_image(data))
     if arguments.finger:
         found.append(
@@ -234,15 +263,19 @@ def _issuer(file: Path) -> Issuer:
 
     from agent.issue import Issuer, SigningKey
 
-    key = SigningKey.from_pem(file.read_bytes())
-    table = tomllib.loads(file.with_suffix(".toml").read_text(encoding="utf-8"))
-    return Issuer(str(table["issuer"]), str(table["iss"][0]), key)
+    key = SigningKey.from_file(file)
+    description = file.with_suffix(".toml")
+    table = tomllib.loads(description.read_text(encoding="utf-8"))
+    try:
+        return Issuer(str(table["issuer"]), str(table["iss"][0]), key)
+    except (KeyError, IndexError):
+        raise ValueError(f"{description}: it must name issuer and iss") from None
 
 
 def _holder(file: Path | None) -> Holder | None:
     from agent.issue import Holder, SigningKey
 
-    return None if file is None else Holder(SigningKey.from_pem(file.read_bytes()))
+    return None if file is None else Holder(SigningKey.from_file(file))
 
 
 def _write_private(file: Path, data: bytes) -> None:
@@ -265,6 +298,14 @@ def _moment(text: str) -> int:
 
 def _date(text: str) -> str:
     return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()
+
+
+def _region(text: str) -> str:
+    from agent.settings_checks import REGION
+
+    if not REGION.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 3166-2 code, such as DE-BE or CN-31")
+    return text
 
 
 def _status(text: str) -> StatusReference:

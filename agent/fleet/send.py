@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -50,6 +51,17 @@ class OperatorSigner:
             ValueError: no such key.
         """
         key = SigningKey.from_pem(pem)
+        return cls(key, kid or public_key_kid(key.public))
+
+    @classmethod
+    def from_file(cls, file: Path, kid: bytes | None = None) -> OperatorSigner:
+        """Load a private key (PEM).
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: no such key.
+        """
+        key = SigningKey.from_file(file)
         return cls(key, kid or public_key_kid(key.public))
 
     def sign(self, payload: Mapping[Any, Any], content: str) -> bytes:

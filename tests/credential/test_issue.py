@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zxingcpp
+from cryptography.hazmat.primitives import serialization
 from PIL import Image
 
 from agent import issue
@@ -17,6 +18,7 @@ from agent.cli import main
 from agent.credential import keys
 from agent.credential.model import FormatName, Kind, Level
 from agent.credential.numbers import Claim
+from agent.trust.directory import load_directory
 from agent.trust.model import Algorithm, IssuerKey
 
 NOW = 1_800_000_000
@@ -176,6 +178,55 @@ def test_unusable_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatc
     assert captured.out == ""
     assert captured.err.startswith("idgate issue: ")
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--issuer", "locked.pem"), "locked.pem: the key has a password"),
+        (("--issuer", "junk.pem"), "junk.pem: no private key in PEM"),
+        (("--issuer", "nameless.pem"), "nameless.toml: it must name issuer and iss"),
+        (("--valid-days", "-3"), "--valid-days: more than 0"),
+        (("--valid-days", "nan"), "--valid-days: more than 0"),
+        (("--face", "large.png"), "large.png: 65545 bytes; gates take a picture of at most 65536"),
+    ],
+)
+def test_what_no_gate_would_read_is_not_signed(tmp_path, capsys, monkeypatch, more, told):
+    monkeypatch.chdir(tmp_path)
+    assert _idgate("key", "city", "--out", ".") == 0
+    key = serialization.load_pem_private_key(Path("city.key.pem").read_bytes(), None)
+    under_password = serialization.BestAvailableEncryption(b"x")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    Path("locked.pem").write_bytes(key.private_bytes(*form, under_password))
+    Path("nameless.pem").write_bytes(Path("city.key.pem").read_bytes())
+    Path("nameless.toml").write_text('issuer = "city"\n')
+    Path("junk.pem").write_bytes(b"junk")
+    Path("large.png").write_bytes(b"\x89PNG" + bytes(65_541))
+    capsys.readouterr()
+    words = ["--issuer", "city.key.pem", "--subject", "1", "--out", "x", *more]
+    assert _idgate("credential", *words) == 2
+    assert told in capsys.readouterr().err
+    assert not Path("x").exists()
+
+
+def test_a_region_that_no_gate_reads_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as left:
+        _idgate("credential", "--issuer", "k", "--subject", "1", "--out", "x", "--region", "Berlin")
+    assert left.value.code == 2
+    assert "'Berlin' is no ISO 3166-2 code" in capsys.readouterr().err
+
+
+def test_an_operators_key_is_believed_for_its_roles(tmp_path, capsys):
+    words = ("key", "duty", "--out", tmp_path, "--operator")
+    assert _idgate(*words) == 2
+    assert "--role" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert _idgate(*words, "--role", "open", "--role", "mode") == 0
+    private = issue.SigningKey.from_file(tmp_path / "duty.key.pem")
+    (operator,) = load_directory(tmp_path / "trust", now=NOW).operators
+    assert operator.name == "duty"
+    assert operator.roles == {"open", "mode"}
+    assert operator.kid == keys.public_key_kid(private.public)
 
 
 @pytest.mark.parametrize("words", [(), ("key",), ("credential", "--subject", "1"), ("nonsense",)])
