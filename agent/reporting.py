@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from agent import passage_events
 from agent.config import MqttConfig
@@ -130,13 +131,22 @@ class Reporting:
     def _move(self, command: Command) -> CommandResult:
         event = _event(command)
         if event is None:
-            return CommandResult(CommandStatus.FAILED, "bad_arguments")
+            return CommandResult(CommandStatus.FAILED, "bad_arguments", _ARGUMENTS[command.name])
         with self._lock:
             self._waiting[command.transaction] = command.name.value
             while len(self._waiting) > WAITING_KEPT:
                 self._waiting.popitem(last=False)
         self._deeds.post(event)
         return CommandResult(CommandStatus.IN_PROGRESS)
+
+
+_CHOSEN = [mode.value for mode in Mode if mode is not Mode.FIRE]
+_ARGUMENTS: Final = {
+    CommandName.OPEN: "allowed: none, direction=in, direction=out",
+    CommandName.CLOSE: "allowed: none",
+    CommandName.MODE: f"needed: mode, one of {', '.join(_CHOSEN)}",
+}
+"""What commands that move the gate take, in words for who sent something else."""
 
 
 def _event(command: Command) -> passage_events.Command | None:

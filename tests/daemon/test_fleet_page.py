@@ -164,6 +164,11 @@ def test_the_page_as_written(page: Page, capsys: pytest.CaptureFixture[str]) -> 
     assert not board.level(RELAY)
     assert page.send("open") == 1
     assert "gate_busy" in capsys.readouterr().out
+    assert page.send("open", "direction=up") == 1
+    assert page.send("mode", "mode=lock") == 1
+    told = capsys.readouterr().out
+    assert "direction=out" in told
+    assert "one of normal, free, locked, maintenance" in told
     assert page.send("close") == 0
     until(lambda: not board.level(RELAY_OUT), "closed")
     assert page.send("identify") == 0
