@@ -22,8 +22,8 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
   check                          ruff, ruff format, mypy --strict
   bench [FILE ...]               the benchmarks: ratios, measured in one run
-  bench --report DIR [--page] [--peers] [--callgrind]   tables and plots in DIR
-  bench --callgrind              instructions counted by valgrind, against the reference
+  bench --callgrind [--arm64]    instructions counted, against the reference; for a Pi's core too
+  bench --report DIR [--page] [--peers] [--callgrind] [--arm64]   tables and plots in DIR
   fuzz SECONDS                   coverage-guided fuzzing of every credential format
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
@@ -111,16 +111,21 @@ chaos_apt() { # ARGUMENT...: servers only where they are asked for
     case " $* " in *" --postgresql "*) printf ' postgresql' ;; esac
 }
 
-bench_apt() { # ARGUMENT...: the counter of instructions only where it is asked for
+bench_apt() { # ARGUMENT...: counters of instructions only where they are asked for
     case " $* " in *" --callgrind "*) printf 'valgrind' ;; esac
+    case " $* " in *" --arm64 "*) printf ' gcc libc6-dev qemu-user' ;; esac
 }
 
-bench_folder() { # ARGUMENT...: all of them, unless a file or test is named
-    local argument
-    for argument in "$@"; do
-        [ -e "${argument%%::*}" ] && return 0
+do_bench() { # ARGUMENT...
+    local argument where=(tests/bench)
+    for argument in "$@"; do # a file or test that is named stands alone
+        [ -e "${argument%%::*}" ] && where=()
     done
-    printf 'tests/bench'
+    case ${1:-} in
+        --report) step exec "$python" -m tests.bench.report "$@" ;;
+        --callgrind) step exec "$python" -m tests.bench.instructions "$@" ;;
+        *) step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' "${where[@]}" "$@" ;;
+    esac
 }
 
 prepare() { # EXTRA PACKAGE...
@@ -253,14 +258,10 @@ case $command in
         step "$venv/bin/ruff" format --check .
         step "$venv/bin/mypy" ;;
     bench)
+        # shellcheck disable=SC2046
         prepare dev $run_apt $test_apt $(bench_apt "${args[@]}")
         cd "$here"
-        case ${args[0]:-} in
-            --report) step exec "$python" -m tests.bench.report "${args[@]}" ;;
-            --callgrind) step exec "$python" -m tests.bench.instructions "${args[@]}" ;;
-        esac
-        step exec "$python" -m pytest -m bench -o 'python_files=bench_*.py' \
-            $(bench_folder "${args[@]}") "${args[@]}" ;;
+        do_bench "${args[@]}" ;;
     fuzz)
         [ ${#args[@]} -ge 1 ] || die "fuzz needs a number of seconds"
         prepare dev $run_apt

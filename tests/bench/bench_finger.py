@@ -15,7 +15,8 @@ import pytest
 import serial
 from adafruit_fingerprint import Adafruit_Fingerprint
 
-from hal.fingerprint import PROBE, REFERENCE
+from agent.biometrics.finger_guard import Guard, pair
+from hal.fingerprint import PROBE, REFERENCE, Glass, Light
 from hal.fingerprint_frame import Kind, encode
 from hal.raspberrypi.fingerprint import AdafruitSensor
 from hal.simulated.fingerprint import SimulatedFingerprint
@@ -29,6 +30,9 @@ TRANSFER_LIMIT = 1.25
 """A template both ways, against the time its bytes take at the line's speed."""
 DRIVER_LIMIT = 3.0
 """A command through the checked line, against the bare driver's, neither paced."""
+CPU_ROUNDS = 60
+CPU_LIMIT = 4.5
+"""The driver's CPU for a check, against writing and reading the same bytes bare."""
 TOUCH_LIMIT = 1.25
 """Password, light, picture, features, comparison: against the line's bytes and the module's work."""
 
@@ -117,32 +121,110 @@ class Meter:
         self._work(seconds)
 
 
-def touch_seconds() -> tuple[float, float]:
-    """Return seconds of one carried 1:1 check with the finger on the glass, and of its floor."""
-    from agent.biometrics.finger_guard import Guard, pair
-    from hal.fingerprint import Glass, Light
+def enrol(sensor: AdafruitSensor) -> tuple[bytes, Guard]:
+    """Return the template of the finger on the glass, and a guard of the paired module."""
+    sensor.capture()
+    sensor.extract(PROBE)
+    template = sensor.upload(PROBE)
+    secret = pair(sensor)
+    guard = Guard(sensor, secret=secret, decoy_rate=0.0, threshold=50, rng=random.Random(1))
+    return template, guard
 
+
+def touch(sensor: AdafruitSensor, template: bytes, guard: Guard) -> None:
+    """One carried 1:1 check with the finger on the glass."""
+    guard.prove()
+    sensor.download(template, REFERENCE)
+    sensor.light(Light.WAITING)
+    assert sensor.wait_for_finger(1.0) is Glass.FINGER
+    sensor.light(Light.WORKING)
+    sensor.extract(PROBE)
+    assert sensor.compare() >= 50
+
+
+def touch_seconds() -> tuple[float, float]:
+    """Return seconds of one check, and of its floor: the line's bytes and the module's work."""
     with SimulatedFingerprint() as module:
         sensor = AdafruitSensor(module.open_pty())
         module.glass.place("anna")
-        sensor.capture()
-        sensor.extract(PROBE)
-        template = sensor.upload(PROBE)
-        guard = Guard(
-            sensor, secret=pair(sensor), decoy_rate=0.0, threshold=50, rng=random.Random(1)
-        )
+        template, guard = enrol(sensor)
         meter = Meter(module)
         begin = time.perf_counter()
-        guard.prove()
-        sensor.download(template, REFERENCE)
-        sensor.light(Light.WAITING)
-        assert sensor.wait_for_finger(1.0) is Glass.FINGER
-        sensor.light(Light.WORKING)
-        sensor.extract(PROBE)
-        assert sensor.compare() >= 50
+        touch(sensor, template, guard)
         spent = time.perf_counter() - begin
         sensor.close()
     return spent, meter.seconds
+
+
+Exchange = list[tuple[bytes, int]]
+"""What was written, and how many bytes came back before the next was."""
+
+
+def recorded(port: serial.Serial, act: Callable[[], object]) -> Exchange:
+    """Return what goes over the line while `act` runs."""
+    written: list[bytes] = []
+    answered: list[int] = []
+    write, read = port.write, port.read
+
+    def writing(data: bytes) -> int:
+        written.append(bytes(data))
+        answered.append(0)
+        return write(data)
+
+    def reading(size: int = 1) -> bytes:
+        data = read(size)
+        answered[-1] += len(data)
+        return data
+
+    port.write, port.read = writing, reading  # type: ignore[method-assign]
+    try:
+        act()
+    finally:
+        port.write, port.read = write, read  # type: ignore[method-assign]
+    return list(zip(written, answered, strict=True))
+
+
+def repeat(port: serial.Serial, exchange: Exchange) -> None:
+    """Send the same bytes and take as many back, with no look at them."""
+    for data, size in exchange:
+        port.write(data)
+        if size:
+            assert len(port.read(size)) == size
+
+
+def touch_cpu() -> tuple[float, float, int]:
+    """Return CPU seconds of the driver's thread for one check, of a bare exchange of its bytes, and their number.
+
+    Neither is paced: what the line and the module take is no work of ours. The module is simulated in a
+    thread of its own, whose time is not in the figures.
+    """
+    ours: list[float] = []
+    bare: list[float] = []
+    with SimulatedFingerprint(pace=False) as module:
+        sensor = AdafruitSensor(module.open_pty())
+        module.glass.place("anna")
+        template, guard = enrol(sensor)
+        port = sensor._serial
+        exchange = recorded(port, lambda: touch(sensor, template, guard))
+        for _ in range(CPU_ROUNDS):
+            begin = time.thread_time()
+            touch(sensor, template, guard)
+            ours.append(time.thread_time() - begin)
+            port.timeout = 1
+            begin = time.thread_time()
+            repeat(port, exchange)
+            bare.append(time.thread_time() - begin)
+        sensor.close()
+    count = sum(len(data) + size for data, size in exchange)
+    return statistics.median(ours), statistics.median(bare), count
+
+
+def test_a_touch_costs_the_processor_little_more_than_its_bytes():
+    ours, bare, _ = touch_cpu()
+    print(
+        f"a touch: {ours * 1e3:.2f} ms of CPU, bare exchange {bare * 1e3:.2f} ms: {ours / bare:.2f}"
+    )
+    assert ours / bare < CPU_LIMIT
 
 
 def test_a_touch_takes_what_line_and_module_take():
@@ -160,3 +242,4 @@ if __name__ == "__main__":
             test_a_transfer_takes_what_its_bytes_take(name, speed)
     test_a_checked_line_costs_little()
     test_a_touch_takes_what_line_and_module_take()
+    test_a_touch_costs_the_processor_little_more_than_its_bytes()
