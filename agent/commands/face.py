@@ -64,7 +64,7 @@ def _action(
     name: str,
     text: str,
 ) -> argparse.ArgumentParser:
-    action = actions.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     action.add_argument("--json", action="store_true", help="machine-readable result")
     action.add_argument("--models", metavar="DIR", default="", help="instead of the shipped")
     action.add_argument("--detector", default="", metavar="NAME")

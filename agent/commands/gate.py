@@ -5,8 +5,8 @@
     test      show every signal on the lamps and the buzzer; with --relay, open once too
     timeline  draw the recorded edges of a simulated gate as a picture
 
-All but `timeline` take the pins for themselves: stop the daemon first. Exit 0 done, 1 the pins
-cannot be had, 2 usage or settings.
+All but `timeline` take the pins for themselves: stop the daemon first. Exit 0 done, 2 usage or
+settings, 3 the pins cannot be had, as with `idgate run`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, (_, summary) in _ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
         action.add_argument("--config", type=Path, required=True, metavar="FILE")
         if name == "inputs":
             action.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         return act(config, arguments)
     except HalError as error:
         print(f"idgate gate: {error}", file=sys.stderr)
-        return 1
+        return 3
 
 
 def _gpio(config: Config) -> Gpio:
@@ -129,7 +129,7 @@ def _test(config: Config, arguments: argparse.Namespace) -> int:
         health = gate.health()
     if health.error:
         print(f"idgate gate: {health.error}", file=sys.stderr)
-        return 1
+        return 3
     return 0
 
 

@@ -150,7 +150,7 @@ def test_a_pi_that_is_none(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "RPi", None)
     path = tmp_path / "c.toml"
     path.write_text('[gate]\nsite = "s"\ngate = "g"\n')
-    assert idgate("gate", "safe", "--config", path) == 1
+    assert idgate("gate", "safe", "--config", path) == 3
     error = capsys.readouterr().err
     assert error.startswith('idgate gate: GPIO driver "rpi-gpio": ')
     assert error.count("\n") == 1
@@ -274,7 +274,7 @@ def test_a_restart_after_a_kill_moves_nothing_and_keeps_the_mode(config, world):
 def test_safe_refuses_while_the_daemon_holds_the_pins(config, world, capsys):
     controller = Controller(config)
     try:
-        assert idgate("gate", "safe", "--config", config) == 1
+        assert idgate("gate", "safe", "--config", config) == 3
         assert "another process drives these pins" in capsys.readouterr().err
         assert controller.say("code") == "read normal"
     finally:
