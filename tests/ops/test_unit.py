@@ -44,6 +44,7 @@ def test_the_unit_is_hardened() -> None:
     [
         "Type=notify",
         "Restart=always",
+        "StartLimitIntervalSec=0",  # or ten quick failures end it until somebody comes
         "WatchdogSec=10",
         "User=idgate",
         "LimitCORE=0",
