@@ -40,22 +40,32 @@ def span(low: float, high: float) -> str:
     return f"{number(low, 2)} to {number(high, 2)}"
 
 
+def pi_time(stage: Stage, core: str) -> tuple[float, float]:
+    """Return milliseconds on a Pi's core by the time here: at best and at worst; networks by their own factor."""
+    bare = stage.floor_ms if stage.name in NETWORKS else 0.0
+    own, network = FACTORS[core], NETWORK_FACTORS[core]
+    best, worst = (
+        (stage.ms - bare) * one + bare * other for one, other in zip(own, network, strict=True)
+    )
+    return best, worst
+
+
 def budget(stages: list[Stage]) -> str:
     """Return each stage here, over its floor, and as estimated on a Pi."""
 
-    def estimated(value: float, factors: dict[str, tuple[float, float]] = FACTORS) -> list[str]:
-        return [span(value * low, value * high) for low, high in factors.values()]
-
     rows: list[tuple[object, ...]] = []
     for stage in stages:
-        disk = stage.name.startswith("journal")
-        factors = NETWORK_FACTORS if stage.name in NETWORKS else FACTORS
-        there = ["the card's"] * len(FACTORS) if disk else estimated(stage.ms, factors)
         ratio = "" if stage.ratio is None else f"{stage.ratio:.2f}"
+        there = (
+            ["the card's"] * len(FACTORS)
+            if stage.name.startswith("journal")
+            else [span(*pi_time(stage, core)) for core in FACTORS]
+        )
         rows.append((stage.name, number(stage.ms), stage.floor or "all its own", ratio, *there))
     way = [each for each in stages if each.way and not each.name.startswith("journal")]
-    total = sum(stage.ms for stage in way)
-    rows.append(("*code to relay, without the disk*", number(total), "", "", *estimated(total)))
+    total = Stage("code to relay, without the disk", sum(stage.ms for stage in way))
+    there = [span(*pi_time(total, core)) for core in FACTORS]
+    rows.append((f"*{total.name}*", number(total.ms), "", "", *there))
     heads = ("stage", "here, ms", "floor", "ratio", *(f"{name}, ms, estimated" for name in FACTORS))
     return table(heads, rows)
 
@@ -93,6 +103,7 @@ def counted(here: Mapping[str, Any] | None, there: Mapping[str, Any] | None) -> 
     )  # fmt: skip
     about = here["environment"]
     said = (
+        "Instructions, which no other load moves. "
         f"Here: {about['valgrind']} on {about['machine']}, {about['python'].split(',')[0]}, "
         f"cryptography {about['cryptography']}, zxing-cpp {about['zxing-cpp']}. "
     )
@@ -147,7 +158,6 @@ def report(
             f"the relay's edge {way['way_ms']:.1f} ms wall time (median), {way['ratio']:.2f} times "
             "the sum of decoding, verifying and committing inside.\n"
         ),
-        "Instructions, which no other load moves:\n",
         counted(data["instructions"], data["arm64"]),
         "The same work by others, in the same run:\n",
         compared(peers, absent),
