@@ -107,6 +107,8 @@ class Checks:
                 self._running.pop((effect.attempt, modality), None)
             if not flag.is_set():
                 self._answer(effect, reason)
+            # While this thread waits for the next person it holds nothing of the last one.
+            del job, effect
 
     def _next(self, modality: Modality) -> tuple[StartBiometric, threading.Event] | None:
         """Wait for the next check; meanwhile the finger thread looks for staff."""

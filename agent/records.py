@@ -2,6 +2,7 @@
 
 Rules:
 - A decision says what was judged and why, never who: the subject is an HMAC, claims stay behind.
+- What a code says of a person is let go of with the record that ends the attempt.
 - Every row of one attempt carries the attempt's passage id, so that a collector can join them.
 - The machine's words (`Occurrence`) are the events' words; nothing is renamed on the way.
 """
@@ -9,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 from agent.credential.model import Modality
@@ -97,6 +98,12 @@ class Trace:
     granted_seq: int | None = None
     opened_ns: int | None = None
 
+    def forget(self) -> None:
+        """Let go of what the code says of the person; later records need none of it."""
+        if self.judgement is not None and self.judgement.credential is not None:
+            bare = self.judgement.credential.without_person()
+            self.judgement = replace(self.judgement, credential=bare)
+
 
 class Recorder:
     """Makes journal events out of records, for one place.
@@ -148,6 +155,8 @@ class Recorder:
             values.update(_judged(trace))
             if trace.sighting is not None and now_ns:
                 values["total_ms"] = round((now_ns - trace.sighting.captured_ns) / 1e6, 3)
+            if not granted:
+                trace.forget()
         direction = record.data.get("direction")
         return events.Decision(
             passage=self.passage_id(record.attempt),
@@ -162,7 +171,10 @@ class Recorder:
 
     def annulment(self, annul: Annul, trace: Trace | None) -> events.Decision:
         """Return the event that takes a grant back: nobody passed on it, and why."""
-        values = {} if trace is None else _judged(trace)
+        values: dict[str, Any] = {}
+        if trace is not None:
+            values = _judged(trace)
+            trace.forget()
         return events.Decision(
             passage=self.passage_id(annul.attempt),
             decision="annulled",
@@ -176,6 +188,8 @@ class Recorder:
 
     def _passage(self, record: Record, trace: Trace | None) -> events.Passage:
         opened = record.data.get("open_ms")
+        if trace is not None:
+            trace.forget()
         return events.Passage(
             passage=self.passage_id(record.attempt),
             outcome=cast("Any", record.what.value),

@@ -8,7 +8,7 @@ data sits in fields that do not show in `repr`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any, NewType
 
@@ -171,6 +171,12 @@ class Credential:
     business: BusinessItem | None = field(repr=False, default=None)
     document_type: str = ""
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+    def without_person(self) -> Credential:
+        """Return what may be kept after the attempt: nothing that says who it was."""
+        return replace(
+            self, subject="", references=(), birth_date=None, business=None, status=None, claims={}
+        )
 
 
 class Rejected(Exception):
