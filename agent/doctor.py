@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.config import Config, ConfigError, secret_path
+from agent.config import Config, ConfigError
 
 __all__ = ["Finding", "examine"]
 
 State = Literal["ok", "warning", "failed", "skipped"]
 LOW_DISK_MIB = 200
-CONNECT_S = 3.0
 FRAMES_LOOKED_AT = 3
 
 
@@ -97,7 +95,8 @@ def _clock(config: Config) -> Finding:
     if not verdict.trusted:
         return Finding(
             "clock", "failed", verdict.reason,
-            "set the clock or reach a time server; until then no dynamic code is accepted",
+            "set the clock or reach a time server; until then no dynamic code is accepted. If the "
+            "time is right now: stop the daemon, remove clock.json from the state, start again",
         )  # fmt: skip
     sources = guard.sources
     if sources.synchronized is False and not sources.rtc:
@@ -139,7 +138,10 @@ def _trust(config: Config) -> Finding:
     try:
         trust = believed(config, now=now)
     except TrustError as error:
-        return Finding("trust", "failed", str(error), "mend or replace the file it names")
+        return Finding(
+            "trust", "failed", str(error),
+            "mend or replace the file it names; this user must be able to read it",
+        )  # fmt: skip
     if not trust.keys:
         return Finding(
             "trust", "failed", "no issuer is trusted: every code will be refused",
@@ -268,7 +270,13 @@ def _gpio(config: Config) -> Finding:
     if alarms:
         return Finding(
             "gpio", "warning", f"{' and '.join(alarms)} loop open: the gate will be in alarm",
-            f"close the loop; where none is fitted: gpio.{alarms[0]} = false",
+            "close the loop; where none is fitted: "
+            + ", ".join(f"gpio.{name} = false" for name in alarms),
+        )  # fmt: skip
+    if active := [name for name in active if name in {"passage", "passage_2", "release"}]:
+        return Finding(
+            "gpio", "warning", f"{' and '.join(active)} active, as if somebody were there",
+            "free the beam, look at its power and polarity; let go of the button",
         )  # fmt: skip
     return Finding("gpio", "ok", f"inputs: {', '.join(fitted) or 'none'}")
 
@@ -289,28 +297,7 @@ def _finger(config: Config) -> Finding:
 def _broker(config: Config) -> Finding:
     if config.mqtt is None:
         return Finding("broker", "skipped", "this gate reports to nobody")
-    from agent.report.link import parse_url
+    from agent.doctor_broker import look_at_broker
 
-    host, port, tls = parse_url(config.mqtt.url)
-    missing = [
-        name
-        for name in (
-            config.mqtt.ca_file, config.mqtt.cert_file, config.mqtt.key_file,
-            config.mqtt.password_file,
-        )
-        if name and not secret_path(name, config.path("")).is_file()
-    ]  # fmt: skip
-    if missing:
-        return Finding(
-            "broker", "failed", f"not there: {', '.join(missing)}",
-            "mend [mqtt]; where the unit has LoadCredential for them, set CREDENTIALS_DIRECTORY",
-        )  # fmt: skip
-    try:
-        with socket.create_connection((host, port), timeout=CONNECT_S):
-            pass
-    except OSError as error:
-        return Finding(
-            "broker", "warning", f"{host}:{port}: {error.strerror or error}",
-            "the gate works without it and delivers later; check network and firewall",
-        )  # fmt: skip
-    return Finding("broker", "ok", f"{host}:{port} answers{' (TLS)' if tls else ''}")
+    state, detail, remedy = look_at_broker(config, config.mqtt)
+    return Finding("broker", state, detail, remedy)

@@ -339,9 +339,11 @@ class Link:
         try:
             self._client.connect(settings.host, settings.port, settings.keepalive_s, **arguments)
         except ssl.SSLError as error:
-            raise LinkError("tls", f"TLS: {error.reason or error}") from error
+            why = getattr(error, "verify_message", "") or error.reason or error
+            raise LinkError("tls", f"{settings.host}:{settings.port}: TLS: {why}") from error
         except (OSError, ValueError) as error:
-            raise LinkError("unreachable", f"{settings.host}:{settings.port}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise LinkError("unreachable", f"{settings.host}:{settings.port}: {why}") from error
 
     def _properties(self, message: Message, *, will: bool = False) -> Properties | None:
         if not self._v5:
@@ -382,6 +384,8 @@ class _Socket(ssl.SSLSocket):
 
 
 def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
+    for path in (settings.ca_file, settings.cert_file, settings.key_file):
+        _readable(path)
     try:
         context = ssl.create_default_context(cafile=settings.ca_file)
         context.sslsocket_class = _Socket
@@ -389,5 +393,16 @@ def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
         if settings.cert_file is not None:
             context.load_cert_chain(settings.cert_file, settings.key_file)
     except (OSError, ssl.SSLError) as error:
-        raise LinkError("credentials", f"TLS files: {error}") from error
+        why = getattr(error, "reason", None) or error
+        raise LinkError("credentials", f"TLS files: {why}") from error
     return context
+
+
+def _readable(path: Path | None) -> None:
+    """Name the file that cannot be read: OpenSSL does not."""
+    if path is None:
+        return
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise LinkError("credentials", f"{path}: {error.strerror}") from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,13 @@ pins_file = "pins"
 """
     )
     return path
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def findings(capsys, *words: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -172,3 +181,60 @@ def test_secrets_that_the_service_manager_hands_over_are_there(
     (handed / "mqtt-password").write_text("x")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(handed))
     assert findings(capsys, "--config", str(config))[1]["broker"]["state"] == "warning"
+
+
+@pytest.mark.parametrize("pin", [5, 19])
+def test_an_input_that_is_stuck_is_told(config: Path, capsys, pin: int) -> None:
+    with PinBoard(config.parent / "pins") as board:
+        board.drive(pin, level=False)
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["gpio"]["state"]) == (0, "warning")
+    assert {5: "passage", 19: "release"}[pin] in found["gpio"]["detail"]
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("anonymous", "state", "told"), [("true", "ok", "lets this gate in"), ("false", "failed", "refuses")]
+)  # fmt: skip
+def test_the_broker_is_asked_whether_it_lets_the_gate_in(
+    config: Path, capsys, mosquitto, anonymous: str, state: str, told: str
+) -> None:
+    broker = mosquitto(f"allow_anonymous {anonymous}")
+    _set("[simulation]", f'[mqtt]\nurl = "{broker.url}"\n[simulation]')(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    assert found["broker"]["state"] == state
+    assert told in found["broker"]["detail"]
+    if state == "ok":
+        assert "idgate-s-g-doctor" in broker.log()  # a running daemon keeps its connection
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(
+    ("url", "ca", "cert", "key", "told"),
+    [
+        ("mqtts://127.0.0.1", "ca", "g", "g", ""),
+        ("mqtts://127.0.0.1", "", "g", "g", "self-signed certificate"),
+        ("mqtts://localhost", "ca", "g", "g", "not valid for 'localhost'"),
+        ("mqtts://127.0.0.1", "ca", "g", "server", "KEY_VALUES_MISMATCH"),
+        ("mqtts://127.0.0.1", "ca", "", "", "ends the connection"),
+        ("mqtt://127.0.0.1", "", "", "", "ends the connection"),
+    ],
+)
+def test_what_stands_between_the_gate_and_a_broker_with_certificates_is_named(
+    config: Path, capsys, mosquitto, free_port: int, url: str, ca: str, cert: str, key: str, told: str
+) -> None:  # fmt: skip
+    certs = config.parent / "certs"
+    script = Path(__file__).parents[2] / "docs" / "fleet" / "certificates.sh"
+    subprocess.run([script, certs, "127.0.0.1", "g"], check=True, capture_output=True)
+    mosquitto(
+        f"allow_anonymous false\nlistener {free_port} 127.0.0.1\ncafile {certs}/ca.crt\n"
+        f"certfile {certs}/server.crt\nkeyfile {certs}/server.key\nrequire_certificate true\n"
+        "use_identity_as_username true"
+    )
+    names = (("ca_file", ca, "crt"), ("cert_file", cert, "crt"), ("key_file", key, "key"))
+    files = "".join(f'{word} = "certs/{name}.{kind}"\n' for word, name, kind in names if name)
+    _set("[simulation]", f'[mqtt]\nurl = "{url}:{free_port}"\n{files}[simulation]')(config.parent)
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["broker"]["state"]) == ((1, "failed") if told else (0, "ok"))
+    assert told in found["broker"]["detail"]
+    assert bool(told) == bool(found["broker"]["remedy"])
