@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import callgrind
-from tests.bench.callgrind import Counts
+from tests.bench.callgrind import CountError, Counts
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).with_name("insns.c")
@@ -32,20 +32,16 @@ print(json.dumps({"python": f"{platform.python_implementation()} {platform.pytho
 TIMEOUT_S = 1_800
 
 
-class ArmError(RuntimeError):
-    """It cannot be counted; the message says what is missing."""
-
-
 def tree() -> Path:
     """Return the Debian arm64 tree: IDGATE_TREE, or the one that the cache of trees keeps.
 
     Raises:
-        ArmError: there is none.
+        CountError: there is none.
     """
     cache = Path(os.environ.get("IDGATE_CACHE") or "/var/cache/idgate")
     folder = Path(os.environ.get("IDGATE_TREE") or cache / "bookworm-arm64").absolute()
     if not (folder / "opt/idgate/venv").is_dir():
-        raise ArmError(
+        raise CountError(
             f"{folder}: no arm64 tree with the agent installed; ./setup.sh arm64 makes one"
         )
     return folder
@@ -55,14 +51,14 @@ def _command(folder: Path) -> list[str | Path]:
     """Return the words that run the tree's Python.
 
     Raises:
-        ArmError: no QEMU, or no Python in the tree.
+        CountError: no QEMU, or no Python in the tree.
     """
     qemu = shutil.which("qemu-aarch64")
     if qemu is None:
-        raise ArmError("qemu-aarch64 is not installed (package qemu-user)")
+        raise CountError("qemu-aarch64 is not installed (package qemu-user)")
     found = sorted((folder / "usr/bin").glob("python3.[0-9]*[0-9]"))
     if not found:
-        raise ArmError(f"{folder}: no Python")
+        raise CountError(f"{folder}: no Python")
     return [qemu, "-cpu", CORE, "-L", folder, found[0]]
 
 
@@ -92,7 +88,7 @@ def count(frames: Path) -> dict[str, Counts]:
     """Run the works under qemu-aarch64 once.
 
     Raises:
-        ArmError: something is missing, or the run failed.
+        CountError: something is missing, or the run failed.
     """
     folder = tree()
     python = _command(folder)
@@ -107,14 +103,14 @@ def count(frames: Path) -> dict[str, Counts]:
             timeout=TIMEOUT_S,
         )  # fmt: skip
         if done.returncode:
-            raise ArmError(f"qemu-aarch64 ended with {done.returncode}:\n{done.stderr[-2000:]}")
+            raise CountError(f"qemu-aarch64 ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return gather(labels.read_text("utf-8").splitlines(), out.read_text("ascii").split())
 
 
 def gather(labels: list[str], counts: list[str]) -> dict[str, Counts]:
     """Return the counts of each work from the running count at each mark."""
     if len(labels) != len(counts):
-        raise ArmError(f"{len(counts)} marks were counted, {len(labels)} were made")
+        raise CountError(f"{len(counts)} marks were counted, {len(labels)} were made")
     running = [0, *(int(each) for each in counts)]
     parts = (
         (label, {"": after - before})

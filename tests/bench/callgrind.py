@@ -37,6 +37,10 @@ _LIBRARIES = (
 )
 
 
+class CountError(RuntimeError):
+    """Instructions cannot be counted; the message says what is missing."""
+
+
 class FormatError(ValueError):
     """A file is not what callgrind writes."""
 

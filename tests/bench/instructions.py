@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import arm, callgrind
-from tests.bench.callgrind import Counts
+from tests.bench.callgrind import CountError, Counts
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = Path(__file__).with_name("instructions.json")
@@ -44,29 +44,32 @@ LIBRARIES = (
 TIMEOUT_S = 3_600
 
 
-class CountError(RuntimeError):
-    """The counting did not come to an end; the message says why."""
-
-
 def environment() -> dict[str, str]:
     """Return what a count depends on beside the code that is counted."""
     from cryptography.hazmat.backends.openssl import backend
 
-    valgrind = subprocess.run(
-        ["valgrind", "--version"], check=True, capture_output=True, text=True
+    release = subprocess.run(
+        [_valgrind(), "--version"], check=True, capture_output=True, text=True
     ).stdout.strip()
     return {
         "machine": f"{platform.machine()}, {_vectors()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}, "
         f"{platform.python_compiler()}",
         "libc": " ".join(platform.libc_ver()),
-        "valgrind": valgrind,
+        "valgrind": release,
         "openssl in cryptography": backend.openssl_version_text(),
         "openssl of the system": ssl.OPENSSL_VERSION,
         "sqlite": sqlite3.sqlite_version,
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
         **{name: version(name) for name in LIBRARIES},
     }
+
+
+def _valgrind() -> str:
+    found = shutil.which("valgrind")
+    if found is None:
+        raise CountError("valgrind is not installed")
+    return found
 
 
 def _vectors() -> str:
@@ -82,14 +85,11 @@ def count(frames: Path) -> dict[str, Counts]:
     Raises:
         CountError: valgrind is missing, or the run failed.
     """
-    valgrind = shutil.which("valgrind")
-    if valgrind is None:
-        raise CountError("valgrind is not installed")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         done = subprocess.run(
             [
-                valgrind, "--tool=callgrind", "--dump-before=*getsid*",
+                _valgrind(), "--tool=callgrind", "--dump-before=*getsid*",
                 f"--callgrind-out-file={folder / 'out'}",
                 sys.executable, "-m", "tests.bench.counted", frames, folder / "labels",
             ],
@@ -138,7 +138,7 @@ def summary(
     """Count so often, and return counts, changes and environment as the report keeps them.
 
     Raises:
-        CountError, arm.ArmError: it cannot be counted here.
+        CountError: it cannot be counted here.
     """
     counter = COUNTERS[kind]
     around = counter.environment()
@@ -243,7 +243,7 @@ def main(arguments: list[str]) -> int:
     for kind in ["callgrind", "arm64"] if options.arm64 else ["callgrind"]:
         try:
             data = summary(kind, number, say, write=options.write)
-        except (CountError, arm.ArmError) as error:
+        except CountError as error:
             say(str(error))
             return 2
         print(shown(data))

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.bench import arm, callgrind, counted, counted_codes, instructions
-from tests.bench.callgrind import Counts, FormatError
+from tests.bench.callgrind import CountError, Counts, FormatError
 
 PART = """\
 # callgrind format
@@ -110,13 +110,13 @@ def test_a_running_count_is_parted_at_its_marks() -> None:
     found = arm.gather(labels, ["1000", "1500", "9000", "9520", "9521", "9601"])
     assert found["a"].ir == 51.0
     assert found["a"].floor == 20.0
-    with pytest.raises(arm.ArmError, match="5 marks"):
+    with pytest.raises(CountError, match="5 marks"):
         arm.gather(labels, ["1"] * 5)
 
 
 def test_without_a_tree_the_next_step_is_said(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("IDGATE_TREE", str(tmp_path))
-    with pytest.raises(arm.ArmError, match=r"setup\.sh arm64"):
+    with pytest.raises(CountError, match=r"setup\.sh arm64"):
         arm.tree()
 
 
