@@ -10,9 +10,10 @@ dry=0
 root=
 unit=idgate.service
 run_apt="libzbar0 python3 python3-venv"
-test_apt="mosquitto systemd"
+test_apt="cpio mosquitto systemd"
 pi_apt="python3-picamera2"
 tree_apt="debootstrap debian-archive-keyring python3"
+board_apt="device-tree-compiler e2fsprogs iproute2 openssl qemu-system-arm qemu-user-static qemu-utils"
 
 usage() {
     cat <<'TXT'
@@ -29,6 +30,8 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
   picamera [--fresh]             the camera driver on the real picamera2, in a Debian tree (root)
+  emulated-pi [--page] [--fresh] a whole Raspberry Pi in QEMU with the agent on it, checked from
+                                 outside: pins, UART, watchdog, fleet (root; some minutes)
   licences                       the licence of every dependency; exit 1 where one is not stated
   sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
   deb [DIRECTORY]                a Debian package for this machine's kind, dependencies inside
@@ -279,6 +282,10 @@ case $command in
     picamera)
         need_apt $tree_apt
         as_root /usr/bin/python3 "$here/tests/pi/picamera.py" "${args[@]}" ;;
+    emulated-pi)
+        prepare dev $run_apt $test_apt $tree_apt $board_apt
+        cd "$here"
+        as_root "$python" -m tests.pi.emulated "${args[@]}" ;;
     licences)
         prepare demo $run_apt
         step exec "$python" "$here/packaging/inventory.py" licences "${args[@]}" ;;

@@ -1,0 +1,132 @@
+"""A whole emulated Raspberry Pi with the agent on it, checked from outside.
+
+    ./setup.sh emulated-pi [--page] [--fresh] [--keep]
+
+Makes the card (`image`), boots it in QEMU (`qemu`), and plays the story (`story`) at its pins, its UART,
+its camera and its network. Exit code 0: every check is good. With --page docs/emulated-pi.md gets the
+run's tables and picture. The run has a network and processes of its own (`outside`), and whatever it
+started ends with it, also at Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.pi import image, outside, report, site, tree
+from tests.pi.guest import Console, GuestError
+from tests.pi.lane import Failed, Lane
+from tests.pi.pins import Pins
+from tests.pi.qemu import Card, Emulator, EmulatorError
+from tests.pi.story import Story
+
+CHECKOUT = Path(__file__).parents[2]
+PAGE = CHECKOUT / "docs/emulated-pi.md"
+PICTURE = CHECKOUT / "docs/images/emulated-pi.png"
+OUTPUTS = (site.RELAY, site.GREEN, site.RED, site.BUZZER, site.READY)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal what is being done."""
+    print(f"emulated-pi: {text}", file=sys.stderr, flush=True)
+
+
+def play(card: Card, private: Path, folder: Path, *, page: bool) -> int:
+    """Boot the card and play the story; return how many checks failed.
+
+    Args:
+        card: what to boot.
+        private: the site's keys.
+        folder: for everything that the run writes.
+        page: write the page too.
+    """
+    from hal.simulated.fingerprint import SimulatedFingerprint
+    from hal.simulated.fingerprint_script import Script
+
+    with contextlib.ExitStack() as ends:
+        module = ends.enter_context(
+            SimulatedFingerprint(Script(variant=site.FAMILY), baud=site.BAUD)
+        )
+        view = outside.View()
+        fleet = outside.Fleet(folder, private / "certs")
+        ends.callback(fleet.close)
+        board = Emulator(card, module.open_pty(), folder)
+        ends.callback(board.close)
+        console = Console(board.console, folder / "console.log")
+        ends.callback(console.close)
+        pins = Pins(board.qtest, OUTPUTS)
+        ends.callback(pins.close)
+        lane = Lane(pins, console, fleet, view, say)
+        lane.rest()
+        story = Story(lane, board, module, private, board.go())
+        try:
+            story.tell()
+        except (Failed, GuestError, EmulatorError, RuntimeError) as error:
+            story.check("the gate goes on", str(error), False)
+        ended = time.monotonic()
+        watch = {
+            "looks": pins.looks, "longest_gap_s": pins.longest_gap_s, "seconds": ended - story.began,
+        }  # fmt: skip
+        text = report.render(words(), story.checks, story.times, watch, "images/emulated-pi.png")
+        print(text)
+        picture = PICTURE if page else folder / "pins.png"
+        report.plot(picture, pins.changes, story.marks, story.began, ended)
+        if page:
+            report.put_into(PAGE, text)
+        return sum(not check.good for check in story.checks)
+
+
+def words() -> str:
+    """Return the machine and the emulator in words."""
+    from tests.bench.stages import words as machine
+
+    version = subprocess.run(
+        ["qemu-system-aarch64", "--version"], check=True, capture_output=True, text=True
+    ).stdout.split()[3]
+    return f"{machine()}; QEMU {version.partition('(')[0]}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="setup.sh emulated-pi", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--page", action="store_true", help="write docs/emulated-pi.md again")
+    parser.add_argument("--fresh", action="store_true", help="make the card anew")
+    parser.add_argument("--keep", action="store_true", help="keep the run's files, and say where")
+    parser.add_argument("--card", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    began = time.monotonic()
+    if arguments.card is None:
+        try:
+            card, _ = image.card(fresh=arguments.fresh)
+        except tree.TreeError as error:
+            say(str(error))
+            return 2
+        say(f"the card is there after {time.monotonic() - began:.0f} s")
+        words_again = [sys.executable, "-m", "tests.pi.emulated", *sys.argv[1:]]
+        inside = [*words_again, "--card", str(card.image.parent)]
+        return subprocess.run(outside.in_own_network(inside), check=False, cwd=CHECKOUT).returncode
+    folder = Path(tempfile.mkdtemp(prefix="idgate-pi-"))
+    try:
+        failed = play(
+            image.files(arguments.card), arguments.card / "site", folder, page=arguments.page
+        )
+    finally:
+        if arguments.keep:
+            say(f"kept {folder}")
+        else:
+            shutil.rmtree(folder)
+    say(f"{failed} checks failed" if failed else "every check is good")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
+    sys.exit(main())
