@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from tests.pi import image, outside, report, site, tree
+from tests.pi.chapters import CHAPTERS
 from tests.pi.guest import Console, GuestError
 from tests.pi.lane import Failed, Lane
 from tests.pi.pins import Pins
@@ -67,7 +68,8 @@ def play(card: Card, private: Path, folder: Path, *, page: bool) -> int:
         lane.rest()
         story = Story(lane, board, module, private, board.go())
         try:
-            story.tell()
+            for title, rises, chapter in CHAPTERS:
+                story.tell(title, rises, chapter)
         except (Failed, GuestError, EmulatorError, RuntimeError) as error:
             story.check("the gate goes on", str(error), False)
         ended = time.monotonic()
