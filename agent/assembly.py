@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from agent import log_rows
 from agent.biometric_parts import Biometrics, build_biometrics
 from agent.challenge import ChallengeError, read_challenge
 from agent.checks import Checks, Search
@@ -99,6 +100,7 @@ class _Builder:
 
     def observe(self, observation: Observation) -> None:
         self.tally.observe(observation)
+        log_rows.say(observation.event)
         if self.listener is not None:
             self.listener(observation)
 

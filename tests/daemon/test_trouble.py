@@ -13,7 +13,7 @@ import pytest
 
 from agent.credential.cbor import encode
 from agent.issue import new_issuer, present, qr_png, sign_credential
-from tests.daemon.support import RED, GateOnDisk, until
+from tests.daemon.support import FIRE, RED, TAMPER, GateOnDisk, until
 
 ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 MOST_CHARACTERS = 4_296
@@ -33,6 +33,24 @@ def show_largest(gate: GateOnDisk, text: str) -> None:
         hall.paste(code.convert("L"), (360, 80))
     hall.save(gate.path / "next.png", compress_level=0)
     (gate.path / "next.png").rename(gate.path / "view.png")
+
+
+def test_alarms_and_every_denial_are_in_the_log(gate: GateOnDisk) -> None:
+    """docs/operation.md says so; a denial of a locked gate has no code that was refused."""
+    (gate.path / "state").mkdir()
+    (gate.path / "state" / "mode").write_text("locked\n")
+    gate.run()
+    gate.ready()
+    gate.show(gate.code())
+    until(lambda: [row["reason"] for row in gate.decisions()] == ["gate_locked"], "a denial")
+    gate.board.drive(TAMPER, level=True)
+    until(lambda: any(line["event"] == "tamper" for line in log_lines(gate)), "the housing")
+    gate.board.drive(FIRE, level=True)
+    until(lambda: any(line.get("mode") == "fire" for line in log_lines(gate)), "the fire")
+    told = {line["event"]: line["level"] for line in log_lines(gate)}
+    assert (told["tamper"], told["mode"]) == ("warning", "warning")
+    denials = [line["reason"] for line in log_lines(gate) if line["event"] == "decision"]
+    assert denials == ["gate_locked"]
 
 
 def test_a_full_disk_opens_nothing_and_heals(gate: GateOnDisk) -> None:
