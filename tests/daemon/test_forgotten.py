@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
+import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +14,18 @@ import pytest
 from agent.biometrics.face import FaceVerifier
 from agent.biometrics.face_enroll import take_sample
 from agent.config import FaceConfig, load
-from agent.credential.model import Credential
+from agent.credential.model import BiometricReference, Credential
 from agent.daemon import Daemon
 from agent.hardware import open_hardware
 from agent.issue import face_template
 from tests.daemon.support import PASSAGE, RELAY, GateOnDisk, until
 from tests.daemon.test_face import show
+from tests.face.test_memory import writable
 
 NAME = "Ada of this test alone"
+SUBJECT = "subject of this test alone"
+BORN = ("1987-06-23", "19870623")
+UNIT = Path(__file__).parents[2] / "systemd" / "idgate.service"
 
 
 def named() -> list[Credential]:
@@ -28,32 +35,98 @@ def named() -> list[Credential]:
     return [each for each in credentials if each.claims.get("full_name") == NAME]
 
 
-@pytest.mark.parametrize("walks", [True, False])
-def test_nobody_is_remembered_who_went_or_did_not(gate: GateOnDisk, walks: bool) -> None:
+@pytest.fixture(scope="module")
+def eileen() -> np.ndarray:
     data = pytest.importorskip("skimage.data")
-    eileen = np.ascontiguousarray(data.astronaut()[0:300, 80:370])
+    return np.ascontiguousarray(data.astronaut()[0:300, 80:370])
+
+
+@pytest.fixture(scope="module")
+def hers(eileen: np.ndarray) -> BiometricReference:
     verifier = FaceVerifier.from_config(FaceConfig())
     vector = take_sample(eileen, verifier.detector, verifier.embedder).vector
-    hers = face_template(verifier.embedder.template(vector), verifier.model_id)
+    return face_template(verifier.embedder.template(vector), verifier.model_id)
+
+
+@pytest.fixture
+def asking(gate: GateOnDisk) -> GateOnDisk:
+    """A gate that asks for a face."""
     (gate.path / "p.toml").write_text(
         'name = "p"\ntitle = "t"\nkinds = ["library-card"]\nbiometric = "face"\n'
     )
     gate.write(gate='profile = "p.toml"\ndenial_s = 0.2', face='liveness = "off"')
-    config = load(gate.config)
+    return gate
+
+
+def code_of(gate: GateOnDisk, reference: BiometricReference) -> str:
+    return gate.code(
+        subject=SUBJECT, birth_date=BORN[0], identity={4: NAME}, references=[reference]
+    )
+
+
+def leave(gate: GateOnDisk) -> None:
+    """Take the phone away and walk through."""
+    show(gate, "", None)
+    gate.board.drive(PASSAGE, level=False)
+    time.sleep(0.1)
+    gate.board.drive(PASSAGE, level=True)
+
+
+def ended(gate: GateOnDisk) -> None:
+    until(lambda: len(gate.rows()) >= 3, "the end of the passage")
+    until(lambda: not gate.board.level(RELAY), "closed")
+
+
+@pytest.mark.parametrize("walks", [True, False])
+def test_nobody_is_remembered_who_went_or_did_not(
+    asking: GateOnDisk, eileen: np.ndarray, hers: BiometricReference, walks: bool
+) -> None:
+    config = load(asking.config)
     daemon = Daemon(config, open_hardware(config))
     daemon.start()
     try:
-        code = gate.code(birth_date="1987-06-23", identity={4: NAME}, references=[hers])
-        show(gate, code, eileen)
-        until(lambda: gate.board.level(RELAY), "a grant")
+        show(asking, code_of(asking, hers), eileen)
+        until(lambda: asking.board.level(RELAY), "a grant")
         assert named(), "while the gate is open the passage has its credential"
-        show(gate, "", None)
         if walks:
-            gate.board.drive(PASSAGE, level=False)
-            time.sleep(0.1)
-            gate.board.drive(PASSAGE, level=True)
-        until(lambda: len(gate.rows()) >= 3, "the end of the passage")
-        until(lambda: not gate.board.level(RELAY), "closed")
+            leave(asking)
+        else:
+            show(asking, "", None)
+        ended(asking)
         until(lambda: not named(), "forgotten", timeout_s=3)
     finally:
         daemon.shutdown()
+
+
+def environment() -> dict[str, str]:
+    """Return what the unit sets for the service."""
+    lines = re.findall(r"^Environment=(\w+)=(.*)$", UNIT.read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+def test_the_service_has_nothing_of_a_person_in_its_memory(
+    asking: GateOnDisk, eileen: np.ndarray, hers: BiometricReference
+) -> None:
+    daemon = asking.run(**environment())
+    asking.ready()
+    code = code_of(asking, hers)
+    show(asking, code, eileen)
+    until(lambda: asking.board.level(RELAY), "a grant")
+    told = {"name": NAME, "subject": SUBJECT, "birth date": BORN[0], "digits": BORN[1]}
+    needles = {what: text.encode() for what, text in told.items()}
+    needles |= {"template": hers.data[:32], "code": code[100:160].encode()}
+
+    def found() -> set[str]:
+        children = subprocess.run(
+            ["pgrep", "-P", str(daemon.pid)], capture_output=True, text=True, check=True
+        ).stdout.split()
+        parts = [part for pid in (daemon.pid, *map(int, children)) for part in writable(pid)]
+        return {what for what, needle in needles.items() if any(needle in each for each in parts)}
+
+    try:
+        assert "name" in found(), "while the gate is open it is there to be found"
+    except PermissionError:
+        pytest.skip("nobody may read a child's memory here (kernel.yama.ptrace_scope)")
+    leave(asking)
+    ended(asking)
+    until(lambda: not found(), "forgotten", timeout_s=20)

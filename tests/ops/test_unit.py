@@ -48,6 +48,7 @@ def test_the_unit_is_hardened() -> None:
         "WatchdogSec=10",
         "User=idgate",
         "LimitCORE=0",
+        "Environment=PYTHONMALLOC=malloc",  # see tests/daemon/test_forgotten.py
         "DevicePolicy=closed",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=",
