@@ -25,7 +25,7 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   bench [FILE ...]               the benchmarks: ratios, measured in one run
   bench --callgrind [--arm64]    instructions counted, against the reference; for a Pi's core too
   bench --report DIR [--page] [--peers] [--callgrind] [--arm64]   tables and plots in DIR
-  fuzz SECONDS                   coverage-guided fuzzing of every credential format
+  fuzz SECONDS                   coverage-guided fuzzing of codes, trust files and messages
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants

@@ -126,11 +126,13 @@ class Store:
     def replay(self, boot_id: str, first: int, last: int, limit: int = 100) -> list[Row]:
         """Return rows of one boot with first <= seq <= last, free or not, if still there.
 
+        Any numbers will do: they are a command's.
+
         Raises:
             JournalFailed: the disk refuses.
         """
         boot = self._boots.get(boot_id)
-        return [] if boot is None else self._rows(boot, first, last, limit)
+        return [] if boot is None else self._rows(boot, max(first, 1), min(last, boot.last), limit)
 
     def before(self, limit: int) -> list[Row]:
         """Return the newest rows of the runs before this one, newest first, free or not.

@@ -83,8 +83,8 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["allow", "block"]
     count: Annotated[int, msgspec.Meta(ge=0)]
     terms: bool
-    key_check: str
-    sha256: str
+    key_check: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
     created: Annotated[int, msgspec.Meta(ge=0)]
     zones: tuple[str, ...] = ()
 
@@ -213,7 +213,7 @@ def load_roster(path: Path, key: bytes, *, settled: bool = False) -> Roster:
             data: _Buffer = (
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 if settled
-                else file.read(_MAX_FILE)
+                else file.read(size)  # sets aside what it is told to
             )
     except OSError as error:
         raise TrustError(f"{path}: cannot be read: {error.strerror}") from None

@@ -47,7 +47,7 @@ MAX_TOKEN_BYTES: Final = 48 << 20
 """A token: a list that does not compress, in base64url."""
 
 _TYP_CWT: Final = "application/statuslist+cwt"
-_TYP_JWT: Final = frozenset({"statuslist+jwt", "application/statuslist+jwt"})
+_TYP_JWT: Final = ("statuslist+jwt", "application/statuslist+jwt")  # compared, not hashed
 _STATUS_LIST: Final = 65533
 _TTL: Final = 65534
 _BITS: Final = frozenset({1, 2, 4, 8})
@@ -249,7 +249,7 @@ def _make(
 ) -> StatusList:
     if not isinstance(sub, str) or not 0 < len(sub) <= _MAX_URI:
         _refuse("sub is not the list's URI")
-    if iss is not None and key.iss and iss not in key.iss:
+    if iss is not None and key.iss and not (isinstance(iss, str) and iss in key.iss):
         _refuse("iss is not the key's issuer")
     if type(bits) is not int or bits not in _BITS:
         _refuse("bits is not 1, 2, 4 or 8")
@@ -275,15 +275,16 @@ def _candidates(keys: KeySource, *kids: bytes) -> Sequence[IssuerKey]:
         found = keys.by_kid(kid)
         if found:
             return found
-    raise TrustError(f"no trusted key has the kid {kids[0].hex()}")
+    raise TrustError(f"no trusted key has the kid {kids[0][:32].hex()}")
 
 
 def _kid_bytes(kid: str) -> tuple[bytes, ...]:
     """Return the key ids that a JOSE kid, which is text, can mean."""
+    text = kid.encode("utf-8", "surrogatepass")  # JSON may hold half a character
     try:
-        return kid.encode(), bytes.fromhex(kid)
+        return text, bytes.fromhex(kid)
     except ValueError:
-        return (kid.encode(),)
+        return (text,)
 
 
 def _verify_jws(

@@ -1,13 +1,14 @@
-"""Coverage-guided fuzzing of the credential formats, with atheris (libFuzzer).
+"""Coverage-guided fuzzing of what comes from outside, with atheris (libFuzzer).
 
-    python tests/fuzz/fuzz.py --seconds 60                    every format in turn, 10 s each
-    python tests/fuzz/fuzz.py --format dcc --seconds 60       one format
-    python tests/fuzz/fuzz.py --format dcc --replay FILE      judge one code again, no fuzzing
+    python tests/fuzz/fuzz.py --seconds 160                    every target in turn, 10 s each
+    python tests/fuzz/fuzz.py --target dcc --seconds 60        one target: a format, or another
+    python tests/fuzz/fuzz.py --target dcc --replay FILE       judge one input again, no fuzzing
 
-A finding is any exception but `Rejected`, or a code that takes more than 20 ms of processor time or
-8 MiB of memory. The code is written to the findings directory, and the exit code is 1.
+A finding is any exception but the refusal that is right, or an input that takes more processor time
+than its target allows (a code: 20 ms) or 8 MiB of memory. The input is written to the findings
+directory, and the exit code is 1.
 
-Each format runs in a process of its own: libFuzzer ends its process, whatever it found. Time and
+Each target runs in a process of its own: libFuzzer ends its process, whatever it found. Time and
 memory that look too much are measured again without instrumentation, in a fresh process, before
 they count: the machine may be busy, and the instruments cost more than the code.
 """
@@ -18,6 +19,8 @@ import argparse
 import gc
 import hashlib
 import importlib.util
+import logging
+import os
 import resource
 import subprocess
 import sys
@@ -27,15 +30,18 @@ import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.fuzz.model import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 MODULE = "tests.fuzz.targets"
-CPU_LIMIT_S = 0.020
+MODULES = ["agent.credential", "agent.trust", "agent.report", "agent.config", "agent.policy", "tuf"]
+"""Packages whose branches guide the fuzzer."""
 MEMORY_LIMIT_BYTES = 8 << 20
-SUSPECT_S = 0.020
-"""With instruments; below it the code is well inside the limit without them."""
 TRIES = 5
 INPUT_MAX = 4_400
 TRACE_EVERY = 64
@@ -52,80 +58,70 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Fuzz, or replay; return 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--format", default="all", help="one format's name; all in turn if left out"
+        "--target", default="all", help="one target's name; all in turn if left out"
     )
-    parser.add_argument("--seconds", type=float, default=60.0, help="for all formats together")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together")
     parser.add_argument("--findings", type=Path, default=ROOT / "build" / "fuzz")
     parser.add_argument("--corpus", type=Path, help="keep interesting inputs here between runs")
-    parser.add_argument("--replay", type=Path, help="judge the code in this file")
+    parser.add_argument("--replay", type=Path, help="judge the input in this file")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.child:
-        return _fuzz(arguments.format, arguments.seconds, arguments.findings, arguments.corpus)
+        return _fuzz(arguments.target, arguments.seconds, arguments.findings, arguments.corpus)
+    known = importlib.import_module(MODULE).names()
+    names = known if arguments.target == "all" else [arguments.target]
+    if not set(names) <= set(known):
+        parser.error(f"no target {arguments.target!r}; there are {', '.join(known)}")
     if arguments.replay is not None:
-        return _replay(arguments.replay)
-    names = _names() if arguments.format == "all" else [arguments.format]
-    if not set(names) <= set(_names()):
-        parser.error(f"no format {arguments.format!r}; there are {', '.join(_names())}")
+        return _replay(names[0], arguments.replay)
     if importlib.util.find_spec("atheris") is None:
         print("fuzz: atheris is not installed for this Python; see pyproject.toml", file=sys.stderr)
         return 2
     results = {name: _run_child(name, arguments.seconds / len(names), arguments) for name in names}
     for name, code in results.items():
-        print(f"fuzz: {name:9} {_VERDICTS.get(code, f'FAILED, exit code {code}')}")
+        print(f"fuzz: {name:10} {_VERDICTS.get(code, f'FAILED, exit code {code}')}")
     if any(results.values()):
         print(f"fuzz: what was found is in {arguments.findings}")
     return 1 if any(results.values()) else 0
 
 
-def _names() -> list[str]:
-    from agent.credential.registry import FORMATS
-
-    return [str(name) for name in FORMATS]
-
-
 def _run_child(name: str, seconds: float, arguments: argparse.Namespace) -> int:
-    """Fuzz one format in a process of its own; return its exit code."""
-    with tempfile.TemporaryDirectory(prefix="fuzz-corpus-") as scratch:
-        corpus = Path(scratch) if arguments.corpus is None else arguments.corpus / name
+    """Fuzz one target in a process of its own; return its exit code."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="fuzz-", dir=memory) as scratch:
+        corpus = Path(scratch) / "corpus" if arguments.corpus is None else arguments.corpus / name
         corpus.mkdir(parents=True, exist_ok=True)
         command = [
-            sys.executable, __file__, "--child", "--format", name, "--corpus", str(corpus),
+            sys.executable, __file__, "--child", "--target", name, "--corpus", str(corpus),
             "--seconds", str(max(1, round(seconds))), "--findings", str(arguments.findings),
         ]  # fmt: skip
-        return subprocess.run(command, check=False, cwd=ROOT).returncode
+        # libFuzzer ends without a word: what its files leave behind goes with this folder.
+        environment = {**os.environ, "TMPDIR": scratch}
+        return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode
 
 
-# --- judging one code --------------------------------------------------------------------------------
+# --- judging one input --------------------------------------------------------------------------------
 
 
 class Finding(Exception):
-    """Something that must not happen with any code."""
+    """Something that must not happen with any input."""
 
 
-def judge(payload: bytes, *, trace: bool) -> tuple[float, int]:
-    """Read one code; return seconds of processor time and, if traced, the peak of new bytes.
+def judge(target: Target, payload: bytes, *, trace: bool) -> tuple[float, int]:
+    """Take one input; return seconds of processor time and, if traced, the peak of new bytes.
 
     Raises:
-        Finding: another exception than `Rejected` came out.
+        Finding: an exception came out.
     """
-    from agent.credential import registry
-    from agent.credential.model import Rejected
-
-    targets = importlib.import_module(MODULE)
-    keys, rules = targets.trusted(), targets.RULES
     if trace:
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
     begin = time.thread_time()
     try:
-        registry.read(payload, keys=keys, rules=rules)
-    except Rejected:
-        spent = time.thread_time() - begin
+        target.take(payload)
     except BaseException as error:
         raise Finding(f"{type(error).__name__}: {error}") from error
-    else:
-        spent = time.thread_time() - begin
+    spent = time.thread_time() - begin
     peak = 0
     if trace:
         peak = tracemalloc.get_traced_memory()[1] - before
@@ -133,27 +129,27 @@ def judge(payload: bytes, *, trace: bool) -> tuple[float, int]:
     return spent, peak
 
 
-def _replay(path: Path) -> int:
-    """Judge a code without instruments; print what it cost; return 1 for a finding."""
-    payload = path.read_bytes()
+def _replay(name: str, path: Path) -> int:
+    """Judge an input without instruments; print what it cost; return 1 for a finding."""
+    target, payload = importlib.import_module(MODULE).target(name), path.read_bytes()
     try:
-        judge(payload, trace=False)  # imports, tables
+        judge(target, payload, trace=False)  # imports, tables
         gc.collect()
-        spent = min(judge(payload, trace=False)[0] for _ in range(TRIES))
-        peak = judge(payload, trace=True)[1]
-        resident = _resident_growth(payload)
+        spent = min(judge(target, payload, trace=False)[0] for _ in range(TRIES))
+        peak = judge(target, payload, trace=True)[1]
+        resident = _resident_growth(target, payload)
     except Finding as error:
         print(f"fuzz: {path.name}: {error}")
         return 1
     memory = max(peak, resident)
     print(f"fuzz: {path.name}: {spent * 1e3:.2f} ms, {memory / 1024:.0f} KiB")
-    return 1 if spent > CPU_LIMIT_S or memory > MEMORY_LIMIT_BYTES else 0
+    return 1 if spent > target.cpu_limit_s or memory > MEMORY_LIMIT_BYTES else 0
 
 
-def _resident_growth(payload: bytes) -> int:
+def _resident_growth(target: Target, payload: bytes) -> int:
     """Return how much the process's peak of resident memory grew, C libraries included."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    judge(payload, trace=False)
+    judge(target, payload, trace=False)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
 
 
@@ -161,21 +157,14 @@ def _resident_growth(payload: bytes) -> int:
 
 
 def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
-    """Run libFuzzer on one format. Does not return: libFuzzer ends the process."""
+    """Run libFuzzer on one target. Does not return: libFuzzer ends the process."""
     import atheris
 
     # The pure verifier is slow under instruments, and is public arithmetic, not parsing.
-    with atheris.instrument_imports(
-        include=["agent.credential"], exclude=["agent.credential.sm2_pure"]
-    ):
-        from agent.credential import registry
-        from agent.credential.model import FormatName
-
-        for each in FormatName:
-            registry.load_format(each)
-    targets = importlib.import_module(MODULE)
-    chosen = targets.target(FormatName(name))
-    targets.trusted()
+    with atheris.instrument_imports(include=MODULES, exclude=["agent.credential.sm2_pure"]):
+        targets = importlib.import_module(MODULE)
+        targets.load_all()
+        chosen = targets.target(name)
     findings.mkdir(parents=True, exist_ok=True)
     for number, data in enumerate(chosen.inputs()):
         (corpus / f"seed-{number:03}").write_bytes(data)
@@ -183,10 +172,11 @@ def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
         f"-max_total_time={round(seconds)}", f"-max_len={INPUT_MAX}", "-timeout=5", "-rss_limit_mb=1024",
         f"-artifact_prefix={findings}/{name}-input-", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
+    logging.disable(logging.CRITICAL)  # a refusal a line is no use here
     warnings.simplefilter("error")  # a warning that a code can cause would be a finding, too
     atheris.Setup(
         [sys.argv[0], *flags, str(corpus)],
-        _one_input(chosen.code, name, findings),
+        _one_input(chosen, findings),
         custom_mutator=_mutate,
     )
     atheris.Fuzz()
@@ -206,30 +196,28 @@ def _mutate(data: bytes, max_size: int, seed: int) -> bytes:
     return data[:1] + changed
 
 
-def _one_input(
-    code: Callable[[bytes], bytes], name: str, findings: Path
-) -> Callable[[bytes], None]:
+def _one_input(target: Target, findings: Path) -> Callable[[bytes], None]:
     """Return the function that libFuzzer calls."""
-    calls = 0
+    calls, name = 0, target.name
     for warm in (False, True):
-        judge(b"", trace=warm)
+        judge(target, target.code(next(iter(target.inputs()))), trace=warm)
 
     def run(data: bytes) -> None:
         nonlocal calls
         calls += 1
-        payload = code(data)
+        payload = target.code(data)
         trace = calls % TRACE_EVERY == 0
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
-            spent, peak = judge(payload, trace=trace)
+            spent, peak = judge(target, payload, trace=trace)
         except Finding as error:
             _report(payload, name, findings, str(error))
             raise
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
         suspect = grown > MEMORY_LIMIT_BYTES or peak > MEMORY_LIMIT_BYTES
-        if (spent > SUSPECT_S and not trace) or suspect:
+        if (spent > target.cpu_limit_s and not trace) or suspect:
             path = _write(payload, name, findings)
-            if not _confirmed(path):
+            if not _confirmed(name, path):
                 path.unlink()
                 return
             _report(payload, name, findings, f"{spent * 1e3:.1f} ms, {max(grown, peak) >> 10} KiB")
@@ -238,9 +226,9 @@ def _one_input(
     return run
 
 
-def _confirmed(path: Path) -> bool:
-    """Return whether the code is over a limit in a fresh process without instruments."""
-    command = [sys.executable, __file__, "--replay", str(path)]
+def _confirmed(name: str, path: Path) -> bool:
+    """Return whether the input is over a limit in a fresh process without instruments."""
+    command = [sys.executable, __file__, "--target", name, "--replay", str(path)]
     return subprocess.run(command, check=False, cwd=ROOT).returncode != 0
 
 
@@ -252,7 +240,7 @@ def _write(payload: bytes, name: str, findings: Path) -> Path:
 
 def _report(payload: bytes, name: str, findings: Path, what: str) -> None:
     path = _write(payload, name, findings)
-    print(f"fuzz: FINDING in {name}: {what}; the code is in {path}", file=sys.stderr, flush=True)
+    print(f"fuzz: FINDING in {name}: {what}; the input is in {path}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Mutates CBOR by its structure, where flipping bytes would only break a length.
+"""Mutates CBOR and JSON by their structure, where flipping bytes would only break a length.
 
 A byte string that holds CBOR itself (a COSE payload, a wrapped claim) is entered as well. What is
-not CBOR is left to libFuzzer.
+neither, also not behind its first byte, is left to libFuzzer.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from typing import Any
 
@@ -17,7 +18,7 @@ __all__ = ["structural"]
 _ANY_TAG = range(1 << 17)
 _NASTY: tuple[Any, ...] = (
     0, 1, -1, 23, 24, 255, 2**31, 2**32, 2**53, 2**63, 2**64 - 1, -(2**64), True, False, None, "", "x", "1984",
-    "19840231", "\u0661", "x" * 300, b"", b"\0", b"\xff" * 8, bytes(64), bytes(300), [], [[]], {}, {1: {}}, 0.5,
+    "19840231", "\u0661", "\ud800", "x" * 300, b"", b"\0", b"\xff" * 8, bytes(64), bytes(300), [], [[]], {}, {1: {}}, 0.5,
     1e300, float("nan"), float("inf"), cbor.Tagged(18, []), cbor.Tagged(35, "a*"), cbor.Tagged(61, {}),
 )  # fmt: skip
 _LABELS: tuple[Any, ...] = (*range(-4, 20), 33, 39, 50, 62, 169, -260, 65535, -65537, "v", "t", "r")
@@ -26,6 +27,29 @@ _LABELS: tuple[Any, ...] = (*range(-4, 20), 33, 39, 50, 62, 169, -260, 65535, -6
 def structural(data: bytes, seed: int) -> bytes | None:
     """Return a changed encoding of the item in `data`, or None where it holds no container."""
     rng = random.Random(seed)
+    changed = _changed_cbor(data, rng) or _changed_json(data, rng)
+    if changed is None and data:
+        inner = _changed_cbor(data[1:], rng) or _changed_json(data[1:], rng)
+        return None if inner is None else data[:1] + inner
+    return changed
+
+
+def _changed_json(data: bytes, rng: random.Random) -> bytes | None:
+    if data[:1] not in (b"{", b"["):
+        return None
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    try:
+        for _ in range(rng.randint(1, 3)):
+            value = _change(value, rng, depth=0)
+        return json.dumps(value, default=str).encode()
+    except (OverflowError, TypeError, UnicodeEncodeError, RecursionError):
+        return None  # a key of a kind that JSON has not
+
+
+def _changed_cbor(data: bytes, rng: random.Random) -> bytes | None:
     value = _decode(data)
     if value is None:
         return None
@@ -33,8 +57,8 @@ def structural(data: bytes, seed: int) -> bytes | None:
         for _ in range(rng.randint(1, 3)):
             value = _change(value, rng, depth=0)
         return cbor.encode(value)
-    except (OverflowError, TypeError):
-        return None  # a number of more than 64 bits, or values of a map that cannot be ordered
+    except (OverflowError, TypeError, UnicodeEncodeError):
+        return None  # a number of more than 64 bits, or what has no encoding or no order
 
 
 def _decode(data: bytes) -> Any:

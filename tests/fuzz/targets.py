@@ -1,4 +1,4 @@
-"""What is fuzzed: for every format, the code itself and each layer inside it.
+"""What is fuzzed: for every format, the code itself and each layer inside it; the rest is apart.
 
 A mutated code nearly always dies at its signature. So a target has several ways to turn bytes into
 a code: as they are, or as what stands inside a layer, which is then signed, compressed and encoded
@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,50 +23,24 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent import issue
-from agent.credential import base45, cbor, dcc, native, sm2
+from agent.credential import base45, cbor, dcc, native, registry, sm2
 from agent.credential.keys import certificate_kid
-from agent.credential.model import FormatName, Kind
+from agent.credential.model import FormatName, Kind, Rejected
 from agent.credential.numbers import Claim, Header
 from agent.credential.registry import ReadRules
 from agent.issue_keys import Holder, Issuer, SigningKey
 from agent.trust.model import Algorithm, IssuerKey
 from agent.trust.snapshot import TrustSnapshot
 from tests.credential_formats import makers as make
+from tests.fuzz import message_targets, trust_targets
+from tests.fuzz.model import Target, Wrap, as_it_is
 
-__all__ = ["FORMATS", "RULES", "Target", "target", "trusted"]
+__all__ = ["FORMATS", "RULES", "load_all", "names", "read_code", "target", "trusted"]
 
 CITY = Issuer("city", "urn:idgate:issuer:city", SigningKey(Algorithm.ES256, make.ec_key(50)))
 HOLDER = Holder(SigningKey(Algorithm.ES256, make.ec_key(51)))
 FORMATS = tuple(FormatName)
 RULES: ReadRules = replace(make.RULES, site_keys=(make.SITE_KEY,))
-
-Wrap = Callable[[bytes], bytes]
-
-
-@dataclass(frozen=True)
-class Target:
-    """One format.
-
-    Attributes:
-        name: the format.
-        layers: ways to turn bytes into a code; the first takes them as they are.
-        seeds: sound inputs: the number of a layer, and the bytes for it.
-    """
-
-    name: FormatName
-    layers: tuple[Wrap, ...]
-    seeds: tuple[tuple[int, bytes], ...]
-
-    def code(self, data: bytes) -> bytes:
-        """Return the code that an input stands for: its first byte chooses the layer."""
-        if not data:
-            return b""
-        return self.layers[data[0] % len(self.layers)](data[1:])
-
-    def inputs(self) -> Iterator[bytes]:
-        """Yield the seeds as inputs."""
-        for layer, data in self.seeds:
-            yield bytes([layer]) + data
 
 
 @cache
@@ -82,15 +57,30 @@ def trusted() -> TrustSnapshot:
     )
 
 
+def names() -> list[str]:
+    """Return every target's name: the formats, and what else comes from outside."""
+    return [*map(str, FORMATS), *trust_targets.TARGETS, *message_targets.TARGETS]
+
+
 @cache
-def target(name: FormatName) -> Target:
-    """Return the target of a format."""
-    layers, seeds = _TARGETS[name]()
-    return Target(name, tuple(layers), tuple(seeds))
+def target(name: str) -> Target:
+    """Return a target."""
+    others = trust_targets.TARGETS | message_targets.TARGETS
+    if name in others:
+        return others[name]()
+    layers, seeds = _TARGETS[FormatName(name)]()
+    return Target(name, tuple(layers), tuple(seeds), read_code)
 
 
-def _as_it_is(data: bytes) -> bytes:
-    return data
+def load_all() -> None:
+    """Import every format now."""
+    registry.load_all()
+
+
+def read_code(payload: bytes) -> None:
+    """Read one code as the gate does."""
+    with suppress(Rejected):
+        registry.read(payload, keys=trusted(), rules=RULES)
 
 
 # --- native ------------------------------------------------------------------------------------------
@@ -140,7 +130,7 @@ def _native() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (1, credential), (2, credential), (3, credential), (4, body), (5, use),
         (6, cbor.decode(bought, tags=(18,)).value[2]),
     ]  # fmt: skip
-    return [_as_it_is, text, packed, encrypted, claims, presentation, ticket], seeds
+    return [as_it_is, text, packed, encrypted, claims, presentation, ticket], seeds
 
 
 # --- Claim 169 ---------------------------------------------------------------------------------------
@@ -191,7 +181,7 @@ def _claim169() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (0, json.loads(path.read_text())["qr_data"].encode())
         for path in sorted(make.VECTORS.glob("claim169/test-vectors/*/*.json"))
     ]
-    return [_as_it_is, packed, brotli, stream, encrypted, claims, identity, header, chain], seeds
+    return [as_it_is, packed, brotli, stream, encrypted, claims, identity, header, chain], seeds
 
 
 # --- DCC ---------------------------------------------------------------------------------------------
@@ -229,7 +219,7 @@ def _dcc() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (0, json.loads(path.read_text())["PREFIX"].encode())
         for path in sorted(make.VECTORS.glob("dcc/*/2DCode/raw/*.json"))[::4]
     ]
-    return [_as_it_is, packed, stream, claims, certificate], seeds
+    return [as_it_is, packed, stream, claims, certificate], seeds
 
 
 # --- pretix ------------------------------------------------------------------------------------------
@@ -250,7 +240,7 @@ def _pretix() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
     path = make.VECTORS / "pretix" / "vectors.json"
     if path.exists():
         seeds += [(0, entry["qr"].encode()) for entry in json.loads(path.read_text())]
-    return [_as_it_is, encoded, ticket], seeds
+    return [as_it_is, encoded, ticket], seeds
 
 
 # --- transit -----------------------------------------------------------------------------------------
@@ -280,7 +270,7 @@ def _transit() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (0, known), (1, known[3:]), (2, known[120 : 120 + 78 + len(ride.custom)]), (3, certificate[:53]),
         (0, replace(ride, custom=b"").code()),
     ]  # fmt: skip
-    return [_as_it_is, counted, account, certified], seeds
+    return [as_it_is, counted, account, certified], seeds
 
 
 # --- Aadhaar -----------------------------------------------------------------------------------------
@@ -308,7 +298,7 @@ def _aadhaar() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
     path = make.VECTORS / "aadhaar" / "uidai_official_sample_v1.txt"
     if path.exists():
         seeds.append((0, path.read_bytes().strip()))
-    return [_as_it_is, digits, packed, signed], seeds
+    return [as_it_is, digits, packed, signed], seeds
 
 
 _TARGETS: Mapping[FormatName, Callable[[], tuple[list[Wrap], list[tuple[int, bytes]]]]] = {

@@ -443,3 +443,14 @@ def test_closing_twice_is_fine_and_writing_then_is_not(make):
 def test_the_path_may_hold_spaces(tmp_path: Path):
     with Journal.open(tmp_path / "a journal.sqlite") as journal:
         assert journal.append(DENIAL) == 1
+
+
+def test_a_replay_of_any_numbers_is_what_is_there(make):
+    """The numbers are a command's: what SQLite cannot hold must not stop the reporter."""
+    journal = make()
+    for _ in range(3):
+        journal.append(DENIAL)
+    boot = journal.boot_id
+    assert [row.seq for row in journal.replay(boot, -(2**70), 2**70)] == [1, 2, 3]
+    assert journal.replay(boot, 2**64, 2**65) == []
+    assert journal.replay(boot, -(2**64), -1) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,7 @@ DAMAGE = [
     ("header no JSON", lambda d: d[:12] + b"[" + d[13:], "the header is damaged"),
     ("header says more", lambda d: d.replace(b'"count":2', b'"count":3'), "more than its header says"),
     ("negative count", lambda d: d.replace(b'"count":2', b'"count":-'), "the header is damaged"),
+    ("key check of other letters", lambda d: d.replace(b'"key_check":"', '"key_check":"\u00e9'.encode()), "cut short|header is damaged"),
     ("mode unknown", lambda d: d.replace(b'"allow"', b'"admit"'), "the header is damaged"),
     ("cut in the records", lambda d: d[:-1], "cut short"),
     ("bytes after", lambda d: d + b"\0", "more than its header says"),
@@ -150,6 +152,16 @@ def test_a_damaged_file_is_refused(tmp_path: Path, change, message: str) -> None
     with pytest.raises(TrustError, match=message) as caught:
         load_roster(path, KEY)
     assert str(path) in str(caught.value)
+
+
+def test_a_small_roster_takes_little_memory_to_read(tmp_path: Path) -> None:
+    build(tmp_path / "m.roster", RosterEntry(ALICE))
+    tracemalloc.start()
+    try:
+        load_roster(tmp_path / "m.roster", KEY)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_key_is_an_error_and_not_an_empty_list(tmp_path: Path) -> None:

@@ -332,7 +332,10 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("jwt: alg of a list", jwt(header={"alg": ["ES256"]}), "alg is no signature algorithm"),
     ("jwt: crit", jwt(header={"crit": ["x"]}), "critical"),
     ("jwt: typ", jwt(header={"typ": "JWT"}), "typ is not"),
+    ("jwt: typ of a list", jwt(header={"typ": ["statuslist+jwt"]}), "typ is not"),
     ("jwt: no kid", jwt(header={"kid": None}), "no kid"),
+    ("jwt: kid of half a character", jwt(header={"kid": "\ud800"}), "no trusted key has the kid eda080$"),
+    ("jwt: long kid", jwt(header={"kid": "k" * 9_999}), "no trusted key has the kid (6b){32}$"),
     ("jwt: unknown kid", jwt(header={"kid": "zz"}), "no trusted key"),
     ("jwt: empty signature", jwt().rpartition(b".")[0] + b".", "does not verify"),
     ("jwt: changed", jwt().replace(b".ey", b".fy"), "does not verify"),
@@ -359,6 +362,8 @@ def test_a_foreign_iss_is_refused() -> None:
     for token in (
         cwt(claims={1: "https://evil.example"}),
         jwt(claims={"iss": "https://evil.example"}),
+        jwt(claims={"iss": ["https://ministry.example"]}),
+        cwt(claims={1: {}}),
     ):
         with pytest.raises(TrustError, match="iss is not"):
             parse(token, trust, source="x")
