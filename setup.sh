@@ -34,6 +34,8 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
                                  outside: pins, UART, watchdog, fleet (root; some minutes)
   licences                       the licence of every dependency; exit 1 where one is not stated
   sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
+  arm64 [--fresh] [RELEASE ...]  installed, tested and packaged in Debian arm64 trees, emulated:
+                                 bookworm and trixie
   deb [DIRECTORY]                a Debian package for this machine's kind, dependencies inside
   install [--root DIR]           install and enable the service on this machine (a Raspberry Pi)
   uninstall [--root DIR] [--purge]   undo install; --purge removes settings and state too
@@ -279,6 +281,10 @@ case $command in
         prepare dev $run_apt
         cd "$here"
         step exec "$python" -m tests.soak.soak "${args[@]}" ;;
+    arm64)
+        need_apt $tree_apt qemu-user-static
+        cd "$here"
+        as_root /usr/bin/python3 -m tests.pi.arm64 "${args[@]}" ;;
     picamera)
         need_apt $tree_apt
         as_root /usr/bin/python3 "$here/tests/pi/picamera.py" "${args[@]}" ;;

@@ -51,6 +51,9 @@ def test_importing_the_driver_imports_no_library():
 def test_a_driver_that_cannot_start_says_why_and_what_to_do(tmp_path, monkeypatch, source, said):
     for name in ("RPi", "RPi.GPIO"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+    # A Raspberry Pi has the library: it is out of sight here.
+    without = [folder for folder in sys.path if not (Path(folder) / "RPi").exists()]
+    monkeypatch.setattr(sys, "path", without)
     if source is not None:
         (tmp_path / "RPi").mkdir()
         (tmp_path / "RPi" / "__init__.py").touch()

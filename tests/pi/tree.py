@@ -173,12 +173,16 @@ def debootstrap(release: str, architecture: str, packages: Sequence[str], folder
     need_machine(architecture)
     (archives := cache() / f"apt-{architecture}").mkdir(parents=True, exist_ok=True)
     say(f"debootstrap of {release} {architecture}; this takes some minutes")
-    chosen = ",".join(sorted({*packages, "ca-certificates"}))
+    # Only a mirror behind TLS needs them, and they take minutes under an emulator.
+    secure = (
+        {"ca-certificates"} if any(each.uri.startswith("https:") for each in sources()) else set()
+    )
+    chosen = ",".join(sorted({*packages, *secure}))
     # Into namespaces of its own: it mounts /proc in the tree, and may be killed.
     done = subprocess.run(
         [*apart(), "debootstrap", f"--arch={architecture}", "--variant=minbase",
-         f"--include={chosen}", f"--keyring={KEYRING}", f"--cache-dir={archives.absolute()}",
-         release, folder, sources()[0].uri],
+         *([f"--include={chosen}"] if chosen else []), f"--keyring={KEYRING}",
+         f"--cache-dir={archives.absolute()}", release, folder, sources()[0].uri],
         check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
     )  # fmt: skip

@@ -1,0 +1,366 @@
+"""idgate on a 64-bit Raspberry Pi's Debian, without the Pi: installed, tested and packaged under qemu-user.
+
+    ./setup.sh arm64 [--fresh] [bookworm|trixie ...]
+
+For each release, in a Debian arm64 tree that holds nothing but Debian:
+
+1. `./setup.sh install`, inside the tree, as on the machine itself;
+2. the core part of the test suite, with the very libraries that were installed;
+3. `./setup.sh uninstall --purge`, and nothing of idgate may be left;
+4. `./setup.sh deb`; the package goes into a second, bare tree, where it is installed by apt, used,
+   removed and purged (tests/packaging/try_deb.sh).
+
+Exit code 0 when all of it held, 1 when something did not, 2 when it cannot be done here. What each
+step said is in the log that is named. Trees and downloads are kept in IDGATE_CACHE
+(/var/cache/idgate), so that a second run needs minutes less; --fresh makes the trees anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.pi import tree
+from tests.pi.tree import TreeError
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+ARCHITECTURE = "arm64"
+PACKAGES = ("systemd",)  # what each Raspberry Pi OS has and a minimal Debian has not
+INSIDE = "/root/idgate"  # the checkout, inside
+PYTHON = "/opt/idgate/venv/bin/python"
+STEP_S = 3600.0
+TEST_S = 900.0  # one test; the suite's own limit is for a processor, not for its emulation
+LEFT_OUT = (".*", "build", "dist", "var", "__pycache__", "*.egg-info")  # no part of a checkout
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a release of Debian gives a gate."""
+
+    python: str
+    runtimes: tuple[str, ...]
+    """Distributions of the TFLite runtimes that must be there and compute."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A processor, as QEMU calls it and as the kernel describes it to programs."""
+
+    name: str
+    qemu: str
+    part: str
+    features: str
+
+    def cpuinfo(self) -> str:
+        """Return /proc/cpuinfo of the board.
+
+        QEMU before 8.1 shows programs the file of the machine it runs on, and the library by which
+        LiteRT asks for the processor (cpuinfo) crashes on an x86 one.
+        """
+        return "".join(
+            f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: {self.features}\n"
+            f"CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\n"
+            f"CPU part\t: {self.part}\nCPU revision\t: 3\n\n"
+            for number in range(4)
+        )
+
+
+_BASE = "fp asimd evtstrm crc32 cpuid"
+BOARDS = (
+    Board("pi4", "cortex-a72", "0xd08", _BASE),
+    Board(
+        "pi5", "cortex-a76", "0xd0b", f"{_BASE} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
+    ),
+)
+
+RELEASES = {
+    "bookworm": Release("3.11", ("tflite-runtime", "ai-edge-litert")),
+    "trixie": Release("3.13", ("ai-edge-litert",)),
+}
+
+# What another processor, C library or Python can change: signatures and parsers, arithmetic of the
+# models, decoders and their process, SQLite, pins and ports, and the daemon that joins them.
+CORE = (
+    "core", "credential", "credential_formats", "trust", "passage", "controller", "gate", "journal",
+    "hal_gpio", "hal_camera", "finger", "biometrics", "face", "scan", "daemon",
+)  # fmt: skip
+
+# Tests that fail under qemu-user and not on the processor it stands for: node -> why.
+DESELECTED: dict[str, str] = {}
+
+# Tools that judge source text, the same on every processor, and are not installed in the tree.
+NOT_ABOUT_THE_MACHINE = (
+    "tests/credential_formats/test_adding_a_format.py::test_the_walk_through_holds",
+)
+
+_VERSIONS = """
+import platform
+from importlib import metadata
+import zxingcpp
+from pyzbar import pyzbar
+print("python", platform.python_version())
+for name in ("idgate", "tflite-runtime", "ai-edge-litert", "numpy", "opencv-python-headless",
+             "zxing-cpp", "pyzbar", "cryptography"):
+    try:
+        print(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        pass
+"""
+_PORTRAIT = """
+import sys
+import skimage.data
+from PIL import Image
+Image.fromarray(skimage.data.astronaut()[5:225, 110:330]).save(sys.argv[1])
+"""
+
+
+class StepError(Exception):
+    """A step did not hold; the text says which and where to read on."""
+
+
+@dataclass(slots=True)
+class Machine:
+    """One tree of one release, and the log of what was done in it."""
+
+    folder: Path
+    log: Path
+    binds: tuple[str, ...]
+
+    def do(self, *argv: str, cwd: str = INSIDE, board: Board = BOARDS[0]) -> str:
+        """Run a command in the tree, on the processor of a board; return what it said.
+
+        Raises:
+            StepError: it failed, or took longer than an hour.
+        """
+        start = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("a") as log:
+            print(f"\n+ {board.name}: {' '.join(argv)}", file=log, flush=True)
+            try:
+                done = tree.run_in(
+                    self.folder, argv, cwd=cwd, check=False, timeout=STEP_S,
+                    binds=[*self.binds, f"{self.log.parent / board.name}:/proc/cpuinfo:ro"],
+                    env={"QEMU_CPU": board.qemu}, stdout=log, stderr=subprocess.STDOUT,
+                )  # fmt: skip
+                code = done.returncode
+            except subprocess.TimeoutExpired:
+                code = 124
+        said = self.log.read_bytes()[start:].decode("utf-8", "replace")
+        if code:
+            tail = "\n".join(f"    {line}" for line in said.splitlines()[-30:])
+            command = argv[0] if argv[0] != PYTHON else " ".join(argv[1:3])
+            raise StepError(f"{command}: exit {code}\n{tail}\n    ({self.log})")
+        return said
+
+
+@dataclass(slots=True)
+class Report:
+    """What is said of a release at the end."""
+
+    lines: list[str] = field(default_factory=list)
+    minutes: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, name: str, act: Callable[[], None]) -> None:
+        """Do a step and keep how long it took."""
+        tree.say(f"{name} ...")
+        begin = time.monotonic()
+        try:
+            act()
+        finally:
+            self.minutes[name] = (time.monotonic() - begin) / 60
+
+
+class Trial:
+    """Everything that is done for one release, in order."""
+
+    def __init__(self, release: str, *, fresh: bool) -> None:
+        self._release = release
+        self._fresh = fresh
+        self._work = tree.cache() / f"{release}-{ARCHITECTURE}"
+        self._out = self._work / "out"
+        self.report = Report()
+
+    def run(self) -> None:
+        """Do every step.
+
+        Raises:
+            StepError: one did not hold; the later ones are not done.
+            TreeError: no tree can be made here.
+        """
+        report = self.report
+        report.timed("tree", self._prepare)
+        report.timed("install", self._install)
+        report.timed("suite", self._suite)
+        report.timed("package", self._package)
+        report.timed("uninstall", self._uninstall)
+        report.timed("package in a bare tree", self._try_package)
+
+    def _prepare(self) -> None:
+        archive = tree.base_tree(self._release, ARCHITECTURE, PACKAGES, fresh=self._fresh)
+        for folder in (self._work / "tree", self._work / "bare"):
+            tree.unpack(archive, folder)
+        self._out.mkdir(exist_ok=True)
+        for board in BOARDS:
+            (self._work / board.name).write_text(board.cpuinfo())
+        log = self._work / "log.txt"
+        log.unlink(missing_ok=True)
+        binds = [f"{self._out}:/mnt/out", *self._caches()]
+        if SHARED.is_dir():
+            binds.append(f"{SHARED}:/root/shared:ro")
+        self._machine = Machine(self._work / "tree", log, tuple(binds))
+        self._bare = Machine(self._work / "bare", log, tuple(binds))
+        ignore = shutil.ignore_patterns(*LEFT_OUT)
+        shutil.copytree(ROOT, self._machine.folder / INSIDE[1:], symlinks=True, ignore=ignore)
+        shutil.copytree(
+            ROOT / "tests/packaging", self._bare.folder / "root/packaging", ignore=ignore
+        )
+
+    def _caches(self) -> list[str]:
+        """Return binds that keep downloads: apt's and pip's."""
+        kept = {f"apt-{ARCHITECTURE}": "/var/cache/apt/archives", "pip": "/root/.cache/pip"}
+        for name in kept:
+            (tree.cache() / name).mkdir(exist_ok=True)
+        return [f"{tree.cache() / name}:{inside}" for name, inside in kept.items()]
+
+    def _install(self) -> None:
+        expected = RELEASES[self._release]
+        self._machine.do("./setup.sh", "install")
+        said = self._machine.do(PYTHON, "-c", _VERSIONS)
+        found = dict(line.split() for line in said.splitlines() if len(line.split()) == 2)
+        zbar = self._machine.do("dpkg-query", "-W", "-f", "zbar ${Version}\n", "libzbar0*")
+        found |= dict(line.split() for line in zbar.splitlines() if line.startswith("zbar "))
+        if not found.get("python", "").startswith(expected.python + "."):
+            raise StepError(f"Python {found.get('python')}, not {expected.python}")
+        if missing := [name for name in expected.runtimes if name not in found]:
+            raise StepError(f"not installed: {', '.join(missing)}")
+        unit = "etc/systemd/system/multi-user.target.wants/idgate.service"
+        if not (self._machine.folder / unit).is_symlink():
+            raise StepError("the service is not enabled")
+        for board in BOARDS:
+            self._machine.do("idgate", "models", "verify", board=board)
+        self.report.lines.append(
+            "installed " + ", ".join(f"{name} {version}" for name, version in found.items())
+        )
+
+    def _suite(self) -> None:
+        # idgate is installed: only what its tests need besides is fetched.
+        self._machine.do(
+            PYTHON, "-m", "pip", "install", "--quiet", "--no-compile",
+            "--root-user-action=ignore", "idgate[test]",
+        )  # fmt: skip
+        left_out = [*DESELECTED, *NOT_ABOUT_THE_MACHINE]
+        said = self._machine.do(
+            PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(min(os.cpu_count() or 1, 4)),
+            "--dist", "loadfile", "-o", f"timeout={TEST_S:g}", "--durations=20",
+            *(f"--deselect={node}" for node in left_out), *(f"tests/{part}" for part in CORE),
+        )  # fmt: skip
+        self.report.lines.append(f"suite {closing_line(said)}")
+        self.report.lines += [f"deselected {node}: {why}" for node, why in DESELECTED.items()]
+
+    def _package(self) -> None:
+        self._machine.do(PYTHON, "-c", _PORTRAIT, "/mnt/out/face.png")
+        self._machine.do("./setup.sh", "deb", "/mnt/out")
+
+    def _uninstall(self) -> None:
+        self._machine.do("./setup.sh", "uninstall", "--purge")
+        root = self._machine.folder
+        if left := leftovers(root):
+            raise StepError(f"uninstalled, but left: {' '.join(left)}")
+        for name in ("etc/passwd", "etc/group"):
+            if "idgate" in (root / name).read_text("utf-8"):
+                raise StepError(f"uninstalled, but the user is still in /{name}")
+
+    def _try_package(self) -> None:
+        (package,) = self._out.glob("*.deb")
+        self._bare.do("apt-get", "-qq", "update", cwd="/")
+        said = self._bare.do(
+            "/root/packaging/try_deb.sh",
+            f"/mnt/out/{package.name}",
+            "/mnt/out/face.png",
+            cwd="/root",
+        )
+        size = package.stat().st_size / 1e6
+        self.report.lines.append(
+            f"package {package.name}, {size:.0f} MB: built, {closing_package(said)}"
+        )
+        package.unlink()
+
+
+def closing_line(said: str) -> str:
+    """Return pytest's closing line, as `2746 passed, 1 skipped in 587.91s`."""
+    lines = re.findall(r"^(\d+ (?:passed|failed|error).* in [\d.]+s.*)$", said, re.MULTILINE)
+    if not lines:
+        raise StepError("pytest did not say how it ended")
+    return str(lines[-1])
+
+
+def closing_package(said: str) -> str:
+    """Return what try_deb.sh found, in one line."""
+    lines = re.findall(r"^package: (.*)$", said, re.MULTILINE)
+    return "; ".join(line.strip() for line in lines)
+
+
+def leftovers(root: Path) -> list[str]:
+    """Return what is called idgate in a tree, besides the checkout and what apt and pip keep."""
+    found = []
+    for folder, folders, files in os.walk(root):
+        inside = Path(folder).relative_to(root)
+        if inside.parts[:1] in {("root",), ("tmp",), ("mnt",), ("proc",), ("sys",)}:
+            folders.clear()
+            continue
+        found += [f"/{inside / name}" for name in [*folders, *files] if "idgate" in name]
+    return found
+
+
+def close(release: str, report: Report, problem: str = "") -> None:
+    """Print what is to be known of a release."""
+    for line in report.lines:
+        print(f"arm64: {release}: {line}")
+    taken = ", ".join(f"{name} {minutes:.1f}" for name, minutes in report.minutes.items())
+    print(f"arm64: {release}: minutes: {taken}, in all {sum(report.minutes.values()):.1f}")
+    print(f"arm64: {release}: {'FAILED: ' + problem if problem else 'all held'}", flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Try the releases that are named, or all."""
+    words = argparse.ArgumentParser(
+        prog="setup.sh arm64", description=(__doc__ or "").split("\n")[0]
+    )
+    words.add_argument("releases", nargs="*", metavar="RELEASE", help=" or ".join(RELEASES))
+    words.add_argument("--fresh", action="store_true", help="make the trees anew")
+    asked = words.parse_args(argv)
+    if unknown := set(asked.releases) - set(RELEASES):
+        words.error(f"no release {', '.join(sorted(unknown))}: {' or '.join(RELEASES)}")
+    failed = 0
+    closings: list[Callable[[], None]] = []
+    for release in asked.releases or RELEASES:
+        trial, problem = Trial(release, fresh=asked.fresh), ""
+        tree.say(
+            f"{release} {ARCHITECTURE} under qemu-user; log in {tree.cache() / f'{release}-{ARCHITECTURE}'}"
+        )
+        try:
+            trial.run()
+        except TreeError as error:
+            print(f"arm64: {release}: {error}", file=sys.stderr)
+            return 2
+        except StepError as error:
+            problem, failed = str(error), failed + 1
+        closings.append(lambda r=release, t=trial, p=problem: close(r, t.report, p))
+    for say in closings:
+        say()
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    with suppress(KeyboardInterrupt):
+        sys.exit(main())
+    sys.exit(130)
