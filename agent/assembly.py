@@ -195,7 +195,7 @@ def _build(
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     place = place_of(config, builder.trust.snapshot)
     feed = FaceFeed()
-    biometrics = build_biometrics(config, feed, builder.show)
+    biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
     undo.callback(biometrics.close)
     require(place.profile, biometrics.modalities)
     journal = Journal.open(

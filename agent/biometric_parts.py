@@ -19,7 +19,9 @@ from agent.config import Config
 from agent.credential.model import BiometricReference, Credential, Modality
 from agent.passage_events import StartBiometric
 from agent.passage_types import Signal
+from agent.place import face_of
 from agent.reason import Reason
+from agent.trust.model import TrustView
 from agent.watcher import FaceFeed
 
 __all__ = ["Biometrics", "FaceCheck", "build_biometrics"]
@@ -133,13 +135,16 @@ class Biometrics:
             self.finger.close()
 
 
-def build_biometrics(config: Config, feed: FaceFeed, show: Callable[[Signal], None]) -> Biometrics:
+def build_biometrics(
+    config: Config, feed: FaceFeed, show: Callable[[Signal], None], trust: TrustView
+) -> Biometrics:
     """Open what the settings name.
 
     Args:
         config: the settings.
         feed: the camera's frames.
         show: the gate's lamps.
+        trust: its models go before the shipped ones.
 
     Raises:
         ModelError: a face model, its manifest or its runtime cannot be used.
@@ -148,8 +153,9 @@ def build_biometrics(config: Config, feed: FaceFeed, show: Callable[[Signal], No
     """
     checks: dict[Modality, Check] = {}
     face: FaceCheck | None = None
-    if config.face is not None:
-        face = FaceCheck(FaceVerifier.from_config(config.face, config.path("")), feed, show)
+    settings = face_of(config, trust)
+    if settings is not None:
+        face = FaceCheck(FaceVerifier.from_config(settings, config.path("")), feed, show)
         checks[Modality.FACE] = face
     if config.finger is None:
         return Biometrics(checks, enrolled=lambda _subject: False, face=face)

@@ -14,9 +14,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from agent.config import Config, ConfigError
+
+if TYPE_CHECKING:
+    from agent.trust.model import TrustView
 
 __all__ = ["Finding", "examine"]
 
@@ -107,17 +110,24 @@ def _clock(config: Config) -> Finding:
     return Finding("clock", "ok", "believed")
 
 
-def _profile(config: Config) -> Finding:
-    from agent.assembly import require
-    from agent.credential.model import Modality
-    from agent.place import believed, place_of
-    from agent.policy import ProfileError
+def _believed(config: Config) -> TrustView | None:
+    """Return the trust, or None where it cannot be read: the check of the trust says so."""
+    from agent.place import believed
     from agent.trust.model import TrustError
 
     try:
-        trust = believed(config, now=int(time.time()))
+        return believed(config, now=int(time.time()))
     except TrustError:
-        trust = None  # the next check says so; a shipped profile needs none
+        return None
+
+
+def _profile(config: Config) -> Finding:
+    from agent.assembly import require
+    from agent.credential.model import Modality
+    from agent.place import place_of
+    from agent.policy import ProfileError
+
+    trust = _believed(config)
     tables = {Modality.FACE: config.face, Modality.FINGER: config.finger}
     try:
         profile = place_of(config, trust).profile
@@ -199,13 +209,15 @@ def _journal(config: Config) -> Finding:
 
 
 def _models(config: Config) -> Finding:
-    if config.face is None:
-        return Finding("models", "skipped", "no face is checked here")
     from agent.biometrics.errors import ModelError
     from agent.biometrics.face import FaceVerifier
+    from agent.place import face_of
 
+    settings = face_of(config, _believed(config))
+    if settings is None:
+        return Finding("models", "skipped", "no face is checked here")
     try:
-        verifier = FaceVerifier.from_config(config.face, config.path(""))
+        verifier = FaceVerifier.from_config(settings, config.path(""))
     except ModelError as error:
         return Finding("models", "failed", str(error), "run `idgate models verify`")
     words = ", ".join(f"{name} {value}" for name, value in verifier.info().items())

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import msgspec
 
-from agent.config import Config, ConfigError, secret_path
+from agent.config import Config, ConfigError, FaceConfig, secret_path
 from agent.policy import Profile, load_profile, parse_profile
 from agent.trust.model import TrustView
 from agent.trust.snapshot import TrustSnapshot
 from agent.verify import Place
 
-__all__ = ["SITE_KEY_BYTES", "believed", "place_of", "profile_of", "site_keys"]
+__all__ = ["SITE_KEY_BYTES", "believed", "face_of", "place_of", "profile_of", "site_keys"]
 
 SITE_KEY_BYTES = 32
+MODELS = "manifest.toml"
 
 
 def place_of(config: Config, trust: TrustView | None = None) -> Place:
@@ -72,6 +73,18 @@ def profile_of(config: Config, trust: TrustView | None = None) -> Profile:
         return profile
     # Where the gate stands is the installer's to say, whatever the profile counts as home.
     return msgspec.structs.replace(profile, regions=(config.gate.region,))
+
+
+def face_of(config: Config, trust: TrustView | None = None) -> FaceConfig | None:
+    """Return the face settings with the models in force: named there, of the trust set, or shipped.
+
+    A set brings models where it brings their manifest.
+    """
+    face = config.face
+    manifest = None if trust is None else trust.model(MODELS)
+    if face is None or face.models_dir or manifest is None:
+        return face
+    return msgspec.structs.replace(face, models_dir=str(manifest.absolute().parent))
 
 
 def site_keys(config: Config) -> tuple[bytes, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from agent.biometrics.manifest import shipped_dir
 from agent.cli import main
 from agent.trust.cache import load_signed
 from agent.trust.description import Description
@@ -32,6 +34,10 @@ def test_the_commands_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     for name in ("members", "banned"):
         Path(f"{name}.csv").write_text(csv)
     Path("roster.key").write_bytes(b"k" * 32)
+    Path("library.toml").write_bytes(files("agent.profiles").joinpath("library.toml").read_bytes())
+    Path("models").mkdir()
+    Path("models/manifest.toml").write_bytes((shipped_dir() / "manifest.toml").read_bytes())
+    Path("models/our-net.tflite").write_bytes(b"a network")
     commands = [
         shlex.split(line)
         for block in re.findall(r"```sh\n(.*?)```", DOC, re.DOTALL)
@@ -49,6 +55,8 @@ def test_the_commands_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert sorted(snapshot.rosters) == ["members"]
     assert snapshot.rosters["members"].lists("ministry", "A1234567", NOW)
     assert [entry.issuer for entry in snapshot.status_lists] == ["bureau"]
+    assert snapshot.profile("library") == Path("library.toml").read_bytes()
+    assert sorted(snapshot.models) == ["manifest.toml", "our-net.tflite"]
 
 
 def test_every_key_of_a_description_is_documented() -> None:
