@@ -63,7 +63,11 @@ class GateConfig(_Section, frozen=True):
     region: str = ""
     """ISO 3166-2 of the place, for regional credentials."""
     direction: Literal["in", "out", "both"] = "in"
-    """Which way codes open; `both` is `in` for codes; release and commands open either way."""
+    """Which way codes open. `both`: codes open inwards, the release for either way, a command for
+    the way that it names; codes for the way out need a second gate. Needs `gpio.passage_2`."""
+    free_exit: bool = False
+    """Whoever leaves needs no code: recorded as `unchecked`, no alarm. The barrier must let people
+    out by itself, or by the release. Needs `gpio.passage_2`."""
     zone: Name = "main"
     pulse_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
     relay_mode: Literal["pulse", "level"] = "level"

@@ -30,6 +30,8 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | GRANTED | Committed too late, or cancelled by fire, mode, close | IDLE | aborted, Annul |
 | GRANTED | CommitFailed | DENIED | its reason |
 | OPEN | passage the granted way | PASSED | CloseGate, passed |
+| OPEN by release, gate for both | passage the other way | PASSED | CloseGate, passed |
+| OPEN | passage the way that is a free exit | OPEN | unchecked |
 | OPEN | passage the other way / turned round in the lane | OPEN | wrong_way / crawl_back |
 | OPEN | `passage_timeout_s` over | OPEN | CloseGate; `grace_s` for somebody on the way |
 | OPEN | time over (sensor fitted) | IDLE | CloseGate, annulled, Annul |
@@ -37,7 +39,8 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | OPEN | close, mode change, fire, shutdown | IDLE | CloseGate, aborted, Annul |
 | PASSED, DENIED | time over | IDLE | the mode's lamps |
 | not OPEN | passage within `tailgate_s` of a passed grant | same | tailgating, or crawl_back |
-| not OPEN | passage otherwise | same | without_grant; unchecked in free, fire, maintenance |
+| not OPEN | passage otherwise | same | without_grant |
+| not OPEN | passage in free, fire, maintenance, or by a free exit | same | unchecked |
 | not OPEN | door opens / stands open too long | same | forced_open / held_open |
 | IDLE, PASSED, DENIED, READ, FACE, FINGER, EITHER | release | OPEN | granted (MANUAL_RELEASE) |
 | GRANTED, OPEN | release | same | released; in OPEN the time starts anew |

@@ -104,6 +104,12 @@ def on_passage(turn: Turn, event: PassageSensed) -> None:
         _stray_passage(turn, event)
     elif event.direction in {None, state.direction}:
         turn.end_grant(Occurrence.PASSED)
+    elif state.either_way and event.direction is not None:
+        turn.put(direction=event.direction)
+        turn.end_grant(Occurrence.PASSED)
+    elif event.direction is turn.rules.unchecked:
+        data = {"direction": str(event.direction)}
+        turn.record(RecordKind.PASSAGE, Occurrence.UNCHECKED, data=data)
     else:
         data = {"direction": str(event.direction)}
         turn.alarm(Occurrence.WRONG_WAY, attempt=state.attempt, data=data)
@@ -184,7 +190,12 @@ def on_release(turn: Turn, _event: ReleasePressed) -> None:
         turn.begin()
     turn.put(use=None, code=None)
     turn.add(turn.granted(Reason.MANUAL_RELEASE, direction=turn.rules.direction))
-    turn.put(reason=Reason.MANUAL_RELEASE, direction=turn.rules.direction, pending=frozenset())
+    turn.put(
+        reason=Reason.MANUAL_RELEASE,
+        direction=turn.rules.direction,
+        either_way=turn.rules.two_way,
+        pending=frozenset(),
+    )
     turn.open()
 
 

@@ -329,6 +329,7 @@ class Turn:
             code=None,
             use=None,
             reason=None,
+            either_way=False,
             pending=frozenset(),
             cancelled=None,
             transaction="",

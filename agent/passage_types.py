@@ -196,6 +196,7 @@ class Rules:
 
     Attributes:
         direction: which way a release or a command without direction opens.
+        two_way: a release opens for either way.
         sensing: how a passage is known.
         unchecked: direction that may be walked without a grant (a free exit), or None.
         passage_timeout_s: how long a grant keeps the gate open.
@@ -214,6 +215,7 @@ class Rules:
     """
 
     direction: Direction = Direction.IN
+    two_way: bool = False
     sensing: Sensing = Sensing.BEAM
     unchecked: Direction | None = None
     passage_timeout_s: float = 5.0
@@ -240,6 +242,8 @@ class Rules:
             sensing = Sensing.DOOR
         return cls(
             direction=Direction.OUT if gate.direction == "out" else Direction.IN,
+            two_way=gate.direction == "both",
+            unchecked=Direction.OUT if gate.free_exit else None,
             sensing=sensing,
             passage_timeout_s=gate.passage_timeout_s,
             biometric_timeout_s=gate.biometric_timeout_s,
@@ -271,6 +275,7 @@ class State(Struct, frozen=True):
         use: the verified presentation, or None.
         reason: why the gate opens, from GRANTED on.
         direction: which way it opens, from GRANTED on.
+        either_way: whoever goes through uses the opening, whichever way.
         pending: modalities that have not answered.
         deadline: when the phase ends by itself; in GRANTED, after which a commit comes too late.
         opened_at: when the gate was asked to open, in OPEN.
@@ -298,6 +303,7 @@ class State(Struct, frozen=True):
     use: Use | None = None
     reason: Reason | None = None
     direction: Direction = Direction.IN
+    either_way: bool = False
     pending: frozenset[Modality] = frozenset()
     deadline: float | None = None
     opened_at: float = float("-inf")

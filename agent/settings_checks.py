@@ -30,7 +30,7 @@ def contradiction(config: Config) -> str:
     Args:
         config: settings whose types are right.
     """
-    rules = (_pins, _place, _cameras, _cards, _trust, _broker)
+    rules = (_pins, _place, _ways, _cameras, _cards, _trust, _broker)
     return next((wrong for rule in rules for wrong in rule(config)), "")
 
 
@@ -54,6 +54,19 @@ def _place(config: Config) -> Iterator[str]:
     region = config.gate.region
     if region and not REGION.fullmatch(region):
         yield f"key gate.region: {region!r} is no ISO 3166-2 code, such as DE-BE or CN-31"
+
+
+def _ways(config: Config) -> Iterator[str]:
+    gate, seen = config.gate, config.gpio.passage_2 is not None
+    if gate.direction == "both" and not seen:
+        yield (
+            "key gate.direction: both needs gpio.passage_2: with one beam nobody knows "
+            "which way somebody went"
+        )
+    if gate.free_exit and gate.direction == "out":
+        yield "key gate.free_exit: at a gate whose codes open outwards nobody would need one"
+    if gate.free_exit and not seen:
+        yield "key gate.free_exit: the way out is known by a second beam only, gpio.passage_2"
 
 
 def _cameras(config: Config) -> Iterator[str]:

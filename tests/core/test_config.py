@@ -57,6 +57,12 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
         ('base_dir = "/x"\n' + GOOD, ["base_dir", "allowed: gate, camera"]),
         (GOOD + 'region = "Berlin"\n', ["gate.region", "'Berlin'", "ISO 3166-2"]),
         (GOOD + "[gpio]\npassage_2 = 4\npassage = false\n", ["gpio.passage_2", "gpio.passage"]),
+        (GOOD + 'direction = "both"\n', ["gate.direction", "gpio.passage_2"]),
+        (GOOD + "free_exit = true\n", ["gate.free_exit", "gpio.passage_2"]),
+        (
+            GOOD + 'free_exit = true\ndirection = "out"\n[gpio]\npassage_2 = 4\n',
+            ["gate.free_exit", "open outwards"],
+        ),
         (GOOD + '[gpio]\nfire = "no"\n', ["gpio.fire", "`false` where it is not fitted"]),
         ('[gate]\nsite = "X"\ngate = "g"\n', ["gate.site", "lower-case letters"]),
         (GOOD + "[camera]\n", ["[[camera]]"]),

@@ -133,7 +133,7 @@ def page(gate: GateOnDisk, mosquitto: Callable, free_port: int) -> Iterator[Page
     shutil.copy(certs / "g.key", secrets / "gate.key")
     gate.write(
         gate='direction = "both"',
-        gpio=f"relay_out = {RELAY_OUT}",
+        gpio=f"relay_out = {RELAY_OUT}\npassage_2 = 12",
         trust='directory = "cache"\nsigned = true\nurl = "repo"',
         journal="rotate_subjects = true",
         mqtt=f'url = "mqtts://127.0.0.1:{free_port}"\nca_file = "certs/ca.crt"\n'

@@ -548,6 +548,36 @@ def test_a_free_exit_is_no_alarm(make_machine):
     assert machine.send(PassageSensed(Direction.IN))[0].what is Occurrence.WITHOUT_GRANT
 
 
+def test_a_free_exit_leaves_a_grant_for_the_way_in_alone(make_machine):
+    machine = make_machine(Rules(unchecked=Direction.OUT))
+    machine.grant()
+    machine.send(PassageSensed(Direction.OUT))
+    machine.send(PassageSensed(Direction.IN))
+    assert passages(machine) == [Occurrence.UNCHECKED, Occurrence.PASSED]
+    assert not [show for show in machine.of(Show) if show.signal is Signal.ALARM]
+
+
+@pytest.mark.parametrize("way", [Direction.IN, Direction.OUT, None])
+def test_a_release_at_a_gate_for_both_is_for_either_way(make_machine, way):
+    machine = make_machine(Rules(two_way=True))
+    machine.send(ReleasePressed())
+    machine.send(PassageSensed(way))
+    (row,) = [row for row in machine.of(Record) if row.kind is RecordKind.PASSAGE]
+    assert row.what is Occurrence.PASSED
+    assert row.data["direction"] == (way or Direction.IN).value
+    machine.wait(3)
+    # The next person's code is for one way again.
+    machine.grant()
+    machine.send(PassageSensed(Direction.OUT))
+    assert passages(machine)[-1] is Occurrence.WRONG_WAY
+
+
+def test_a_release_at_a_gate_for_one_way_is_for_that_way(machine):
+    machine.send(ReleasePressed())
+    machine.send(PassageSensed(Direction.OUT))
+    assert passages(machine) == [Occurrence.WRONG_WAY]
+
+
 def test_a_person_on_the_way_when_the_time_is_over_has_passed(machine):
     machine.grant()
     machine.send(LaneEntered(), 4.9)
