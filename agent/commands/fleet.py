@@ -15,6 +15,8 @@ from agent.report.topics import CommandName, GateAddress
 __all__ = ["add_arguments", "run"]
 
 _DATABASE = "fleet.sqlite"
+_EXTRA = frozenset({"sqlalchemy", "psycopg", "prometheus_client", "rich"})
+"""What only the fleet's side needs."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,17 +67,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
     export.add_argument("--csv", metavar="FILE", help="write all events and stop; - is stdout")
     export.add_argument("--parquet", metavar="FILE", help="write all events and stop")
-    export.add_argument("--listen", default="127.0.0.1:9464", metavar="HOST:PORT")
+    export.add_argument(
+        "--listen", default="127.0.0.1:9464", metavar="HOST:PORT", help=":PORT is every address"
+    )
     export.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the chosen action."""
+    """Run the chosen action; 0 done, 1 the other side says no or nothing, 2 usage or settings."""
     try:
         return _ACTIONS[arguments.action](arguments)
-    except (ValueError, OSError) as error:
-        print(f"idgate fleet {arguments.action}: {error}", file=sys.stderr)
-        return 2
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        wrong = f"{where}{error.strerror or error}"
+    except ValueError as error:
+        wrong = str(error)
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        wrong = f"{error.name} is not installed: pip install 'idgate[fleet]'"
+    print(f"idgate fleet {arguments.action}: {wrong}", file=sys.stderr)
+    return 2
 
 
 def _stopper(seconds: float) -> Callable[[], bool]:
@@ -91,24 +103,17 @@ def _stopper(seconds: float) -> Callable[[], bool]:
 
 
 def _collect(arguments: argparse.Namespace) -> int:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from agent.fleet.collector import Collector
     from agent.fleet.send import OperatorSigner
-    from agent.fleet.store import EventStore
+    from agent.fleet.store import open_store
 
+    if not 0 <= arguments.keep_days < float("inf"):
+        raise ValueError("--keep-days: 0 for ever, or more")
     signer = None
     if arguments.key is not None:
-        kid = bytes.fromhex(arguments.kid) or None
-        signer = OperatorSigner.from_file(arguments.key, kid).replay
+        signer = OperatorSigner.from_file(arguments.key, _kid(arguments)).replay
     settings = settings_from(arguments, "collector", stable=True, manual_ack=True)
-    try:
-        store = EventStore(arguments.database)
-    except SQLAlchemyError as error:
-        print(
-            f"idgate fleet collect: {type(error).__name__}: {arguments.database}", file=sys.stderr
-        )
-        return 2
+    store = open_store(arguments.database)
     collector = Collector(
         settings,
         store,
@@ -116,7 +121,7 @@ def _collect(arguments: argparse.Namespace) -> int:
         keep_s=arguments.keep_days * 86_400,
         signer=signer,
     )
-    print(f"collecting into {arguments.database}", flush=True)
+    print(f"collecting into {store.name}", flush=True)
     collector.run(_stopper(arguments.for_s))
     counts = collector.counts
     print(
@@ -157,8 +162,7 @@ def _send(arguments: argparse.Namespace) -> int:
     from agent.report.payloads import CommandStatus
 
     gate = _gate(arguments.gate)
-    kid = bytes.fromhex(arguments.kid) or None
-    signer = OperatorSigner.from_file(arguments.key, kid)
+    signer = OperatorSigner.from_file(arguments.key, _kid(arguments))
     try:
         answer = send_command(
             settings_from(arguments, "send"),
@@ -183,8 +187,9 @@ def _configure(arguments: argparse.Namespace) -> int:
     from agent.report.link import LinkError
 
     gate = _gate(arguments.gate)
-    kid = bytes.fromhex(arguments.kid) or None
-    signer = OperatorSigner.from_file(arguments.key, kid)
+    if not 0 < arguments.version < 2**53:
+        raise ValueError("--version: 1 or more, above the last one")
+    signer = OperatorSigner.from_file(arguments.key, _kid(arguments))
     try:
         report = send_desired(
             settings_from(arguments, "configure"),
@@ -202,6 +207,13 @@ def _configure(arguments: argparse.Namespace) -> int:
         return 1
     print(" ".join(word for word in (report.status, report.reason, report.detail) if word))
     return 0 if report.status == "applied" else 1
+
+
+def _kid(arguments: argparse.Namespace) -> bytes | None:
+    try:
+        return bytes.fromhex(arguments.kid) or None
+    except ValueError:
+        raise ValueError(f"--kid {arguments.kid}: hexadecimal digits are needed") from None
 
 
 def _gate(text: str) -> GateAddress:
@@ -240,11 +252,19 @@ def _watch(arguments: argparse.Namespace) -> int:
     return 0 if there else 1
 
 
+def _listen(text: str) -> tuple[str, int]:
+    """Read HOST:PORT; without a host it is every address of this machine."""
+    host, _, port = text.rpartition(":")
+    if ":" not in text or not port.isdecimal() or int(port) > 65_535:
+        raise ValueError(f"--listen {text}: HOST:PORT or :PORT is needed")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - asked for by leaving it out
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from agent.fleet.export import serve, write_csv, write_parquet
-    from agent.fleet.store import EventStore
+    from agent.fleet.store import open_store
 
-    store = EventStore(arguments.database)
+    store = open_store(arguments.database, new=False)
     try:
         if arguments.csv or arguments.parquet:
             if arguments.csv:
@@ -252,12 +272,12 @@ def _export(arguments: argparse.Namespace) -> int:
             if arguments.parquet:
                 write_parquet(store, Path(arguments.parquet))
             return 0
-        host, _, port = arguments.listen.rpartition(":")
+        host, port = _listen(arguments.listen)
         serve(
             store,
             settings_from(arguments, "export"),
             host=host,
-            port=int(port),
+            port=port,
             stop=_stopper(arguments.for_s),
             tell=lambda line: print(line, flush=True),
         )

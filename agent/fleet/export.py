@@ -128,7 +128,7 @@ def serve(
     viewer = Viewer(settings, view)
     registry = CollectorRegistry()
     registry.register(FleetMetrics(view, store, lambda: viewer.connected))
-    server, thread = start_http_server(port, addr=host or "127.0.0.1", registry=registry)
+    server, thread = start_http_server(port, addr=host, registry=registry)
     tell(f"http://{host}:{server.server_port}/metrics")
     try:
         while not stop():

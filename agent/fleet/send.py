@@ -22,12 +22,22 @@ from agent.issue_keys import SigningKey
 from agent.report import payloads
 from agent.report.commands import COMMAND_TYPE, LIFETIME_S, claims
 from agent.report.desired import CONFIG_TYPE, desired_claims
-from agent.report.link import Connected, Link, LinkError, LinkSettings, Lost, Message, Received
+from agent.report.link import (
+    Connected,
+    Delivered,
+    Link,
+    LinkError,
+    LinkSettings,
+    Lost,
+    Message,
+    Received,
+)
 from agent.report.topics import CommandName, GateAddress
 
 __all__ = ["OperatorSigner", "send_command", "send_desired"]
 
 _T = TypeVar("_T", payloads.Response, payloads.Reported)
+_REFUSAL = 128
 _IN_PROGRESS = (payloads.CommandStatus.QUEUED, payloads.CommandStatus.IN_PROGRESS)
 
 
@@ -177,6 +187,9 @@ def _exchange(
                         link.publish(make())
                     case Connected(text=text) | Lost(text=text):
                         raise LinkError("refused", text)
+                    case Delivered(code=code) if code >= _REFUSAL:
+                        why = f"the broker refuses to publish (reason {code}): look at its ACL"
+                        raise LinkError("refused", why)
                     case Received(payload=payload):
                         yield payload
                     case _:

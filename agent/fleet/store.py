@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from sqlalchemy.engine import Connection
 
 from agent.report.topics import GateAddress
 
-__all__ = ["BootKey", "EventStore", "Gap", "StoredEvent", "store_url"]
+__all__ = ["BootKey", "EventStore", "Gap", "StoredEvent", "open_store", "store_url"]
 
 _CHUNK = 256
 _REJECTED_KEPT = 10_000
@@ -108,6 +109,32 @@ def store_url(text: str) -> str:
     return text
 
 
+def open_store(text: str, *, new: bool = True) -> EventStore:
+    """Open the database that an operator names.
+
+    Args:
+        text: see `store_url`.
+        new: a SQLite file may be made; False is for who only reads.
+
+    Raises:
+        ValueError: it cannot be had; one line, without the password of a URL.
+    """
+    if not new and "://" not in text and not Path(text).is_file():
+        raise ValueError(f"{text}: no such database; `idgate fleet collect` makes it")
+    name = text.partition("://")[0]
+    try:
+        name = shown(text)
+        return EventStore(text)
+    except (sa.exc.SQLAlchemyError, ValueError) as error:
+        why = str(getattr(error, "orig", None) or error).splitlines()[0]
+        raise ValueError(f"{name}: {why}") from None
+
+
+def shown(text: str) -> str:
+    """Return how a database may be named in a message: without its password."""
+    return sa.make_url(store_url(text)).render_as_string() if "://" in text else text
+
+
 class EventStore:
     """The database of one or more collectors.
 
@@ -120,6 +147,7 @@ class EventStore:
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(store_url(url), pool_pre_ping=True)
+        self.name = shown(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
         if self._sqlite:
             sa.event.listen(self._engine, "connect", _prepare_sqlite)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import cli
 from agent.commands import fleet
 from agent.config import Config, GateConfig, MqttConfig
 from agent.fleet.collector import Collector
@@ -463,6 +464,45 @@ def test_the_exporter_serves_prometheus(mosquitto, store, tmp_path):
     assert 'idgate_trust_age_seconds{gate="gate-1",site="station"} 90.0' in text
     assert "idgate_collector_events 0.0" in text
     assert "idgate_broker_connected 1.0" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("export --database none.sqlite --csv -", "none.sqlite: no such database"),
+        ("export --database none.sqlite", "none.sqlite: no such database"),
+        ("export --database junk --csv -", "junk: file is not a database"),
+        ("export --database fleet.sqlite --listen :99999", "--listen :99999: HOST:PORT"),
+        ("export --database fleet.sqlite --listen 9464", "--listen 9464: HOST:PORT"),
+        ("export --database fleet.sqlite --csv no/x.csv", "no/x.csv: No such file"),
+        ("collect --database no/x.sqlite", "no/x.sqlite: unable to open database file"),
+        ("collect --database postgresql://u:hush@127.0.0.1:1/x", "u:***@127.0.0.1:1/x: conn"),
+        ("collect --database postgresql://u:hush@127.0.0.1:one/x", "postgresql: "),
+        ("collect --keep-days -3", "--keep-days: 0 for ever"),
+        ("collect --key none.pem", "none.pem: No such file"),
+        ("send --key key.pem --kid zz s/g open", "--kid zz: hexadecimal"),
+        ("configure --key key.pem --version 0 s/g", "--version: 1 or more"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_leaves_nothing(
+    store, tmp_path, monkeypatch, capsys, words, told
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "junk").write_text("x" * 5_000)
+    (tmp_path / "key.pem").write_bytes(SigningKey.new("ES256").private_pem())
+    before = sorted(path.name for path in tmp_path.iterdir())
+    assert cli.main(["fleet", *words.split()]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert "hush" not in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_the_exporter_listens_everywhere_when_no_host_is_named():
+    assert fleet._listen(":9464") == ("0.0.0.0", 9464)
+    assert fleet._listen("127.0.0.1:0") == ("127.0.0.1", 0)
+    assert fleet._listen("[::1]:9464") == ("::1", 9464)
 
 
 def test_csv_and_parquet(store, tmp_path, capsys):

@@ -145,6 +145,9 @@ def test_gate_collector_and_operator_work_with_the_documented_files(broker, cert
             settings(broker, certificates, "control-room"), signer, CommandName.OPEN, GATE, {}
         )
         assert answer.status is CommandStatus.SUCCEEDED
+        monitor = settings(broker, certificates, "monitor")
+        with pytest.raises(LinkError, match="refuses to publish"):
+            send_command(monitor, signer, CommandName.OPEN, GATE, {})
         assert reporter.health().faults == ()
     finally:
         reporter.close()
