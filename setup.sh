@@ -158,6 +158,21 @@ join_groups() { # the hardware belongs to these groups on Raspberry Pi OS
     done
 }
 
+pi_parts() { # PYTHON: what only apt has for a Pi: the camera and, from Python 3.12 on, RPi.GPIO
+    local package
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' && pi_apt+=" python3-rpi-lgpio"
+    # shellcheck disable=SC2086
+    if grep -qs 'Raspberry Pi' /proc/device-tree/model; then
+        need_apt $pi_apt
+        return
+    fi
+    case $(dpkg --print-architecture) in arm64 | armhf) ;; *) return 0 ;; esac
+    for package in $pi_apt; do # a card's image in the making; Debian's own archive has neither
+        if apt-cache show "$package" >/dev/null 2>&1; then need_apt "$package"
+        else say "left out: apt knows no $package here; Raspberry Pi's archive has it"; fi
+    done
+}
+
 systemd_runs() { [ -d /run/systemd/system ]; } # not in a chroot or while an image is built
 
 do_install() {
@@ -166,12 +181,7 @@ do_install() {
     # shellcheck disable=SC2086
     need_apt $run_apt
     python=$(system_python)
-    if [ -z "$root" ] && grep -qs 'Raspberry Pi' /proc/device-tree/model; then
-        # From Python 3.12 on pip has no usable lgpio: Debian's package brings RPi.GPIO there.
-        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' && pi_apt+=" python3-rpi-lgpio"
-        # shellcheck disable=SC2086
-        need_apt $pi_apt
-    fi
+    [ -n "$root" ] || pi_parts "$python"
     add_user
     join_groups
     as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system" "$root/usr/local/bin"

@@ -65,6 +65,9 @@ Description: Offline gate verifier
  over GPIO and reports over MQTT. All Python dependencies are inside the package.
 CONTROL
 
+# Python 3.12 on: RPi.GPIO is Raspberry Pi's own package, as pip has no lgpio for it.
+[ "$minor" -lt 12 ] || sed -i 's/^Recommends: .*/&, python3-rpi-lgpio/' "$tree/DEBIAN/control"
+
 mkdir -p "$out"
 dpkg-deb --root-owner-group --build "$tree" "$out/idgate_${version}_${arch}.deb" >&2
 echo "$out/idgate_${version}_${arch}.deb"
