@@ -1,0 +1,75 @@
+"""The arm64 trial: what it reads out of what tools say, and what it leaves no room for."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.pi import arm64
+from tests.pi.arm64 import BOARDS, CORE, DESELECTED, NOT_ABOUT_THE_MACHINE, RELEASES, StepError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("..\n2746 passed, 1 skipped in 587.91s (0:09:47)\n", "2746 passed, 1 skipped in 587.91s (0:09:47)"),
+        ("1 failed, 2 passed, 3 deselected in 1.0s\n", "1 failed, 2 passed, 3 deselected in 1.0s"),
+    ],
+)  # fmt: skip
+def test_the_closing_line_is_pytests(said: str, line: str) -> None:
+    assert arm64.closing_line(said) == line
+
+
+@pytest.mark.parametrize("said", ["", "no tests ran in 0.01s\n", "killed\n"])
+def test_a_suite_that_ran_nothing_is_no_success(said: str) -> None:
+    with pytest.raises(StepError):
+        arm64.closing_line(said)
+
+
+def test_leftovers_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    for name in ("etc/idgate", "usr/lib/systemd/system", "root/idgate", "var/lib/other", "proc"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/system/idgate.service").touch()
+    (tmp_path / "etc/wants").symlink_to("idgate.service")
+    found = arm64.leftovers(tmp_path)
+    assert sorted(found) == ["/etc/idgate", "/usr/lib/systemd/system/idgate.service"]
+
+
+def test_what_is_left_out_is_in_the_suite_and_says_why() -> None:
+    parts = [ROOT / "tests" / part for part in CORE]
+    assert [part for part in parts if not part.exists()] == []
+    assert all(why for why in DESELECTED.values())
+    for node in (*DESELECTED, *NOT_ABOUT_THE_MACHINE):
+        path, _, name = node.partition("::")
+        assert name.partition("[")[0].rpartition("::")[2] + "(" in (ROOT / path).read_text(
+            "utf-8"
+        ), node
+
+
+def test_a_board_is_described_as_its_kernel_would() -> None:
+    for board in BOARDS:
+        text = board.cpuinfo()
+        assert text.count("processor") == 4
+        assert "asimd" in text
+    assert "asimddp" not in BOARDS[0].cpuinfo()  # a Pi 4 has no dot product
+    assert "asimddp" in BOARDS[1].cpuinfo()
+
+
+def test_the_releases_match_the_lock_files() -> None:
+    for release in RELEASES.values():
+        lock = ROOT / f"packaging/requirements-cp{release.python.replace('.', '')}.lock"
+        pinned = lock.read_text("utf-8")
+        assert all(f"\n{name}==" in pinned for name in release.runtimes)
+
+
+def test_an_unknown_release_is_a_usage_error() -> None:
+    done = subprocess.run(
+        ["/usr/bin/python3", "-m", "tests.pi.arm64", "sid"],
+        check=False, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no release sid" in done.stderr
