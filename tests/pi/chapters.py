@@ -132,6 +132,28 @@ def fire(story: Story) -> None:
     story.check("then it works again", words(verdict), verdict["decision"] == "granted")
 
 
+def contacts(story: Story) -> None:
+    """The release button opens without a code; an open housing is told and opens nothing."""
+    lane, pins = story.lane, story.lane.pins
+    pins.set_input(site.TAMPER, level=True)
+    lane.until(lambda: [e for e in lane.told("tamper") if e.data["active"]], "the open housing")
+    pins.set_input(site.TAMPER, level=False)
+    lane.until(lambda: [e for e in lane.told("tamper") if not e.data["active"]], "the closed one")
+    story.check("an opened housing is told to the fleet, and its end", "both", True)
+    at = time.monotonic()
+    pins.set_input(site.RELEASE, level=False)
+    story.times["release: pressed to relay on"] = lane.drives(site.RELAY, Drive.HIGH) - at
+    pins.set_input(site.RELEASE, level=True)
+    lane.walk()
+    reasons = lane.until(
+        lambda: [
+            e.data["reason"] for e in lane.told("decision") if e.data.get("source") == "release"
+        ],
+        "the release at the collector",
+    )
+    story.check("the release button opens", reasons[-1], reasons == ["manual_release"])
+
+
 def no_network(story: Story) -> None:
     """The cable is out: the gate decides as before, and tells the fleet afterwards."""
     lane = story.lane
@@ -178,7 +200,6 @@ def power_cut(story: Story) -> None:
     story.board.cut_power()
     off = lane.drives(site.RELAY, Drive.NOTHING)
     lane.rest()
-    story.board.go()
     lane.console.log_in(2 * PATIENCE_S, since=heard)
     story.times["power cut: power back to READY"] = lane.ready() - at
     rises = len(pins.rises(site.RELAY, off))
@@ -217,8 +238,13 @@ def fit_module(story: Story) -> None:
         timeout_s=PATIENCE_S,
     )
     story.check("the module is paired over /dev/ttyAMA0", said.splitlines()[-1], "paired" in said)
+    said = run(
+        "cd / && runuser -u idgate -- idgate doctor --config /etc/idgate/config.toml; echo exit $?",
+        timeout_s=PATIENCE_S,
+    )
+    story.check("the doctor finds nothing wrong", _summary(said), said.endswith("exit 0"))
     run("systemctl start idgate", timeout_s=PATIENCE_S)
-    story.times["restart: stop, pairing and start"] = lane.ready() - stopped
+    story.times["finger module: stop, pairing, doctor and start"] = lane.ready() - stopped
 
 
 def finger(story: Story) -> None:
@@ -320,6 +346,14 @@ def _touch(story: Story, finger: str, *, until: Callable[[], bool]) -> None:
     story.module.glass.clear()
 
 
+def _summary(said: str) -> str:
+    """Return what a doctor said in one line: how much is good, and what is not."""
+    lines = said.splitlines()
+    good = [line for line in lines[:-1] if line.split()[:1] == ["ok"]]
+    other = [line for line in lines[:-1] if line.strip() and line not in good]
+    return "; ".join([f"{len(good)} ok", *other])
+
+
 def _quoted(text: str) -> str:
     """Return a text as one word of the shell."""
     return "'" + text.replace("'", "'\\''") + "'"
@@ -331,6 +365,7 @@ CHAPTERS: tuple[tuple[str, int, Callable[[Story], None]], ...] = (
     ("grant", 1, grant),
     ("denials", 0, denials),
     ("fire", 2, fire),
+    ("contacts", 1, contacts),
     ("no network", 1, no_network),
     ("killed", 2, killed),
     ("hung", 2, hung),

@@ -91,7 +91,7 @@ class Pins:
         self.watched = tuple(watched)
         self.changes: list[Change] = []
         self.looks = 0
-        self.longest_gap_s = 0.0
+        self.longest_gap_s = self.gap_at = 0.0
         self.error = ""
         self._now: dict[int, Drive] = {}
         self._changed = threading.Condition()
@@ -164,7 +164,8 @@ class Pins:
                     self._orders.task_done()
                 self._look()
                 now = time.monotonic()
-                self.longest_gap_s = max(self.longest_gap_s, now - self._looked_at)
+                if now - self._looked_at > self.longest_gap_s:
+                    self.longest_gap_s, self.gap_at = now - self._looked_at, now
                 self._looked_at = now
         except (OSError, ValueError, EOFError) as error:
             with self._changed:

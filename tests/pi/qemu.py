@@ -111,8 +111,7 @@ class Emulator:
         return time.monotonic()
 
     def cut_power(self) -> None:
-        """Take the power away and give it back, halted: registers are as after power-up."""
-        self.execute("stop")
+        """Take the power away and give it back at once: registers are as after power-up."""
         self.execute("system_reset")
 
     def wait_off(self, timeout_s: float) -> bool:

@@ -103,6 +103,10 @@ class Story:
         self.times.setdefault("grant: picture before the camera to relay on", opened - shown)
         for name, value in verdict.get("stages_ms", {}).items():
             self.times.setdefault(f"grant: {name}, by the agent's clock", value / 1e3)
+        self.times.setdefault(
+            "grant: frame exposed to decision, by the agent's clock",
+            (verdict.get("total_ms") or 0.0) / 1e3,
+        )
         return verdict, code
 
     def aborted(self) -> list[Event]:
