@@ -117,12 +117,10 @@ class Fleet:
         etc = folder / "mosquitto"
         shutil.copytree(certificates, etc / "certs")
         shutil.copy(FLEET / "acl", etc / "acl")
-        settings = (FLEET / "mosquitto.conf").read_text("utf-8")
-        settings = settings.replace("/etc/mosquitto", str(etc)).replace(
-            "/var/lib/mosquitto", str(etc)
-        )
-        # Root may read a private folder; the user whom Mosquitto would become may not.
-        (etc / "mosquitto.conf").write_text(f"user root\n{settings}")
+        settings = (FLEET / "mosquitto.conf").read_text("utf-8").replace("/etc/mosquitto", str(etc))
+        # Root may read a private folder; the user whom Mosquitto would become may not. The place of
+        # its database is named by Debian's own file elsewhere.
+        (etc / "mosquitto.conf").write_text(f"user root\npersistence_location {etc}/\n{settings}")
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         self._processes = [self._start([program, "-c", str(etc / "mosquitto.conf")])]
         names = [f"--{key}={certificates / file}" for key, file in (
