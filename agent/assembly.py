@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -193,11 +193,12 @@ def _build(
     )
     clock = SystemClock(guard)
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
-    place = place_of(config, builder.trust.snapshot)
     feed = FaceFeed()
-    biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
-    undo.callback(biometrics.close)
-    require(place.profile, biometrics.modalities)
+    with _naming(desired):
+        place = place_of(config, builder.trust.snapshot)
+        biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
+        undo.callback(biometrics.close)
+        require(place.profile, biometrics.modalities)
     journal = Journal.open(
         config.state_path(config.journal.path), capacity=config.journal.capacity, clock=clock.wall
     )
@@ -279,6 +280,23 @@ def _build(
         controller=builder.controller,
         watchers=_watchers(config, builder, scanner, feed),
     )
+
+
+@contextmanager
+def _naming(desired: DesiredConfig) -> Iterator[None]:
+    """Say of settings that cannot be used that they are not those of the file, where it is so.
+
+    Going on with the file's instead could mean a gate that asks for less.
+
+    Raises:
+        ConfigError: what was wrong, and where it comes from.
+    """
+    try:
+        yield
+    except (ConfigError, ProfileError) as error:
+        if not desired.origin:
+            raise
+        raise ConfigError(f"{error}; {desired.origin}") from None
 
 
 def _challenge(config: Config, builder: _Builder) -> Callable[[], bytes | None]:

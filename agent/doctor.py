@@ -13,12 +13,13 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from agent.config import Config, ConfigError
 
 if TYPE_CHECKING:
+    from agent.report.desired import DesiredConfig
     from agent.trust.model import TrustView
 
 __all__ = ["Finding", "examine"]
@@ -48,6 +49,8 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
         config: the gate's settings.
         hardware: False leaves devices alone that a running daemon owns.
     """
+    desired = _desired(config)
+    config = desired.effective
     checks: list[tuple[str, Check, bool]] = [
         ("disk", _disk, False),
         ("clock", _clock, False),
@@ -65,9 +68,27 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
             yield Finding(part, "skipped", "left alone")
             continue
         try:
-            yield check(config)
+            finding = check(config)
+            if part == "profile" and desired.origin:
+                finding = replace(finding, detail=f"{finding.detail}; {desired.origin}")
+            yield finding
         except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
             yield Finding(part, "failed", f"{type(error).__name__}: {error}", "see the line above")
+
+
+def _desired(config: Config) -> DesiredConfig:
+    """Return what the fleet wants set, as the daemon brings it into force at its start."""
+    from agent.report.desired import DesiredConfig
+    from agent.report.topics import GateAddress
+
+    return DesiredConfig(
+        config,
+        GateAddress(config.gate.site, config.gate.gate),
+        config.state_path("desired.json"),
+        operator=lambda _kid: None,
+        apply=lambda _config: "",
+        clock=time.time,
+    )
 
 
 def _disk(config: Config) -> Finding:
@@ -192,6 +213,12 @@ def _journal(config: Config) -> Finding:
         return Finding("journal", "failed", f"{path}: {verdict}", "replace the disk or card")
     from agent.journal import RESERVE
 
+    aside = sorted(found.name for found in path.parent.glob(f"{path.name}.corrupt-*"))
+    if aside:
+        return Finding(
+            "journal", "warning", f"{rows} events; damaged before: {', '.join(aside)}",
+            "copy what was set aside away, as evidence, then remove it; think of a new card",
+        )  # fmt: skip
     detail = f"{rows} events"
     if config.mqtt is None:
         return Finding("journal", "ok", detail)

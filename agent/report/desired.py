@@ -142,6 +142,13 @@ class DesiredConfig:
         """The file's settings with the last good desired state upon them."""
         return overlay(self._config, self._kept.values)
 
+    @property
+    def origin(self) -> str:
+        """Say where settings come from that the file does not have; "" where there are none."""
+        if not self._kept.values:
+            return ""
+        return f"desired by the fleet in version {self._kept.version}, kept in {self._path}"
+
     def attach(self, send: Callable[[Message], None]) -> None:
         """Take the way to publish."""
         self._send = send

@@ -198,3 +198,15 @@ def test_anti_passback_and_a_bad_profile(town: Town) -> None:
     assert "sometimes" in faults[0]["detail"]
     town.profile('anti_passback = "on"', "anti_passback_s = 0.1")
     pass_with(town.code())
+
+
+def test_settings_from_afar_that_no_longer_fit_are_named(gate: GateOnDisk) -> None:
+    """Nothing in the file asks for a face; who reads it must learn who does."""
+    (gate.path / "state").mkdir()
+    kept = gate.path / "state" / "desired.json"
+    kept.write_text('{"version":3,"values":{"gate.profile":"railway"}}')
+    assert gate.run().wait(20) == 2
+    told = gate.log().strip()
+    assert "[face]" in told
+    assert f"desired by the fleet in version 3, kept in {kept}" in told
+    assert told.count("\n") == 0

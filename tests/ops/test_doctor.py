@@ -11,6 +11,7 @@ import pytest
 
 from agent.cli import main
 from agent.issue import new_issuer
+from agent.journal import Journal
 from hal.simulated.pinboard import PinBoard
 
 
@@ -238,3 +239,20 @@ def test_what_stands_between_the_gate_and_a_broker_with_certificates_is_named(
     assert (code, found["broker"]["state"]) == ((1, "failed") if told else (0, "ok"))
     assert told in found["broker"]["detail"]
     assert bool(told) == bool(found["broker"]["remedy"])
+
+
+def test_it_looks_at_the_settings_that_are_in_force(config: Path, capsys) -> None:
+    kept = config.parent / "state" / "desired.json"
+    kept.write_text('{"version":3,"values":{"gate.profile":"railway"}}')
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["profile"]["state"]) == (1, "failed")
+    assert f"desired by the fleet in version 3, kept in {kept}" in found["profile"]["detail"]
+
+
+def test_a_journal_that_was_set_aside_is_told(config: Path, capsys) -> None:
+    with Journal.open(config.parent / "state" / "journal.sqlite"):
+        pass
+    (config.parent / "state" / "journal.sqlite.corrupt-001").write_bytes(b"x")
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["journal"]["state"]) == (0, "warning")
+    assert "journal.sqlite.corrupt-001" in found["journal"]["detail"]
