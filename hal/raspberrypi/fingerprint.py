@@ -390,7 +390,10 @@ class AdafruitSensor:
         self._prove(int(driver.verify_password()))
 
     def _open(self) -> None:
-        self._serial = serial.Serial(self._port, self._baud, timeout=0, exclusive=True)
+        try:
+            self._serial = serial.Serial(self._port, self._baud, timeout=0, exclusive=True)
+        except ValueError as error:  # pyserial's, where a port cannot be set to a speed
+            raise OSError(str(error)) from error
         driver = FramedFingerprint(self._serial, self._password, answer_s=self._answer_s)
         self._prove(driver.hello())
         driver.read_sysparam()

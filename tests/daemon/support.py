@@ -22,9 +22,13 @@ DAY = 86_400
 RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
 
 
+PATIENCE = float(os.environ.get("IDGATE_TEST_PATIENCE", "1"))
+"""How many times as long to wait for another process: more where a processor is emulated."""
+
+
 def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
     """Wait for another process; the suite's own clock is real there."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + timeout_s * PATIENCE
     while not condition():
         assert time.monotonic() < end, f"not {what} within {timeout_s} s"
         time.sleep(0.01)

@@ -266,6 +266,22 @@ class TestWrongBaud:
         module.unplug()
         assert find_baud(port, answer_s=0.02) is None
 
+    def test_a_port_that_cannot_do_a_speed_is_asked_for_the_next(self, plug, ours, monkeypatch):
+        """Speeds that termios has no name for need ioctls that not every port has."""
+        module, port = plug()
+        real = serial.serialposix.fcntl.ioctl
+
+        def without(fd, request, *more):
+            if request in {serial.serialposix.TCGETS2, serial.serialposix.TCSETS2}:
+                raise OSError(38, "Function not implemented")
+            return real(fd, request, *more)
+
+        monkeypatch.setattr(serial.serialposix.fcntl, "ioctl", without)
+        with pytest.raises(DeviceUnavailable, match="Failed to set custom baud rate"):
+            ours(port, baud=28_800)
+        module.unplug()
+        assert find_baud(port, answer_s=0.02) is None
+
 
 class TestUnplugged:
     @pytest.mark.parametrize("at_byte", [1, 5, 200, 1_000])
