@@ -209,7 +209,11 @@ def _plot_stages(plt: Any, stages: list[Stage], path: Path) -> None:
     ]
     axes.bar_label(ours, texts, padding=3, fontsize=8)
     axes.set_yticks([r for r, _ in shown], [s.name for _, s in shown])
-    _milliseconds(axes, [s.ms for s in stages] + [s.floor_ms for _, s in bare])
+    _milliseconds(
+        axes,
+        [s.ms for s in stages] + [s.floor_ms for _, s in bare],
+        " (the journal's: of the clock)",
+    )
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     _save(plt, figure, path)
 
@@ -234,14 +238,12 @@ def _plot_peers(plt: Any, peers: list[Peer], path: Path) -> None:
     _save(plt, figure, path)
 
 
-def _milliseconds(axes: Any, values: list[float]) -> None:
+def _milliseconds(axes: Any, values: list[float], more: str = "") -> None:
     """Show milliseconds on a logarithmic axis, with room for the numbers beside the bars."""
     axes.set_xscale("log")
     axes.set_xlim(0.5 * min(values), 6 * max(values))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel(
-        "milliseconds of CPU on this machine (the journal's: of the clock), logarithmic"
-    )
+    axes.set_xlabel(f"milliseconds of CPU on this machine{more}, logarithmic")
 
 
 def _save(plt: Any, figure: Any, path: Path) -> None:
