@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pwd
 import secrets as randomness
 import sys
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from pathlib import Path
 
 from agent.biometrics.finger_table import EnrolmentTable, Row, TableError
 from agent.config import Config, ConfigError, FingerConfig, load
+from agent.owner import require_owner
 from hal.errors import HalError
 from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light
 
@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         config = load(arguments.config)
-        _require_owner(config)
+        require_owner(config, "finger ...")
         act, _ = _ACTIONS[arguments.action]
         return act(config, arguments)
     except ConfigError as error:
@@ -93,24 +93,6 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     except KeyboardInterrupt:
         return 1
-
-
-def _require_owner(config: Config) -> None:
-    """Refuse to leave files of root's in the state directory of a daemon that is not root.
-
-    Raises:
-        ConfigError: it belongs to somebody else.
-    """
-    state = config.state_path("")
-    state.mkdir(parents=True, exist_ok=True)
-    owner = state.stat().st_uid
-    if os.geteuid() or not owner:
-        return
-    try:
-        name = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        name = f"#{owner}"
-    raise ConfigError(f"{state} is {name}'s: run `sudo -u {name} idgate finger ...`")
 
 
 def _with_module(

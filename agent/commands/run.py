@@ -30,12 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(settings: object) -> int:
+    from agent import log
     from agent.biometrics.errors import ModelError
     from agent.config import Config, ConfigError
     from agent.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
     from agent.hardware import open_hardware
     from agent.journal import JournalError
     from agent.notify import ServiceManager
+    from agent.owner import require_owner
     from agent.policy import ProfileError
     from agent.report.subjects import SubjectKeyError
     from agent.scan import ScanError
@@ -45,9 +47,12 @@ def _run(settings: object) -> int:
     assert isinstance(settings, Config)
     forbid_core_dumps()
     try:
+        require_owner(settings, "run ...")
         code = EXIT_RESTART
         while code == EXIT_RESTART:
             daemon = Daemon(settings, open_hardware(settings), service=ServiceManager())
+            # The fleet may have set another level than the file's.
+            log.configure(level=daemon.parts.config.log.level, style=settings.log.format)
             daemon.handle_signals()
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:

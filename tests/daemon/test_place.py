@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -210,3 +211,23 @@ def test_settings_from_afar_that_no_longer_fit_are_named(gate: GateOnDisk) -> No
     assert "[face]" in told
     assert f"desired by the fleet in version 3, kept in {kept}" in told
     assert told.count("\n") == 0
+
+
+def test_the_log_has_the_level_that_the_fleet_set(gate: GateOnDisk) -> None:
+    (gate.path / "state").mkdir()
+    kept = gate.path / "state" / "desired.json"
+    kept.write_text('{"version":1,"values":{"log.level":"debug"}}')
+    gate.run()
+    gate.ready()
+    gate.show(gate.code())
+    until(lambda: '"decision": "granted"' in gate.log(), "a line of the level debug")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could write there")
+def test_root_does_not_run_a_gate_that_is_somebody_elses(gate: GateOnDisk) -> None:
+    state = gate.path / "state"
+    state.mkdir()
+    os.chown(state, 65_534, -1)
+    assert gate.run().wait(20) == 2
+    assert "idgate run ..." in gate.log()
+    assert list(state.iterdir()) == []
