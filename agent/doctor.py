@@ -26,6 +26,7 @@ __all__ = ["Finding", "examine"]
 
 State = Literal["ok", "warning", "failed", "skipped"]
 LOW_DISK_MIB = 200
+FULL_DISK_MIB = 4
 FRAMES_LOOKED_AT = 3
 
 
@@ -97,12 +98,22 @@ def _disk(config: Config) -> Finding:
         return Finding(
             "disk", "failed", f"{state} is not there", "create it, owned by the daemon's user"
         )
+    if os.statvfs(state).f_flag & os.ST_RDONLY:
+        return Finding(
+            "disk", "failed", f"{state} is mounted read-only: nobody is let in by code",
+            "`dmesg` may say why; a card that turns read-only is worn out: replace it",
+        )  # fmt: skip
     if not os.access(state, os.W_OK):
         return Finding(
             "disk", "failed", f"{state} cannot be written by this user",
             "run as the daemon's user, or chown the directory",
         )  # fmt: skip
     free_mib = shutil.disk_usage(state).free >> 20
+    if free_mib < FULL_DISK_MIB:
+        return Finding(
+            "disk", "failed", f"{free_mib} MiB free: nobody is let in by code once it is full",
+            "make room: the journal needs it",
+        )  # fmt: skip
     if free_mib < LOW_DISK_MIB:
         return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
     return Finding("disk", "ok", f"{state}, {free_mib} MiB free")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
@@ -256,3 +257,25 @@ def test_a_journal_that_was_set_aside_is_told(config: Path, capsys) -> None:
     code, found = findings(capsys, "--config", str(config))
     assert (code, found["journal"]["state"]) == (0, "warning")
     assert "journal.sqlite.corrupt-001" in found["journal"]["detail"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+@pytest.mark.parametrize(
+    ("options", "told"), [("size=1m", "nobody is let in by code"), ("size=64m,ro", "read-only")]
+)
+def test_a_disk_that_takes_nothing_is_a_failure(
+    config: Path, capsys, options: str, told: str
+) -> None:
+    state = config.parent / "state"
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", state], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("this root may not mount")
+    try:
+        code, found = findings(capsys, "--config", str(config))
+    finally:
+        subprocess.run(["umount", state], check=True)
+    assert (code, found["disk"]["state"]) == (1, "failed")
+    assert told in found["disk"]["detail"]
+    assert found["disk"]["remedy"]
