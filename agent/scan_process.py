@@ -222,9 +222,14 @@ def _readable(channel: socket.socket, timeout_ms: float) -> bool:
     return bool(poller.poll(timeout_ms))
 
 
+_ALLOCATOR = ("PYTHONMALLOC", "GLIBC_TUNABLES")
+"""What the service sets so that freed memory is overwritten; decoded codes are personal data."""
+
+
 def _environment() -> dict[str, str]:
     """Return the whole environment of the stem: where modules are, and one thread a library."""
-    return {
+    kept = {name: os.environ[name] for name in _ALLOCATOR if name in os.environ}
+    return kept | {
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
         "PYTHONNOUSERSITE": "1",
         "OPENBLAS_NUM_THREADS": "1",
