@@ -331,8 +331,10 @@ class Engine:
         if happening.code >= _REFUSAL:
             self.counters.refused_messages += 1
             name = "not_authorized" if happening.code == 135 else "publish_refused"
-            self.faults.raise_(name, f"the broker refuses to publish: reason {happening.code}", now)
-            self._window.pause(now, _REFUSED_PAUSE_S)
+            what = f"the broker refuses {happening.topic}: reason {happening.code}"
+            self.faults.raise_(name, what, now)
+            if row is not None:
+                self._window.pause(now, _REFUSED_PAUSE_S)
             return
         if row is None:
             return

@@ -118,10 +118,11 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """PUBACK; 0 and 16 are successes, from 128 up are refusals."""
+    """PUBACK, and for what; 0 and 16 are successes, from 128 up are refusals."""
 
     mid: int
     code: int
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ class Link:
     def __init__(self, settings: LinkSettings, will: Message | None = None) -> None:
         self.happenings: deque[Happening] = deque()
         self._v5 = settings.version5
+        self._topics: dict[int, str] = {}
         self._client = self._make(settings)
         if will is not None:
             self._client.will_set(
@@ -244,6 +246,8 @@ class Link:
         )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkError("connection_lost", paho.error_string(info.rc))
+        if message.qos:
+            self._topics[info.mid] = message.topic
         return info.mid
 
     def settle(self, mid: int, timeout_s: float) -> bool:
@@ -321,7 +325,9 @@ class Link:
             Connected(reason.value, str(reason), flags.session_present)
         )
         client.on_disconnect = lambda _c, _u, _f, reason, _p: put(Lost(reason.value, str(reason)))
-        client.on_publish = lambda _c, _u, mid, reason, _p: put(Delivered(mid, reason.value))
+        client.on_publish = lambda _c, _u, mid, reason, _p: put(
+            Delivered(mid, reason.value, self._topics.pop(mid, ""))
+        )
         client.on_subscribe = lambda _c, _u, mid, reasons, _p: put(
             Subscribed(mid, tuple(reason.value for reason in reasons))
         )

@@ -159,6 +159,21 @@ def test_an_acl_denial_is_a_visible_fault_and_keeps_the_row(mosquitto, listen, r
     assert listener.on("event/decision") == []
 
 
+def test_what_the_broker_refuses_is_named_and_holds_no_event_up(
+    mosquitto, listen, report, tmp_path, caplog
+):
+    """docs/fleet/acl as it is forbids the card of Home Assistant."""
+    acl = tmp_path / "acl"
+    acl.write_text("user gate\ntopic readwrite gates/#\nuser listener\ntopic readwrite #\n")
+    broker = mosquitto(f"allow_anonymous true\nacl_file {acl}")
+    listener = listen(broker, username="listener")
+    reporter, outbox = report(broker, config={"username": "gate", "home_assistant": True})
+    eventually(lambda: "refuses homeassistant/device/" in caplog.text)
+    outbox.append(EVENT)
+    listener.wait_for("event/decision")
+    assert reporter._engine._window._paused_until == 0.0
+
+
 def test_nobody_listening_is_counted_and_keeps_the_row(mosquitto, report):
     broker = mosquitto()
     reporter, outbox = report(broker)
