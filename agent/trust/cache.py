@@ -107,7 +107,9 @@ def load_signed(cache: Path, now: int, *, roster_key: bytes | None = None) -> Tr
             before, pointer = pointer.set_name, read_pointer(cache)
             if pointer is not None and pointer.set_name == before:
                 raise
-    raise TrustError(f"{cache}: no trust set yet; run: idgate trust update {cache} --from ...")
+    first = "" if (cache / ANCHOR).exists() else " --root 1.root.json"
+    how = f"idgate trust update {cache}{first} --from ..."
+    raise TrustError(f"{cache}: no trust set yet; run: {how}")
 
 
 def load_set(

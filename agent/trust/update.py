@@ -268,7 +268,7 @@ def _copy_metadata(metadata: Path, copy: Path) -> None:
 def _locked(cache: Path) -> Iterator[None]:
     """Hold the cache against a second update; the lock dies with its process."""
     if not cache.is_dir():
-        raise TrustError(f"{cache}: not a directory")
+        raise TrustError(f"{cache}: not there; the first time give --root 1.root.json too")
     descriptor = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
