@@ -29,6 +29,7 @@ from hal.gpio import Gpio
 
 __all__ = ["add_arguments", "run"]
 
+LONGEST_S = 60.0
 WATCH_S = 0.01
 """Between two looks at the inputs: somebody walking breaks a beam for a tenth of a second."""
 
@@ -47,11 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 "--watch", action="store_true", help="and each change, until interrupted"
             )
         if name == "test":
-            action.add_argument("--seconds", type=float, default=2.0, help="for each signal")
+            action.add_argument("--seconds", type=_seconds, default=2.0, help="for each signal")
             action.add_argument("--relay", action="store_true", help="open once in each direction")
         if name == "timeline":
             action.add_argument("--out", type=Path, default=Path("timeline.png"), metavar="PNG")
             action.add_argument("--last", type=float, default=10.0, help="seconds to show")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= LONGEST_S:
+        raise argparse.ArgumentTypeError(f"more than 0, at most {LONGEST_S:g}")
+    return seconds
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,6 +75,9 @@ def run(arguments: argparse.Namespace) -> int:
     except HalError as error:
         print(f"idgate gate: {error}", file=sys.stderr)
         return 3
+    except OSError as error:
+        print(f"idgate gate: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
 
 
 def _gpio(config: Config) -> Gpio:

@@ -72,6 +72,15 @@ def test_inputs(config, capsys):
     assert "tamper     GPIO13  high  ACTIVE" in capsys.readouterr().out
 
 
+def test_what_cannot_be_done_is_one_line(config, capsys):
+    with pytest.raises(SystemExit) as left:
+        idgate("gate", "test", "--seconds", "-1", "--config", config)
+    assert left.value.code == 2
+    assert "more than 0" in capsys.readouterr().err
+    assert idgate("gate", "timeline", "--out", "/none/x.png", "--config", config) == 2
+    assert "/none/x.png: No such file" in capsys.readouterr().err
+
+
 def test_watching_tells_each_change_once(config):
     """For the installer: press, break, open; one line each."""
     with PinBoard(config.parent / "pins") as board:
