@@ -19,6 +19,8 @@ from agent.biometrics.manifest import (
     Manifest,
     ModelSpec,
     load_manifest,
+    read_model,
+    shipped_dir,
 )
 from agent.biometrics.runtime import Network, Options, golden_heads
 
@@ -93,7 +95,8 @@ def add_model(directory: Path, spec: ModelSpec, data: bytes, options: Options) -
     """Bring a model into a directory: try it, take its golden vector, write file and manifest.
 
     Args:
-        directory: gets the file; made, with an empty manifest, where it is not there.
+        directory: gets the file; made where it is not there. An embedder that begins a directory
+            brings the shipped detector along, since a gate takes both out of one.
         spec: what the operator says of it; hash and golden vector are filled in.
         data: the model file.
         options: the runtime that it is tried with.
@@ -115,8 +118,11 @@ def add_model(directory: Path, spec: ModelSpec, data: bytes, options: Options) -
         tolerance = SHIPPED_TOLERANCE if largest > SHIPPED_TOLERANCE else 0.02 * largest
         spec = msgspec.structs.replace(spec, golden=Golden(heads=heads, tolerance=tolerance))
     manifest = Manifest(detector="none", embedder="none", model=())
+    brought: dict[str, bytes] = {}
     if (directory / MANIFEST).exists():
         manifest = load_manifest(directory, calibrated=False)
+    elif spec.kind == "face-embedder":
+        manifest, brought = _shipped_detector()
     if any(each.name == spec.name for each in manifest.model):
         raise ModelError(f"{directory / MANIFEST} already has a model named {spec.name}")
     defaults = {"face-detector": "detector", "face-embedder": "embedder"}
@@ -126,9 +132,19 @@ def add_model(directory: Path, spec: ModelSpec, data: bytes, options: Options) -
         changed[field] = spec.name
     manifest = msgspec.structs.replace(manifest, **changed)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / spec.file).write_bytes(data)
+    for name, content in {**brought, spec.file: data}.items():
+        (directory / name).write_bytes(content)
     _replace(directory / MANIFEST, to_toml(_without_empty(msgspec.to_builtins(manifest))))
     return spec
+
+
+def _shipped_detector() -> tuple[Manifest, dict[str, bytes]]:
+    """Return a manifest with the shipped detector and what it refines with, and their files."""
+    source = shipped_dir()
+    shipped = load_manifest(source, calibrated=False)
+    kept = tuple(each for each in shipped.model if each.kind != "face-embedder")
+    manifest = msgspec.structs.replace(shipped, embedder="none", model=kept)
+    return manifest, {each.file: read_model(source, each) for each in kept}
 
 
 def _without_empty(table: Any) -> Any:

@@ -171,7 +171,7 @@ def test_rendered_attacks_are_made_and_measured(pictures, tmp_path, capsys):
     assert found["species"]["bona-fide"]["bpcer"] == found["bpcer"]
 
 
-def test_models_list_verify_and_add(tmp_path, capsys, runtime):
+def test_models_list_verify_and_add(tmp_path, capsys, runtime, pictures):
     code, text, _ = run(capsys, "models", "list", "--json")
     rows = json.loads(text)
     assert code == 0
@@ -200,6 +200,11 @@ def test_models_list_verify_and_add(tmp_path, capsys, runtime):
     assert spec.sha256 == embedder["sha256"]
     assert not spec.calibrated
     assert run(capsys, "models", "verify", "--models", mine)[0] == 0
+    # A detector was brought along: the new network can be used and calibrated at once.
+    mine_manifest, shipped = load_manifest(mine), load_manifest(calibrated=False)
+    assert mine_manifest.find("", "face-detector") == shipped.find("", "face-detector")
+    _, _, error = run(capsys, "face", "calibrate", "--models", mine, "--images", pictures)
+    assert "4 pairs of different people are too few" in error
     code, _, error = run(capsys, *words)
     assert code == 1
     assert "already" in error
