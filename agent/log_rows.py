@@ -37,8 +37,11 @@ def _level_of(event: events.Event) -> int:
             return logging.WARNING
         case events.Mode(mode=mode):
             return logging.WARNING if mode == "fire" else logging.INFO
-        case events.Tamper(active=active) | events.Fault(active=active):
+        case events.Tamper(active=active):
             return logging.WARNING if active else logging.INFO
+        case events.Fault(active=active, detail=detail):
+            # What is over as soon as it is known, as a camera that was reopened, was one too.
+            return logging.WARNING if active or detail else logging.INFO
         case _:
             return logging.DEBUG
 

@@ -42,7 +42,13 @@ def passage(outcome: str) -> events.Passage:
         (events.Tamper(input="housing", active=False), "info", {"active": False}),
         (passage("tailgating"), "warning", {"outcome": "tailgating"}),
         (passage("held_open"), "warning", {"outcome": "held_open"}),
-        (events.Fault(part="camera", code="reopened"), "warning", {"part": "camera"}),
+        (events.Fault(part="config", code="refused"), "warning", {"part": "config"}),
+        (events.Fault(part="config", code="refused", active=False), "info", {"active": False}),
+        (
+            events.Fault(part="camera", code="reopened", active=False, detail="unplugged"),
+            "warning",
+            {"part": "camera"},
+        ),
     ],
 )
 def test_what_is_told(event: events.Event, level: str, words: dict[str, object]) -> None:
