@@ -34,6 +34,7 @@ __all__ = [
     "Quantisation",
     "choose_runtime",
     "golden_heads",
+    "installed_runtimes",
     "ramp",
 ]
 
@@ -72,6 +73,15 @@ class Options:
 DEFAULT_OPTIONS = Options()
 
 
+def installed_runtimes() -> tuple[str, ...]:
+    """Return the runtimes that are installed, fastest first; from Python 3.12 on, only LiteRT."""
+    return tuple(
+        name
+        for name, module in RUNTIMES.items()
+        if importlib.util.find_spec(module.partition(".")[0]) is not None
+    )
+
+
 def choose_runtime(name: str) -> str:
     """Return the runtime to use: `name` itself, or for `auto` the faster one that is installed.
 
@@ -79,9 +89,8 @@ def choose_runtime(name: str) -> str:
         ModelError: it is not installed.
     """
     wanted = tuple(RUNTIMES) if name == "auto" else (name,)
-    for candidate in wanted:
-        module = RUNTIMES.get(candidate)
-        if module is not None and importlib.util.find_spec(module.partition(".")[0]) is not None:
+    for candidate in installed_runtimes():
+        if candidate in wanted:
             return candidate
     raise ModelError(f"TFLite runtime {' or '.join(wanted)} is not installed; run ./setup.sh")
 

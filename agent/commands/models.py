@@ -88,10 +88,12 @@ def spec_thresholds(table: object) -> list[tuple[str, float]]:
 def _verify(arguments: argparse.Namespace) -> int:
     from agent.biometrics.errors import ModelError
     from agent.biometrics.manifest import load_manifest, read_model, shipped_dir
-    from agent.biometrics.runtime import RUNTIMES, Network, Options, choose_runtime
+    from agent.biometrics.runtime import Network, Options, choose_runtime, installed_runtimes
 
     directory = arguments.models or shipped_dir()
-    wanted = tuple(RUNTIMES) if arguments.runtime == "all" else (arguments.runtime,)
+    # With none installed `auto` says so, of each model.
+    everything = installed_runtimes() or ("auto",)
+    wanted = everything if arguments.runtime == "all" else (arguments.runtime,)
     rows = []
     for spec in load_manifest(directory).model:
         for runtime in wanted if spec.file.endswith(".tflite") else ("opencv",):

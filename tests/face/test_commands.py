@@ -1,5 +1,6 @@
 """The command line, end to end on two portraits."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -169,6 +170,27 @@ def test_rendered_attacks_are_made_and_measured(pictures, tmp_path, capsys):
     assert set(found["species"]) == set(made)
     assert 0 <= found["apcer_highest"] <= 1
     assert found["species"]["bona-fide"]["bpcer"] == found["bpcer"]
+
+
+@pytest.mark.parametrize(
+    ("installed", "code", "said"),
+    [
+        ({"ai_edge_litert"}, 0, ["litert"]),  # as on Python 3.13, which has no tflite-runtime
+        (set(), 1, ["litert or tflite-runtime is not installed"]),
+    ],
+)
+def test_models_are_verified_with_what_is_installed(capsys, monkeypatch, installed, code, said):
+    real = importlib.util.find_spec
+    runtimes = {"ai_edge_litert", "tflite_runtime"}
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name in runtimes - installed else real(name, *more),
+    )
+    found, text, _ = run(capsys, "models", "verify")
+    assert found == code
+    assert [word for word in said if word not in text] == []
+    assert "with tflite-runtime" not in text
 
 
 def test_models_list_verify_and_add(tmp_path, capsys, runtime, pictures):

@@ -248,9 +248,11 @@ class Trial:
         expected = RELEASES[self._release]
         self._machine.do("./setup.sh", "install")
         said = self._machine.do(PYTHON, "-c", _VERSIONS)
-        found = dict(line.split() for line in said.splitlines() if len(line.split()) == 2)
-        zbar = self._machine.do("dpkg-query", "-W", "-f", "zbar ${Version}\n", "libzbar0*")
-        found |= dict(line.split() for line in zbar.splitlines() if line.startswith("zbar "))
+        said += self._machine.do("dpkg-query", "-W", "-f", "zbar ${Version}\n", "libzbar0*")
+        # Of a package that is only known and not installed there is a name without a version.
+        found = dict(
+            line.split() for line in said.splitlines() if re.fullmatch(r"[a-z-]+ [\d.]\S*", line)
+        )
         if not found.get("python", "").startswith(expected.python + "."):
             raise StepError(f"Python {found.get('python')}, not {expected.python}")
         if missing := [name for name in expected.runtimes if name not in found]:
