@@ -12,6 +12,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from agent import log
 from agent.biometrics.errors import FaceRejected
@@ -95,7 +96,10 @@ class Checks:
             for flag in self._running.values():
                 flag.set()
         for jobs in self._queues.values():
-            jobs.put(None, timeout=1.0)
+            with suppress(queue.Empty):  # a thread that hangs leaves them standing
+                while True:
+                    jobs.get_nowait()
+            jobs.put_nowait(None)
         self._wanted.set()
 
     def run(self, modality: Modality) -> None:

@@ -151,7 +151,7 @@ class Controller:
     def handle(self, event: Event | Seen) -> None:
         """Take one event through the machine, and everything that follows from it."""
         if isinstance(event, Seen):
-            self._sightings.update(event.sightings)
+            self._sightings = event.sightings  # verified now or, shown again, with another frame
             event = event.event
         self._todo.append(event)
         self._drain()
@@ -197,6 +197,7 @@ class Controller:
             case StopBiometrics():
                 parts.checks.stop(effect.attempt)
             case SetMode():
+                self._freed_for_full_journal = False  # somebody chose this one
                 parts.save_mode(effect.mode)
             case Respond():
                 parts.respond(effect.transaction, effect.done, effect.reason)
@@ -205,13 +206,18 @@ class Controller:
 
     def _verify(self, effect: Verify) -> None:
         parts, code = self._parts, effect.code
-        judgement = parts.judge.judge(
-            code.payload,
-            trust=parts.trust(),
-            now=int(parts.clock.wall()),
-            clock_trusted=parts.clock.trusted(),
-            challenge=parts.challenge(),
-        )
+        try:
+            judgement = parts.judge.judge(
+                code.payload,
+                trust=parts.trust(),
+                now=int(parts.clock.wall()),
+                clock_trusted=parts.clock.trusted(),
+                challenge=parts.challenge(),
+            )
+        except JournalError as error:  # whether the use was committed before is not known
+            self._rows.failed(error)
+            self._todo.append(Refused(effect.attempt, code.digest, Reason.JOURNAL_FAILED))
+            return
         subject = Subject.of(judgement, parts.hasher, parts.clock.wall())
         first = effect.attempt not in self._traces
         trace = self._trace(effect.attempt)
@@ -223,7 +229,6 @@ class Controller:
                 trace.stages_ms["camera"] = (sighting.taken_ns - sighting.captured_ns) / 1e6
                 trace.stages_ms["decode"] = sighting.decode_ms
             trace.stages_ms.update(judgement.timings_ms)
-        self._sightings.clear()
         if judgement.demand is None or judgement.credential is None or subject is None:
             _log.info("refused", reason=judgement.reason.value, detail=judgement.detail)
             self._todo.append(Refused(effect.attempt, code.digest, judgement.reason))
@@ -298,6 +303,7 @@ class Controller:
             trace.opened_ns = parts.clock.monotonic_ns()
             if trace.sighting is not None:
                 trace.stages_ms["total"] = (trace.opened_ns - trace.sighting.captured_ns) / 1e6
+            self._forgive(trace)
 
     # -- helpers -------------------------------------------------------------------------------
 
@@ -312,15 +318,24 @@ class Controller:
         trace.biometrics += (BiometricOutcome(modality=event.modality.value, reason=reason),)
         if trace.subject is None:
             return
+        if event.matched or event.reason not in COUNTED:
+            return
         try:
-            if event.matched:
-                self._parts.journal.clear_failures(trace.subject.local)
-            elif event.reason in COUNTED:
-                self._parts.journal.add_failure(
-                    trace.subject.local,
-                    limit=self.rules.lockout_failures,
-                    lockout_s=self.rules.lockout_s,
-                )
+            self._parts.journal.add_failure(
+                trace.subject.local,
+                limit=self.rules.lockout_failures,
+                lockout_s=self.rules.lockout_s,
+            )
+        except JournalError as error:
+            self._rows.failed(error)
+
+    def _forgive(self, trace: Trace) -> None:
+        """Forget a subject's failures once it was let in; half of what was asked is no success."""
+        granted = trace.reason is Reason.GRANTED and trace.biometrics
+        if trace.subject is None or not granted:
+            return
+        try:
+            self._parts.journal.clear_failures(trace.subject.local)
         except JournalError as error:
             self._rows.failed(error)
 

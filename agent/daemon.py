@@ -22,6 +22,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import FrameType
 
@@ -168,30 +169,31 @@ class Daemon:
         signal.signal(signal.SIGHUP, self.reload)
 
     def shutdown(self) -> None:
-        """Stop every part in order; may be called twice."""
+        """Stop every part in order, whatever one of them raises; may be called twice."""
         if self._shut:
             return
         self._shut = True
         parts = self.parts
-        for watcher in parts.watchers:
-            watcher.stop()
-        parts.controller.stop()
-        parts.checks.close()
-        parts.trust.stop()
+        steps = [watcher.stop for watcher in parts.watchers]
+        steps += [parts.controller.stop, parts.checks.close, parts.trust.stop, self._wait_for_crew]
+        if self._reporting is not None:
+            steps.append(self._reporting.close)
+        steps += [parts.gate.stop, parts.scanner.close, parts.biometrics.close]
+        steps += [parts.hardware.close, self._save_clock, parts.journal.close]
+        with ExitStack() as last:
+            for step in reversed(steps):
+                last.callback(step)
+
+    def _wait_for_crew(self) -> None:
         left = self._crew.join(3.0)
         if left:
             _log.warning("threads did not end", threads=left)
-        if self._reporting is not None:
-            self._reporting.close()
-        parts.gate.stop()
-        parts.scanner.close()
-        parts.biometrics.close()
-        parts.hardware.close()
+
+    def _save_clock(self) -> None:
         try:
-            parts.guard.flush(force=True)
+            self.parts.guard.flush(force=True)
         except OSError as error:
             _log.warning("the clock's memory was not saved", fault=error)
-        parts.journal.close()
 
     def _begin(self) -> None:
         parts = self.parts

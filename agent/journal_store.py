@@ -209,31 +209,33 @@ class Store:
     def _load(self) -> None:
         """Read the counters of every boot; begin this run's where it is new."""
         db = self._writer
-        self._boots = {}
+        boots: dict[str, BootCounters] = {}
         for number, boot_id, acknowledged, freed in db.execute(
             "SELECT number, boot_id, acknowledged, freed FROM boot ORDER BY number"
         ).fetchall():
             last = db.execute("SELECT max(seq) FROM event WHERE boot = ?", (number,)).fetchone()[0]
-            self._boots[boot_id] = BootCounters(
+            boots[boot_id] = BootCounters(
                 number, boot_id, acknowledged, freed, max(last or 0, freed, acknowledged)
             )
-        if self.boot_id not in self._boots:
+        if self.boot_id not in boots:
             with self._transaction(db):
-                self._forget_old_boots(db)
-                number = 1 + max((boot.number for boot in self._boots.values()), default=0)
+                self._forget_old_boots(db, boots)
+                number = 1 + max((boot.number for boot in boots.values()), default=0)
                 db.execute(
                     "INSERT INTO boot(number, boot_id, started_us) VALUES(?, ?, ?)",
                     (number, self.boot_id, int(self._clock() * 1_000_000)),
                 )
-            self._boots[self.boot_id] = BootCounters(number, self.boot_id, 0, 0, 0)
+            boots[self.boot_id] = BootCounters(number, self.boot_id, 0, 0, 0)
+        self._boots = boots  # in one step: other threads read it without a lock
         self._stale = False
 
-    def _forget_old_boots(self, db: sqlite3.Connection) -> None:
+    @staticmethod
+    def _forget_old_boots(db: sqlite3.Connection, boots: dict[str, BootCounters]) -> None:
         """Drop the counters of long-gone boots without rows, so that the table stays small."""
-        empty = [boot for boot in self._boots.values() if boot.freed == boot.last]
+        empty = [boot for boot in boots.values() if boot.freed == boot.last]
         for boot in empty[:-_KEEP_BOOTS]:
             db.execute("DELETE FROM boot WHERE number = ?", (boot.number,))
-            del self._boots[boot.boot_id]
+            del boots[boot.boot_id]
 
     @contextlib.contextmanager
     def _transaction(self, db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:

@@ -46,6 +46,7 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | GRANTED, OPEN | release | same | released; in OPEN the time starts anew |
 | IDLE, PASSED, DENIED, READ, FACE, FINGER, EITHER | command open | GRANTED | Commit (COMMAND) |
 | GRANTED, OPEN | command open | same | refused (GATE_BUSY) |
+| any | a command past its time | same | refused (STALE) |
 | any, fire | any command | same | refused (FIRE) |
 | READ, FACE, FINGER, EITHER | mode change, fire, shutdown | IDLE | denied, with its reason |
 

@@ -219,12 +219,17 @@ InputEvent = (
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command whose signature, age and freshness were checked; `transaction` is answered."""
+    """A command whose signature, age and freshness were checked; `transaction` is answered.
+
+    Attributes:
+        until: monotonic seconds; a machine that comes to it later does nothing. None for no limit.
+    """
 
     name: Literal["open", "close", "mode"]
     transaction: str
     direction: Direction | None = None
     mode: Mode | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

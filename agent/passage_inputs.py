@@ -207,7 +207,9 @@ def on_key(turn: Turn, event: KeyTurned) -> None:
 
 def on_command(turn: Turn, event: Command) -> None:
     """Carry out a command of the fleet, or refuse it with a reason."""
-    if turn.state.fire:
+    if event.until is not None and turn.now > event.until:
+        turn.respond(event.transaction, Reason.STALE)
+    elif turn.state.fire:
         turn.respond(event.transaction, Reason.FIRE)
     elif event.name == "open":
         _command_open(turn, event)
@@ -251,6 +253,8 @@ def _change_mode(turn: Turn, mode: Mode, *, source: str) -> None:
     """Choose a mode; whatever is going on ends, since it was judged under the old one."""
     before = turn.state.mode
     if mode is before:
+        if source != "fault":  # it may be a fault's doing until now
+            turn.add(SetMode(mode))
         return
     turn.put(mode=mode)
     if source != "fault":

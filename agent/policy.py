@@ -86,7 +86,8 @@ class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A place of use, from TOML."""
 
-    name: str
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    """As events carry it."""
     title: str
     formats: tuple[FormatName, ...] = (FormatName.NATIVE,)
     kinds: tuple[Kind, ...]

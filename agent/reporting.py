@@ -7,6 +7,7 @@ and `mode` go through the passage machine, which may still refuse; its answer is
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class Reporting:
         base_dir: Path,
     ) -> None:
         self._deeds = deeds
+        self._clock = clock
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, str] = OrderedDict()
         self.reporter = Reporter(
@@ -129,7 +131,8 @@ class Reporting:
         self.reporter.respond(name, transaction, CommandResult(status, error))
 
     def _move(self, command: Command) -> CommandResult:
-        event = _event(command)
+        left_s = command.expires_at - self._clock()
+        event = _event(command, until=time.monotonic() + left_s)
         if event is None:
             return CommandResult(CommandStatus.FAILED, "bad_arguments", _ARGUMENTS[command.name])
         with self._lock:
@@ -149,7 +152,7 @@ _ARGUMENTS: Final = {
 """What commands that move the gate take, in words for who sent something else."""
 
 
-def _event(command: Command) -> passage_events.Command | None:
+def _event(command: Command, *, until: float | None = None) -> passage_events.Command | None:
     """Return the machine's event, or None where the arguments are not the command's."""
     arguments = dict(command.arguments)
     try:
@@ -167,4 +170,5 @@ def _event(command: Command) -> passage_events.Command | None:
         command.transaction,
         direction,
         mode,
+        until,
     )

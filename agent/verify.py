@@ -139,12 +139,17 @@ class Judge:
     ) -> Judgement:
         """Return what `payload` comes to; never raises for any payload.
 
+        One place is asked throughout: another may come into force meanwhile.
+
         Args:
             payload: the bytes of the code.
             trust: the snapshot to believe.
             now: Unix seconds.
             clock_trusted: False makes everything that depends on time fail.
             challenge: the nonce shown by the gate, where it shows one.
+
+        Raises:
+            JournalError: the memory cannot be asked; that is the disk's doing, not the payload's.
         """
         place = self.place
         rules = registry.ReadRules(
@@ -174,7 +179,7 @@ class Judge:
                 timings_ms={"verify": (self._timer() - began) / NS_PER_MS},
             )
         read = self._timer()
-        answer = self._decide(credential, trust, now, clock_trusted=clock_trusted)
+        answer = self._decide(place, credential, trust, now, clock_trusted=clock_trusted)
         timings = {
             "verify": (read - began) / NS_PER_MS,
             "policy": (self._timer() - read) / NS_PER_MS,
@@ -190,11 +195,12 @@ class Judge:
         )
 
     def _decide(
-        self, credential: Credential, trust: TrustView, now: int, *, clock_trusted: bool
-    ) -> Demand | Denial:
+        self, place: Place, credential: Credential, trust: TrustView, now: int, *,
+        clock_trusted: bool,
+    ) -> Demand | Denial:  # fmt: skip
         if self._memory.was_used(credential, now):
             return Denial(Reason.REPLAYED)
-        place, profile = self.place, self.place.profile
+        profile = place.profile
         return decide(
             credential,
             profile,
@@ -209,27 +215,30 @@ class Judge:
                 ticket_status=None
                 if credential.business is None
                 else _status(trust, credential.business.status, credential.business.issuer, now),
-                on_roster=self._listed(profile.roster, credential, trust, now, blocks=False),
-                on_blocked=self._listed(profile.blocked, credential, trust, now, blocks=True),
+                on_roster=_listed(profile.roster, place.zone, credential, trust, now, blocks=False),
+                on_blocked=_listed(
+                    profile.blocked, place.zone, credential, trust, now, blocks=True
+                ),
                 inside=self._memory.inside(credential, now),
                 locked_out=self._memory.locked_out(credential, now),
                 finger_enrolled=self._memory.finger_enrolled(credential),
             ),
         )
 
-    def _listed(
-        self, name: str, credential: Credential, trust: TrustView, now: int, *, blocks: bool
-    ) -> bool:
-        """Return whether a roster names the subject; False where none is asked.
 
-        One that is missing, or is of the other sort, keeps everybody out: unknown means closed.
-        """
-        if not name:
-            return False
-        roster = trust.roster(name)
-        if roster is None or roster.blocks is not blocks:
-            return blocks
-        return roster.lists(credential.issuer, credential.subject, now, self.place.zone)
+def _listed(
+    name: str, zone: str, credential: Credential, trust: TrustView, now: int, *, blocks: bool
+) -> bool:
+    """Return whether a roster names the subject; False where none is asked.
+
+    One that is missing, or is of the other sort, keeps everybody out: unknown means closed.
+    """
+    if not name:
+        return False
+    roster = trust.roster(name)
+    if roster is None or roster.blocks is not blocks:
+        return blocks
+    return roster.lists(credential.issuer, credential.subject, now, zone)
 
 
 def _status(

@@ -705,8 +705,17 @@ def test_boot_shows_the_mode_and_only_free_passage_holds(mode, make_machine):
     assert [e for e in machine.last if not isinstance(e, Show)] == held
 
 
-def test_the_same_mode_again_is_answered_and_not_recorded(machine):
-    assert machine.send(Command("mode", "t", mode=Mode.NORMAL)) == (Respond("t", done=True),)
+def test_the_same_mode_again_is_kept_and_answered_but_not_recorded(machine):
+    answer = Respond("t", done=True)
+    assert machine.send(Command("mode", "t", mode=Mode.NORMAL)) == (SetMode(Mode.NORMAL), answer)
+    assert machine.send(KeyTurned(Mode.NORMAL, by_fault=True)) == ()
+
+
+def test_a_command_past_its_time_is_refused_whatever_it_is(machine):
+    for name, mode in (("open", None), ("close", None), ("mode", Mode.FREE)):
+        effects = machine.send(Command(name, "t", mode=mode, until=machine.now))
+        assert effects == (Respond("t", done=False, reason=Reason.STALE),)
+    assert machine.send(Command("close", "t", until=machine.now + 1))[-1].done
 
 
 @pytest.mark.parametrize("mode", [None, Mode.FIRE])
