@@ -20,6 +20,9 @@ NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 """What names of sites, gates, zones and the like look like."""
 _NAME_IN_WORDS: Final = "a name of lower-case letters, digits, '.', '_' and '-', 64 at most"
 
+LONGEST: Final = 300
+"""Characters of a file's own words that a line repeats."""
+
 _WHERE = re.compile(r"(?P<text>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
@@ -34,9 +37,15 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     match = _WHERE.fullmatch(str(error))
     text, path = (match["text"], match["path"]) if match else (str(error), "")
     allowed = _allowed(text, _walk(kind, _STEP.findall(path)))
-    text = _plain(text, path)
+    text = _plain(_short(text), _short(path))
+    path = _short(path)
     line = f"key {path}: {text}" if path else text
     return f"{line}; allowed: {', '.join(allowed)}" if allowed else line
+
+
+def _short(text: str) -> str:
+    """Keep a key of a thousand letters out of the log."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def _plain(text: str, path: str) -> str:

@@ -278,7 +278,7 @@ def _from_pem(text: bytes) -> PublicKey:
         return _public(_from_spki(der))
     if "PRIVATE" in label:
         raise KeyFileError("a private key where the public one belongs; keep it off the gate")
-    raise KeyFileError(f"PEM of {label!r}; allowed: CERTIFICATE, PUBLIC KEY")
+    raise KeyFileError(f"PEM of {label[:40]!r}; allowed: CERTIFICATE, PUBLIC KEY")
 
 
 def _from_spki(der: bytes) -> Any:

@@ -116,6 +116,26 @@ def test_a_file_of_zeros_is_read_no_further_than_its_limit(tmp_path: Path, suffi
         load_directory(tmp_path, now=NOW)
 
 
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        (
+            "k.pem",
+            b"-----BEGIN " + b"X" * 9_000 + b"-----\nAA==\n-----END " + b"X" * 9_000 + b"-----",
+        ),
+        ("k.toml", b"y" * 9_000 + b" = 1"),
+        ("k.toml", b'kinds = ["' + b"y" * 9_000 + b'"]'),
+    ],
+    ids=["label", "key", "value"],
+)
+def test_a_refusal_is_a_line_and_not_the_file(tmp_path: Path, name: str, data: bytes) -> None:
+    (tmp_path / "k.pem").write_bytes(GENUINE[0])
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(TrustError) as caught:
+        load_directory(tmp_path, now=NOW)
+    assert len(str(caught.value)) < 1_500
+
+
 DEEP = {"k.jwk": b'{"a":' * 40_000, "l.jwk": b"{" * 100_000, "m.toml": b"kid = " + b"[" * 60_000}
 
 
