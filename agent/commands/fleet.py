@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     send.add_argument("--key", type=Path, required=True, help="operator key (PEM)")
     send.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
     send.add_argument("--timeout-s", type=float, default=10.0)
+    send.add_argument("--json", action="store_true", help="the answer as a JSON object")
     send.add_argument("gate", help="SITE/GATE")
     send.add_argument("name", choices=[name.value for name in CommandName])
     send.add_argument("arguments", nargs="*", metavar="NAME=VALUE")
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     configure.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
     configure.add_argument("--timeout-s", type=float, default=10.0)
     configure.add_argument("--version", type=int, required=True, help="above the last one")
+    configure.add_argument("--json", action="store_true", help="the report as a JSON object")
     configure.add_argument("gate", help="SITE/GATE")
     configure.add_argument("values", nargs="*", metavar="SECTION.KEY=VALUE", help="the whole state")
 
@@ -61,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_broker_arguments(watch)
     watch.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
     watch.add_argument("--once", action="store_true", help="print one table and stop")
+    watch.add_argument("--json", action="store_true", help="one JSON object a gate, and stop")
 
     export = actions.add_parser("export", help="Prometheus endpoint, CSV or Parquet")
     add_broker_arguments(export)
@@ -175,11 +178,13 @@ def _send(arguments: argparse.Namespace) -> int:
     except LinkError as error:
         print(f"idgate fleet send: {error}", file=sys.stderr)
         return 1
-    if answer is None:
+    if arguments.json:
+        _as_json(answer)
+    elif answer is None:
         print("no answer: the gate is away, or does not believe this key")
-        return 1
-    print(" ".join(word for word in (answer.status, answer.error, answer.detail) if word))
-    return 0 if answer.status is CommandStatus.SUCCEEDED else 1
+    else:
+        print(" ".join(word for word in (answer.status, answer.error, answer.detail) if word))
+    return 0 if answer is not None and answer.status is CommandStatus.SUCCEEDED else 1
 
 
 def _configure(arguments: argparse.Namespace) -> int:
@@ -202,11 +207,20 @@ def _configure(arguments: argparse.Namespace) -> int:
     except LinkError as error:
         print(f"idgate fleet configure: {error}", file=sys.stderr)
         return 1
-    if report is None:
+    if arguments.json:
+        _as_json(report)
+    elif report is None:
         print("sent; no answer yet: the gate is away and will take it when it comes back")
-        return 1
-    print(" ".join(word for word in (report.status, report.reason, report.detail) if word))
-    return 0 if report.status == "applied" else 1
+    else:
+        print(" ".join(word for word in (report.status, report.reason, report.detail) if word))
+    return 0 if report is not None and report.status == "applied" else 1
+
+
+def _as_json(answer: object) -> None:
+    """Print what a gate answered; `null` where it did not."""
+    import msgspec
+
+    print(msgspec.json.encode(answer).decode())
 
 
 def _kid(arguments: argparse.Namespace) -> bytes | None:
@@ -245,8 +259,13 @@ def _argument(word: str) -> tuple[str, str | int]:
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    from agent.fleet.watch import watch
+    from agent.fleet.watch import snapshot, watch
 
+    if arguments.json:
+        lines = snapshot(settings_from(arguments, "watch"))
+        for line in lines or ():
+            print(line)
+        return 1 if lines is None else 0
     settings = settings_from(arguments, "watch")
     there = watch(settings, stop=_stopper(arguments.for_s), once=arguments.once)
     return 0 if there else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
 from rich import box
 from rich.console import Console
 from rich.live import Live
@@ -14,7 +15,7 @@ from rich.text import Text
 from agent.fleet.live import FleetView, GateView, Viewer
 from agent.report.link import LinkSettings
 
-__all__ = ["table", "watch"]
+__all__ = ["snapshot", "table", "watch"]
 
 _SETTLE_S = 2.0
 _SHOWN = 200
@@ -74,6 +75,31 @@ def _age(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / unit:.0f}{name}"
     return f"{seconds / 86_400:.0f}d"
+
+
+def snapshot(settings: LinkSettings) -> list[str] | None:
+    """Return each gate as a JSON object, problems first; None where the broker is not there."""
+    view = FleetView()
+    viewer = Viewer(settings, view)
+    try:
+        end = time.monotonic() + _SETTLE_S
+        while time.monotonic() < end:
+            viewer.step(0.1)
+        return [_as_json(gate) for gate in view.ordered()] if viewer.connected else None
+    finally:
+        viewer.close()
+
+
+def _as_json(gate: GateView) -> str:
+    found = {
+        "site": gate.address.site,
+        "gate": gate.address.gate,
+        "status": gate.status,
+        "problems": gate.problems(),
+        "info": gate.info,
+        "state": gate.state,
+    }
+    return msgspec.json.encode(found).decode()
 
 
 def watch(settings: LinkSettings, *, stop: Callable[[], bool], once: bool = False) -> bool:

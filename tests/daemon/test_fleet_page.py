@@ -190,6 +190,13 @@ def test_the_page_as_written(page: Page, capsys: pytest.CaptureFixture[str]) -> 
     capsys.readouterr()
     assert main(["fleet", "watch", *page.tls("monitor"), "--once"]) == 0
     assert "s/g" in capsys.readouterr().out
+    assert main(["fleet", "watch", *page.tls("monitor"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["gate"], shown["status"], shown["state"]["gate"]["mode"]) == (
+        "g", "online", "normal",
+    )  # fmt: skip
+    assert page.send("--json", "close") == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "SUCCEEDED"
     table = gate.path / "events.csv"
     database = ["--database", str(gate.path / "fleet.sqlite")]
     assert main(["fleet", "export", *database, "--csv", str(table)]) == 0
