@@ -209,13 +209,18 @@ class Trial:
             StepError: one did not hold; the later ones are not done.
             TreeError: no tree can be made here.
         """
-        report = self.report
-        report.timed("tree", self._prepare)
-        report.timed("install", self._install)
-        report.timed("suite", self._suite)
-        report.timed("package", self._package)
-        report.timed("uninstall", self._uninstall)
-        report.timed("package in a bare tree", self._try_package)
+        steps = {
+            "tree": self._prepare,
+            "install": self._install,
+            "suite": self._suite,
+            "package": self._package,
+            "uninstall": self._uninstall,
+            "package in a bare tree": self._try_package,
+        }
+        tree.cache().mkdir(parents=True, exist_ok=True)
+        with tree.locked(tree.cache() / f"{self._work.name}.lock"):
+            for name, act in steps.items():
+                self.report.timed(name, act)
 
     def _prepare(self) -> None:
         archive = tree.base_tree(self._release, ARCHITECTURE, PACKAGES, fresh=self._fresh)
@@ -355,24 +360,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = words.parse_args(argv)
     if unknown := set(asked.releases) - set(RELEASES):
         words.error(f"no release {', '.join(sorted(unknown))}: {' or '.join(RELEASES)}")
-    failed = 0
-    closings: list[Callable[[], None]] = []
+    code = 0
+    tried: list[tuple[str, Report, str]] = []
     for release in asked.releases or RELEASES:
+        folder = tree.cache() / f"{release}-{ARCHITECTURE}"
+        tree.say(f"{release} {ARCHITECTURE} under qemu-user; log in {folder}")
         trial, problem = Trial(release, fresh=asked.fresh), ""
-        tree.say(
-            f"{release} {ARCHITECTURE} under qemu-user; log in {tree.cache() / f'{release}-{ARCHITECTURE}'}"
-        )
         try:
             trial.run()
-        except TreeError as error:
-            print(f"arm64: {release}: {error}", file=sys.stderr)
-            return 2
         except StepError as error:
-            problem, failed = str(error), failed + 1
-        closings.append(lambda r=release, t=trial, p=problem: close(r, t.report, p))
-    for say in closings:
-        say()
-    return 1 if failed else 0
+            problem, code = str(error), code or 1
+        except TreeError as error:
+            problem, code = str(error), 2
+        tried.append((release, trial.report, problem))
+    for each in tried:
+        close(*each)
+    return code
 
 
 if __name__ == "__main__":

@@ -74,7 +74,7 @@ def card(*, fresh: bool = False) -> tuple[Card, Path]:
         TreeError: it cannot be made.
     """
     tree.cache().mkdir(parents=True, exist_ok=True)
-    with tree._locked(tree.cache() / "card.lock"):
+    with tree.locked(tree.cache() / "card.lock"):
         return _card(fresh=fresh)
 
 

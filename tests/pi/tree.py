@@ -213,7 +213,7 @@ def base_tree(
     name = f"{release}-{architecture}-{key}"
     cache().mkdir(parents=True, exist_ok=True)
     archive = cache() / f"{name}.tar"
-    with _locked(cache() / f"{name}.lock"):
+    with locked(cache() / f"{name}.lock"):
         if archive.exists() and not fresh:
             return archive
         folder = cache() / f"{name}.base"
@@ -329,7 +329,7 @@ def _certificates() -> Path | None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Hold a lock file: two commands do not make one tree at once."""
     with path.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
