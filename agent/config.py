@@ -344,6 +344,8 @@ def load(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        if isinstance(error, PermissionError):
+            reason = f"{reason}; it is for the gate's own user: sudo -u idgate idgate ..."
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
     return parse(text, source=str(path), base_dir=path.resolve().parent)
 

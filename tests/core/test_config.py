@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from agent.config import ConfigError, load, parse, secret_path
@@ -119,3 +121,19 @@ def test_secrets_come_from_the_service_manager_where_it_has_them(
     text = GOOD + '[trust]\nsite_key_files = ["site.key"]\n'
     if name == "site.key":
         assert site_keys(parse(text, source="text", base_dir=tmp_path)) == (bytes(32),)
+
+
+def test_who_may_not_read_the_file_learns_who_may(tmp_path) -> None:
+    """/etc/idgate is for the gate's own user; an installer calls as himself."""
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    path.chmod(0)
+    as_root = os.geteuid() == 0
+    if as_root:
+        os.seteuid(65_534)
+    try:
+        with pytest.raises(ConfigError, match="sudo -u idgate idgate"):
+            load(path)
+    finally:
+        if as_root:
+            os.seteuid(0)
