@@ -255,10 +255,11 @@ def _keys_folder(arguments: argparse.Namespace) -> Path:
 
 
 def _make_keys(folder: Path, role: str, count: int, password: bytes | None) -> list[CryptoSigner]:
-    """Make keys under the next free numbers, so that a rotation keeps the old files."""
+    """Make keys under higher numbers than any that lies there: a lost one's is not given again."""
     from agent.trust.signing_keys import make_signer
 
-    start = 1 + len(list(folder.glob(f"{role}-*.pem")))
+    numbers = [path.stem.removeprefix(f"{role}-") for path in folder.glob(f"{role}-*.pem")]
+    start = 1 + max((int(number) for number in numbers if number.isdecimal()), default=0)
     return [
         make_signer(folder / f"{role}-{number}.pem", password)
         for number in range(start, start + count)

@@ -176,6 +176,21 @@ def test_rotation_reaches_a_gate(role: str) -> None:
 
 
 @pytest.mark.usefixtures("desk")
+def test_a_root_key_whose_file_is_lost_is_replaced() -> None:
+    ok("init", "lost", "--root-keys", "3", "--root-threshold", "2", "--password-file", "pw")
+    ok("sign", "lost", "--password-file", "pw")
+    ok("publish", "lost", "--password-file", "pw")
+    ok("update", "cache", "--from", "lost", "--root", "lost/metadata/1.root.json")
+    Path("lost-keys/root-2.pem").unlink()
+    ok("rotate", "lost", "root", "--count", "3", "--threshold", "2", "--password-file", "pw")
+    kept = ["root-1", "root-3", "root-4", "root-5", "root-6"]
+    assert sorted(path.stem for path in Path("lost-keys").glob("root-*")) == kept
+    ok("sign", "lost", "--password-file", "pw")
+    ok("publish", "lost", "--password-file", "pw")
+    ok("update", "cache", "--from", "lost")
+
+
+@pytest.mark.usefixtures("desk")
 def test_keys_are_encrypted_private_and_never_overwritten(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
