@@ -201,8 +201,9 @@ class TrustConfig(_Section, frozen=True):
     url: str = ""
     """Where updates come from: https URL or a directory (a USB stick)."""
     refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
+    """How often the signed set is fetched, or the plain directory read again."""
     max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30
-    """Older trust data denies; 0 means any age is accepted."""
+    """A signed set confirmed longer ago denies; 0 takes any age. A plain directory has none."""
     clock_source: Literal["any", "confirmed"] = "any"
     """`confirmed` believes only a time that a time server or a real-time clock gave."""
     site_key_files: tuple[str, ...] = ()
