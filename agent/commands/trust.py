@@ -52,7 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rotate.add_argument("role", choices=_ROLES)
     _key_arguments(rotate)
     rotate.add_argument("--no-password", action="store_true")
-    rotate.add_argument("--count", type=int, default=1, metavar="N", help="new keys to make")
+    rotate.add_argument(
+        "--count", type=int, metavar="N", help="new keys to make; default: as many as are retired"
+    )
     rotate.add_argument("--retire", action="append", metavar="KEYID", help="default: all it had")
     rotate.add_argument("--threshold", type=int, metavar="N")
     renew = action("renew", "begin a new version that only lasts longer")
@@ -204,13 +206,15 @@ def _change(arguments: argparse.Namespace) -> int:
         case "renew":
             repository.renew(arguments.role)
         case "rotate":
+            retire = _retiring(repository, arguments.role, arguments.retire)
+            count = len(retire) if arguments.count is None else arguments.count
             made = _make_keys(
-                _keys_folder(arguments), arguments.role, arguments.count, _new_password(arguments)
+                _keys_folder(arguments), arguments.role, count, _new_password(arguments)
             )
             repository.rotate(
                 arguments.role,
                 [signer.public_key for signer in made],
-                retire=arguments.retire,
+                retire=retire,
                 threshold=arguments.threshold,
             )
         case "sign":
@@ -252,6 +256,23 @@ def _show(arguments: argparse.Namespace) -> int:
 def _keys_folder(arguments: argparse.Namespace) -> Path:
     folder: Path = arguments.keys or arguments.path.with_name(arguments.path.name + "-keys")
     return folder
+
+
+def _retiring(repository: Repository, role: str, wanted: list[str] | None) -> list[str]:
+    """Return the whole ids of the keys that a rotation takes away: those that begin so, or all."""
+    from agent.trust.model import TrustError
+
+    held = list(repository.latest("root").signed.roles[role].keyids)
+    if wanted is None:
+        return held
+    found = []
+    for start in wanted:
+        fitting = [keyid for keyid in held if start and keyid.startswith(start)]
+        if len(fitting) != 1:
+            word = "more than one key" if fitting else "not a key"
+            raise TrustError(f"{start}: {word} of {role}")
+        found += fitting
+    return found
 
 
 def _make_keys(folder: Path, role: str, count: int, password: bytes | None) -> list[CryptoSigner]:

@@ -182,12 +182,33 @@ def test_a_root_key_whose_file_is_lost_is_replaced() -> None:
     ok("publish", "lost", "--password-file", "pw")
     ok("update", "cache", "--from", "lost", "--root", "lost/metadata/1.root.json")
     Path("lost-keys/root-2.pem").unlink()
-    ok("rotate", "lost", "root", "--count", "3", "--threshold", "2", "--password-file", "pw")
+    ok("rotate", "lost", "root", "--password-file", "pw")  # all three, by as many
     kept = ["root-1", "root-3", "root-4", "root-5", "root-6"]
     assert sorted(path.stem for path in Path("lost-keys").glob("root-*")) == kept
     ok("sign", "lost", "--password-file", "pw")
     ok("publish", "lost", "--password-file", "pw")
     ok("update", "cache", "--from", "lost")
+
+
+@pytest.mark.usefixtures("desk")
+def test_one_key_of_several_is_retired_by_the_id_that_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ok("init", "several", "--root-keys", "3", "--root-threshold", "2", "--password-file", "pw")
+    ok("sign", "several", "--password-file", "pw")
+    ok("publish", "several", "--password-file", "pw")
+    ok("show", "several")
+    line = next(line for line in capsys.readouterr().out.splitlines() if "  root:" in line)
+    first, *others = line.rpartition("keys ")[2].split(", ")
+    ok("rotate", "several", "root", "--retire", first, "--password-file", "pw")
+    ok("sign", "several", "--password-file", "pw")
+    ok("publish", "several", "--password-file", "pw")
+    ok("show", "several")
+    after = next(line for line in capsys.readouterr().out.splitlines() if "  root:" in line)
+    held = after.rpartition("keys ")[2].split(", ")
+    assert len(held) == 3
+    assert first not in held
+    assert set(others) < set(held)
 
 
 @pytest.mark.usefixtures("desk")
