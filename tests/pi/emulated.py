@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import shutil
 import subprocess
 import sys
@@ -73,10 +72,8 @@ def play(card: Card, private: Path, folder: Path, *, page: bool) -> int:
         except (Failed, GuestError, EmulatorError, RuntimeError) as error:
             story.check("the gate goes on", str(error), False)
         ended = time.monotonic()
-        watch = {
-            "looks": pins.looks, "longest_gap_s": pins.longest_gap_s, "seconds": ended - story.began,
-        }  # fmt: skip
-        text = report.render(words(), story.checks, story.times, watch, "images/emulated-pi.png")
+        watch = report.Watch(pins.looks, ended - story.began, pins.longest_gap_s, pins.gap_at)
+        text = report.render(words(), story, watch, "images/emulated-pi.png")
         print(text)
         picture = PICTURE if page else folder / "pins.png"
         report.plot(picture, pins.changes, story.marks, story.began, ended)
@@ -95,7 +92,8 @@ def words() -> str:
     return f"{machine()}; QEMU {version.partition('(')[0]}"
 
 
-def main() -> int:
+def arguments_of(words_given: list[str]) -> argparse.Namespace:
+    """Parse the command line; the last two options are for the run's own second half."""
     parser = argparse.ArgumentParser(
         prog="setup.sh emulated-pi", description=(__doc__ or "").splitlines()[0]
     )
@@ -103,32 +101,38 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="make the card anew")
     parser.add_argument("--keep", action="store_true", help="keep the run's files, and say where")
     parser.add_argument("--card", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    return parser.parse_args(words_given)
+
+
+def main() -> int:
+    arguments = arguments_of(sys.argv[1:])
+    if arguments.card is not None:
+        card, site_folder = image.files(arguments.card), arguments.card / "site"
+        failed = play(card, site_folder, arguments.folder, page=arguments.page)
+        say(f"{failed} checks failed" if failed else "every check is good")
+        return 1 if failed else 0
     began = time.monotonic()
-    if arguments.card is None:
-        try:
-            card, _ = image.card(fresh=arguments.fresh)
-        except tree.TreeError as error:
-            say(str(error))
-            return 2
-        say(f"the card is there after {time.monotonic() - began:.0f} s")
-        words_again = [sys.executable, "-m", "tests.pi.emulated", *sys.argv[1:]]
-        inside = [*words_again, "--card", str(card.image.parent)]
-        return subprocess.run(outside.in_own_network(inside), check=False, cwd=CHECKOUT).returncode
-    folder = Path(tempfile.mkdtemp(prefix="idgate-pi-"))
     try:
-        failed = play(
-            image.files(arguments.card), arguments.card / "site", folder, page=arguments.page
-        )
+        card, _ = image.card(fresh=arguments.fresh)
+    except tree.TreeError as error:
+        say(str(error))
+        return 2
+    say(f"the card is there after {time.monotonic() - began:.0f} s")
+    folder = Path(tempfile.mkdtemp(prefix="idgate-pi-"))
+    inside = [sys.executable, "-m", "tests.pi.emulated", *sys.argv[1:]]
+    inside += ["--card", str(card.image.parent), "--folder", str(folder)]
+    try:
+        return subprocess.run(outside.in_own_network(inside), check=False, cwd=CHECKOUT).returncode
     finally:
         if arguments.keep:
             say(f"kept {folder}")
         else:
             shutil.rmtree(folder)
-    say(f"{failed} checks failed" if failed else "every check is good")
-    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

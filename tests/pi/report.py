@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tests.pi import site
 from tests.pi.pins import Change, Drive
@@ -34,40 +35,60 @@ def spans(
     ]
 
 
-def render(
-    machine: str,
-    checks: Iterable[Check],
-    times: Mapping[str, float],
-    watch: Mapping[str, Any],
-    image: str,
-) -> str:
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How closely the pins were watched.
+
+    Attributes:
+        looks: how often all of them were read.
+        seconds: how long.
+        longest_gap_s: the longest time between two looks.
+        gap_at: when that was over, monotonic seconds.
+    """
+
+    looks: int
+    seconds: float
+    longest_gap_s: float
+    gap_at: float
+
+
+class Told(Protocol):
+    """What a run has to tell; `tests.pi.story.Story` in a real one."""
+
+    checks: list[Check]
+    times: dict[str, float]
+    marks: list[tuple[float, str]]
+
+
+def render(machine: str, told: Told, watch: Watch, image: str) -> str:
     """Return the measured part of the page.
 
     Args:
         machine: on which QEMU ran, in words.
-        checks, times: as the story has them.
-        watch: looks, longest_gap_s, seconds: how closely the pins were watched.
+        told: checks, times by name, and when each chapter began.
+        watch: how closely the pins were watched.
         image: path of the picture, as seen from the page.
     """
-    checks = list(checks)
-    good = sum(check.good for check in checks)
+    good = sum(check.good for check in told.checks)
+    begun = [title for at, title in told.marks if at <= watch.gap_at]
     closeness = (
-        f"QEMU reports each edge of an output; besides, all pins were read {watch['looks']} times in "
-        f"{watch['seconds'] / 60:.1f} minutes, {_seconds(watch['longest_gap_s'])} apart at most."
+        f"QEMU reports each edge of an output; besides, all pins were read {watch.looks} times in "
+        f"{watch.seconds / 60:.1f} minutes, {_seconds(watch.longest_gap_s)} apart at most"
+        + (f" (in the chapter *{begun[-1]}*)." if begun else ".")
     )
     lines = [
-        f"QEMU on: {machine}. {good} of {len(checks)} checks good.",
+        f"QEMU on: {machine}. {good} of {len(told.checks)} checks good.",
         "",
         "| chapter | what | seen | |",
         "|---|---|---|---|",
         *(
             f"| {each.chapter} | {each.what} | {_cell(each.seen)} | {'ok' if each.good else '**no**'} |"
-            for each in checks
+            for each in told.checks
         ),
         "",
         "| time | |",
         "|---|---|",
-        *(f"| {name} | {_seconds(value)} |" for name, value in times.items()),
+        *(f"| {name} | {_seconds(value)} |" for name, value in told.times.items()),
         "",
         f"![The gate's pins over the run, as seen from outside]({image})",
         "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,9 +64,16 @@ def test_spans_end_where_the_next_begins_or_at_the_end():
 
 
 def test_the_page_gets_tables_and_says_what_failed(tmp_path):
-    checks = [Check("grant", "opens", "granted", True), Check("fire", "held", "off | dark", False)]
-    watch = {"looks": 6000, "longest_gap_s": 0.12, "seconds": 60.0}
-    text = report.render("a machine", checks, {"to relay": 0.25, "boot": 140.4}, watch, "x.png")
+    told = SimpleNamespace(
+        checks=[
+            Check("grant", "opens", "granted", True),
+            Check("fire", "held", "off | dark", False),
+        ],
+        times={"to relay": 0.25, "boot": 140.4},
+        marks=[(0.0, "boot"), (2.0, "fire")],
+    )
+    watch = report.Watch(looks=6000, seconds=60.0, longest_gap_s=0.12, gap_at=1.9)
+    text = report.render("a machine", told, watch, "x.png")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
     report.put_into(page, text)
@@ -80,6 +88,9 @@ def test_the_page_gets_tables_and_says_what_failed(tmp_path):
         "| boot | 140 s |",
     ):
         assert line in written.splitlines()
+    assert (
+        "read 6000 times in 1.0 minutes, 120 ms apart at most (in the chapter *boot*)." in written
+    )
     report.plot(tmp_path / "pins.png", CHANGES, [(0.0, "boot"), (2.0, "killed")], 0.0, 8.0)
     assert (tmp_path / "pins.png").read_bytes().startswith(b"\x89PNG")
 
