@@ -69,17 +69,24 @@ class GateConfig(_Section, frozen=True):
     """Whoever leaves needs no code: recorded as `unchecked`, no alarm. The barrier must let people
     out by itself, or by the release. Needs `gpio.passage_2`."""
     zone: Name = "main"
+    """What is behind the gate: anti-passback counts by it, rosters may name it."""
     pulse_ms: Annotated[int, Meta(ge=50, le=10_000)] = 200
+    """Length of the relay's pulse, with `relay_mode = "pulse"`."""
     relay_mode: Literal["pulse", "level"] = "level"
+    """`pulse` for most gates, `level` for magnet locks and many turnstiles."""
     passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
+    """How long a granted gate stays open for somebody to walk; then the use is annulled."""
     biometric_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 8.0
+    """How long a face or a finger is waited for."""
     lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Mismatches of one subject, after which it has to wait `lockout_s`."""
     lockout_s: PositiveSeconds = 300.0
     held_open_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
     """How long the door may stand open after a passage before it is an alarm."""
     denial_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.5
     """How long the red lamp shows; the same code is not judged again until it left the view."""
     journal_full: Literal["deny", "free"] = "deny"
+    """What to do when the journal is full of rows that nobody acknowledged."""
     challenge_file: str = ""
     """Where a display's program writes the nonce it shows, in hexadecimal; codes must answer it."""
 
@@ -91,15 +98,20 @@ class CameraConfig(_Section, frozen=True):
     name: Name = "code"
     serves: Literal["code", "face", "both"] = "both"
     index: Annotated[int, Meta(ge=0, le=3)] = 0
+    """Which of the camera ports."""
     width: Annotated[int, Meta(ge=160, le=4096)] = 1280
     height: Annotated[int, Meta(ge=120, le=3072)] = 720
     fps: Annotated[float, Meta(gt=0, le=120)] = 15.0
+    """Frames a second; each is looked at for codes."""
     rotation: Literal[0, 90, 180, 270] = 0
+    """Degrees clockwise that bring the picture upright."""
     timeout_s: PositiveSeconds = 2.0
     flicker_us: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
+    """Half the mains period, so that lamps do not band: 10000 at 50 Hz, 8333 at 60 Hz, 0 for none."""
     exposure_values: tuple[Stops, ...] = (0.0, -2.0)
     """Exposure compensation, alternated from frame to frame: phone screens need less."""
     focus: Literal["fixed", "manual", "auto"] = "fixed"
+    """`fixed` for lenses without motor, `manual` at `lens_position`."""
     lens_position: Annotated[float, Meta(ge=0, le=32)] = 5.0
     """Dioptres (1/m) for manual focus: code at 20 cm is 5."""
 
@@ -108,10 +120,13 @@ class ScanConfig(_Section, frozen=True):
     """QR decoding."""
 
     deadline_ms: Annotated[int, Meta(ge=20, le=5_000)] = 300
+    """A decoder that takes longer is replaced; the frame counts as empty."""
     start_s: Annotated[float, Meta(ge=1, le=300)] = 10.0
     """How long the decoder's process may take to start; a slow card at boot needs the most."""
     pyzbar: bool = True
+    """Try a second decoder where the first finds nothing."""
     retry: bool = True
+    """Try a frame in which nothing was found once more, sharpened or with more contrast."""
 
 
 class GpioConfig(_Section, frozen=True):
@@ -146,8 +161,11 @@ class GpioConfig(_Section, frozen=True):
     door_active: Literal["high", "low"] = "high"
     key_active: Literal["high", "low"] = "low"
     debounce_ms: Annotated[int, Meta(ge=0, le=1_000)] = 20
+    """How long an input must be steady to be believed; fire is believed at once."""
     poll_hz: Annotated[int, Meta(ge=50, le=500)] = 200
+    """How often the inputs are read."""
     output: Literal["relay", "wiegand26", "wiegand34", "osdp"] = "relay"
+    """Who opens: the relay, or an access controller that is handed a number."""
     wiegand_d0: Pin | None = None
     wiegand_d1: Pin | None = None
     osdp_port: str = ""
@@ -179,16 +197,21 @@ class FaceConfig(_Section, frozen=True):
     """Face matching; leave the table out where no place asks for a face."""
 
     runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
+    """`auto` takes LiteRT where it is installed, else tflite-runtime."""
     threads: Annotated[int, Meta(ge=1, le=8)] = 1
     delegate: str = ""
+    """Path of a TFLite delegate's library; empty uses the CPU."""
     detector: str = ""
     """Model name in the manifest; empty takes the manifest's default."""
     embedder: str = ""
     models_dir: str = ""
     """Directory with a manifest.toml; empty takes the shipped one."""
     false_match_rate: Literal["1e-2", "1e-3", "1e-4", "1e-5"] = "1e-4"
+    """How often a stranger may be taken for the holder; sets the threshold."""
     frames: Annotated[int, Meta(ge=1, le=10)] = 3
+    """How many good frames the mean is taken of; more where it is close."""
     liveness: Literal["off", "passive", "challenge"] = "passive"
+    """`passive` looks for signs of a picture; `challenge` also asks to turn the head."""
 
 
 class TrustConfig(_Section, frozen=True):
@@ -214,7 +237,9 @@ class JournalConfig(_Section, frozen=True):
     """The event log."""
 
     path: str = "journal.sqlite"
+    """In the state directory, if relative."""
     capacity: Annotated[int, Meta(ge=1_000, le=10_000_000)] = 200_000
+    """Rows that are kept; the journal is full when nobody acknowledged that many."""
     subject_key_file: str = "subject.key"
     """32 bytes for the HMAC over subjects; made at first start if absent."""
     rotate_subjects: bool = False
@@ -228,19 +253,26 @@ class MqttConfig(_Section, frozen=True):
     """mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
     version: Literal["5", "3.1.1"] = "5"
     client_id: str = ""
+    """Empty makes `idgate-SITE-GATE`."""
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
     keepalive_s: Annotated[int, Meta(ge=5, le=3_600)] = 30
+    """Seconds without a word after which either side takes the connection for dead."""
     session_expiry_s: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 86_400
+    """How long the broker keeps the session of a gate that is away."""
     event_rate: Annotated[float, Meta(gt=0, le=10_000)] = 200.0
     """Events a second at most while an outage is made up for; live ones go first."""
     metrics_s: PositiveSeconds = 60.0
+    """How often metrics are published."""
     home_assistant: bool = False
+    """Announce the gate to Home Assistant."""
     home_assistant_open: bool = False
+    """With `home_assistant`: a button that opens, unsigned; the broker's ACL says who presses it."""
     commands: bool = True
+    """False: no command is subscribed to."""
     wait_for_ack: bool = True
     """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
 
