@@ -162,7 +162,7 @@ class Lane:
     def refused(self, payload: str) -> float:
         """Show a code until the red lamp lights, and take it away; return when it was shown."""
         shown = self.show(payload)
-        self.drives(site.RED, Drive.HIGH)
+        self.until(lambda: self.pins.rises(site.RED, shown), "the red lamp")
         self.show()
         self.drives(site.RED, Drive.LOW)
         return shown
