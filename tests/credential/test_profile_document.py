@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent import issue
+from agent.biometrics.face_picture import CREDENTIAL_LIMITS
 from agent.credential import limits, registry
 from agent.credential.algorithms import ALGORITHMS
 from agent.credential.numbers import KB_TYP, SD_CWT_TYP, VCT_PREFIX, Alg, Claim
@@ -48,3 +49,15 @@ def test_limits(words):
 def test_times_are_the_rules_defaults():
     rules = registry.ReadRules(now=0, clock_trusted=True, site="s", gate="g")
     assert f"from {rules.max_future_s} s before to {rules.max_age_s} s after" in PAGE
+
+
+def test_the_table_of_biometrics():
+    assert f"| 1, a template of a face | {issue.FACE_TEMPLATE} |" in PAGE
+    assert f"| 1, a template of a finger | {issue.FINGER_TEMPLATE} |" in PAGE
+    side, size = CREDENTIAL_LIMITS.side_px, CREDENTIAL_LIMITS.file_bytes
+    assert f"at most {size >> 10} KiB and {side:,} pixels a side" in PAGE
+    named = re.search(r"\| 0, a picture \(faces\) \| (.*?);", PAGE)
+    pictures = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff", "AVIF": b"....ftypavif",
+                "WEBP": b"RIFF....WEBP"}  # fmt: skip
+    for name, data in pictures.items():
+        assert f"{issue.face_image(data).subformat} {name}" in named[1].split(", ")
