@@ -107,7 +107,7 @@ class CameraConfig(_Section, frozen=True):
     """Degrees clockwise that bring the picture upright."""
     timeout_s: PositiveSeconds = 2.0
     flicker_us: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
-    """Half the mains period, so that lamps do not band: 10000 at 50 Hz, 8333 at 60 Hz, 0 for none."""
+    """Half the mains period, so that lamps do not band: 10000 at 50 Hz, 8333 at 60 Hz; 0: none."""
     exposure_values: tuple[Stops, ...] = (0.0, -2.0)
     """Exposure compensation, alternated from frame to frame: phone screens need less."""
     focus: Literal["fixed", "manual", "auto"] = "fixed"
@@ -126,7 +126,7 @@ class ScanConfig(_Section, frozen=True):
     pyzbar: bool = True
     """Try a second decoder where the first finds nothing."""
     retry: bool = True
-    """Try a frame in which nothing was found once more, sharpened or with more contrast."""
+    """Try a frame in which nothing was found once more, in turn by other means."""
 
 
 class GpioConfig(_Section, frozen=True):
@@ -270,7 +270,7 @@ class MqttConfig(_Section, frozen=True):
     home_assistant: bool = False
     """Announce the gate to Home Assistant."""
     home_assistant_open: bool = False
-    """With `home_assistant`: a button that opens, unsigned; the broker's ACL says who presses it."""
+    """With `home_assistant`: a button that opens, unsigned; the broker's ACL says who has it."""
     commands: bool = True
     """False: no command is subscribed to."""
     wait_for_ack: bool = True
