@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from agent.credential.model import Kind
 from hal.simulated.fingerprint_script import Touch
-from tests.pi import site
+from tests.pi import premises
 from tests.pi.lane import PATIENCE_S, Failed, finger_reference
 from tests.pi.outside import TimeServer
 from tests.pi.pins import Drive
@@ -39,13 +39,13 @@ def boot(story: Story) -> None:
     first, last = (int(value) / 1e6 for value in told.values())
     story.times["agent: process start to READY, by the guest's clock"] = abs(last - first)
     before = [change for change in lane.pins.changes if change.at < ready]
-    driven = {change.pin for change in before if change.drive is Drive.HIGH} - {site.GREEN}
+    driven = {change.pin for change in before if change.drive is Drive.HIGH} - {premises.GREEN}
     story.check(
         "no output but the green lamp is driven high before READY",
-        f"driven high: {sorted(driven - {site.READY}) or 'none'}",
-        not driven - {site.READY},
+        f"driven high: {sorted(driven - {premises.READY}) or 'none'}",
+        not driven - {premises.READY},
     )
-    relay = [change.drive for change in before if change.pin == site.RELAY]
+    relay = [change.drive for change in before if change.pin == premises.RELAY]
     story.check(
         "the relay's pin is an input until the agent takes it, then low",
         " -> ".join(relay),
@@ -112,20 +112,20 @@ def fire(story: Story) -> None:
     lane, pins = story.lane, story.lane.pins
     before = len(lane.verdicts())
     at = time.monotonic()
-    pins.set_input(site.FIRE, level=True)
-    story.times["fire: loop open to relay on"] = lane.drives(site.RELAY, Drive.HIGH) - at
+    pins.set_input(premises.FIRE, level=True)
+    story.times["fire: loop open to relay on"] = lane.drives(premises.RELAY, Drive.HIGH) - at
     lane.show(story.people.code())
     modes = lane.until(
         lambda: [e for e in lane.told("mode") if e.data.get("mode") == "fire"],
         "the fire at the collector",
     )
     story.check("the fleet is told of the fire", json.dumps(modes[-1].data), bool(modes))
-    held = pins.drive(site.RELAY) is Drive.HIGH
+    held = pins.drive(premises.RELAY) is Drive.HIGH
     story.check("the relay is held on", "on" if held else "off", held)
     lane.show()
     at = time.monotonic()
-    pins.set_input(site.FIRE, level=False)
-    story.times["fire: loop whole to relay off"] = lane.drives(site.RELAY, Drive.LOW) - at
+    pins.set_input(premises.FIRE, level=False)
+    story.times["fire: loop whole to relay off"] = lane.drives(premises.RELAY, Drive.LOW) - at
     checked = len(lane.verdicts()) - before
     story.check("nobody is checked meanwhile", f"{checked} decisions on codes", not checked)
     verdict, _ = story.passage()
@@ -135,15 +135,15 @@ def fire(story: Story) -> None:
 def contacts(story: Story) -> None:
     """The release button opens without a code; an open housing is told and opens nothing."""
     lane, pins = story.lane, story.lane.pins
-    pins.set_input(site.TAMPER, level=True)
+    pins.set_input(premises.TAMPER, level=True)
     lane.until(lambda: [e for e in lane.told("tamper") if e.data["active"]], "the open housing")
-    pins.set_input(site.TAMPER, level=False)
+    pins.set_input(premises.TAMPER, level=False)
     lane.until(lambda: [e for e in lane.told("tamper") if not e.data["active"]], "the closed one")
     story.check("an opened housing is told to the fleet, and its end", "both", True)
     at = time.monotonic()
-    pins.set_input(site.RELEASE, level=False)
-    story.times["release: pressed to relay on"] = lane.drives(site.RELAY, Drive.HIGH) - at
-    pins.set_input(site.RELEASE, level=True)
+    pins.set_input(premises.RELEASE, level=False)
+    story.times["release: pressed to relay on"] = lane.drives(premises.RELAY, Drive.HIGH) - at
+    pins.set_input(premises.RELEASE, level=True)
     lane.walk()
     reasons = lane.until(
         lambda: [
@@ -161,7 +161,7 @@ def no_network(story: Story) -> None:
     lane.bring(story.people.code())
     story.board.execute("set_link", name="net0", up=False)
     lane.hold_up()
-    lane.drives(site.RELAY, Drive.HIGH)
+    lane.drives(premises.RELAY, Drive.HIGH)
     lane.walk()
     unheard = len(lane.verdicts()) == before
     story.board.execute("set_link", name="net0", up=True)
@@ -198,11 +198,11 @@ def power_cut(story: Story) -> None:
     heard = lane.console.heard()
     at = time.monotonic()
     story.board.cut_power()
-    off = lane.drives(site.RELAY, Drive.NOTHING)
+    off = lane.drives(premises.RELAY, Drive.NOTHING)
     lane.rest()
     lane.console.log_in(2 * PATIENCE_S, since=heard)
     story.times["power cut: power back to READY"] = lane.ready() - at
-    rises = len(pins.rises(site.RELAY, off))
+    rises = len(pins.rises(premises.RELAY, off))
     story.check("nothing moves while it starts again", f"{rises} rises", not rises)
     _wait_for_trust(story)
     lane.until(lambda: len(story.aborted()) > cut_short, "the passage that was cut short")
@@ -220,15 +220,15 @@ def fit_module(story: Story) -> None:
     lane, run = story.lane, story.lane.console.run
     stopped = time.monotonic()
     run("systemctl stop idgate")
-    lane.drives(site.RELAY, Drive.NOTHING)
+    lane.drives(premises.RELAY, Drive.NOTHING)
     story.check(
         "stopping lets go of every pin",
         ", ".join(f"GPIO{pin} {lane.pins.drive(pin)}" for pin in lane.pins.watched),
         all(lane.pins.drive(pin) is Drive.NOTHING for pin in lane.pins.watched),
     )
     for text, path in (
-        (site.FINGER_SETTINGS, "config.toml"),
-        (site.PROFILE_FINGER, "pilot.toml"),
+        (premises.FINGER_SETTINGS, "config.toml"),
+        (premises.PROFILE_FINGER, "pilot.toml"),
     ):
         into = ">>" if path == "config.toml" else ">"
         run(f"printf %s {_quoted(text)} {into} /etc/idgate/{path}")
@@ -253,14 +253,14 @@ def finger(story: Story) -> None:
     reference = finger_reference(FINGER)
     before = len(lane.verdicts())
     shown = lane.show(story.people.code(finger=reference))
-    _touch(story, OTHER_FINGER, until=lambda: bool(lane.pins.rises(site.RED, shown)))
+    _touch(story, OTHER_FINGER, until=lambda: bool(lane.pins.rises(premises.RED, shown)))
     lane.show()
     verdict = lane.next_verdict(before)
     story.check("another finger", verdict["reason"], verdict["reason"] == "finger_mismatch")
-    lane.drives(site.RED, Drive.LOW)
+    lane.drives(premises.RED, Drive.LOW)
     before = len(lane.verdicts())
     shown = lane.show(story.people.code(finger=reference))
-    _touch(story, FINGER, until=lambda: bool(lane.pins.rises(site.RELAY, shown)))
+    _touch(story, FINGER, until=lambda: bool(lane.pins.rises(premises.RELAY, shown)))
     lane.walk()
     lane.show()
     verdict = lane.next_verdict(before)
@@ -295,7 +295,7 @@ def exact(story: Story) -> None:
 def power_off(story: Story) -> None:
     """Shutting down moves nothing."""
     story.lane.console.send("systemctl poweroff")
-    story.lane.drives(site.READY, Drive.NOTHING)
+    story.lane.drives(premises.READY, Drive.NOTHING)
     off = story.board.wait_off(PATIENCE_S)
     story.check("the board shuts down", "off" if off else "still on", off)
 
@@ -308,10 +308,10 @@ def _die(story: Story, signal: str, what: str, drop: str) -> None:
     lane.let_in(code)
     at = time.monotonic()
     lane.console.run(f"kill -{signal} {served['MainPID']}")
-    off = lane.drives(site.RELAY, Drive.NOTHING, Drive.LOW)
+    off = lane.drives(premises.RELAY, Drive.NOTHING, Drive.LOW)
     story.times[f"{drop}: {what} to relay off"] = off - at
     story.check(f"{what} with the relay on: the pin drops", f"{off - at:.1f} s", True)
-    lane.drives(site.READY, Drive.NOTHING, Drive.LOW)
+    lane.drives(premises.READY, Drive.NOTHING, Drive.LOW)
     story.times[f"{drop}: {what} to READY again"] = lane.ready() - at
     restarts = int(lane.service("NRestarts")["NRestarts"]) - int(served["NRestarts"])
     story.check("systemd starts it again", f"{restarts} restart", restarts == 1)

@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.pi import image, outside, report, site, tree
+from tests.pi import image, outside, premises, report, tree
 from tests.pi.chapters import CHAPTERS
 from tests.pi.guest import Console, GuestError
 from tests.pi.lane import Failed, Lane
@@ -30,7 +30,7 @@ from tests.pi.story import Story
 CHECKOUT = Path(__file__).parents[2]
 PAGE = CHECKOUT / "docs/emulated-pi.md"
 PICTURE = CHECKOUT / "docs/images/emulated-pi.png"
-OUTPUTS = (site.RELAY, site.GREEN, site.RED, site.BUZZER, site.READY)
+OUTPUTS = (premises.RELAY, premises.GREEN, premises.RED, premises.BUZZER, premises.READY)
 
 
 def say(text: str) -> None:
@@ -52,7 +52,7 @@ def play(card: Card, private: Path, folder: Path, *, page: bool) -> int:
 
     with contextlib.ExitStack() as ends:
         module = ends.enter_context(
-            SimulatedFingerprint(Script(variant=site.FAMILY), baud=site.BAUD)
+            SimulatedFingerprint(Script(variant=premises.FAMILY), baud=premises.BAUD)
         )
         view = outside.View()
         fleet = outside.Fleet(folder, private / "certs")

@@ -6,7 +6,7 @@ Three steps, each kept in the cache under a name made of what went into it:
    group `gpio` with its rule, network by DHCP, time by systemd-timesyncd. A root shell on the mini
    UART stands for the installer's keyboard.
 2. *installed*: `setup.sh install` of this checkout, run in the system under qemu-user.
-3. *card*: the above with an installer's files (`tests.pi.site`), as a bare ext4 file system of a
+3. *card*: the above with an installer's files (`tests.pi.premises`), as a bare ext4 file system of a
    power of two of bytes, as the emulator wants it.
 
 The first two need a network, all need root; a second run with the same checkout needs no step.
@@ -22,7 +22,7 @@ import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tests.pi import initrd, site, tree
+from tests.pi import initrd, premises, tree
 from tests.pi.outside import HOST
 from tests.pi.qemu import Card
 
@@ -80,13 +80,16 @@ def card(*, fresh: bool = False) -> tuple[Card, Path]:
 
 def _card(*, fresh: bool) -> tuple[Card, Path]:
     installed = _installed(_system())
-    parts = [installed.name, *(_hash(HERE / name) for name in ("image.py", "initrd.py", "site.py"))]
+    parts = [
+        installed.name,
+        *(_hash(HERE / name) for name in ("image.py", "initrd.py", "premises.py")),
+    ]
     folder = tree.cache() / f"card-{_digest(parts)}"
     if fresh or not (folder / "done").exists():
         for old in tree.cache().glob("card-*/"):  # each is a gigabyte or two
             tree.remove(old)
         root = tree.unpack(installed, folder / "tree")
-        site.make(root, folder / "site")
+        premises.make(root, folder / "site")
         boot(root, folder)
         write_card(root, folder / "card.img")
         tree.remove(root)

@@ -27,7 +27,7 @@ from hal.fingerprint import PROBE
 from hal.raspberrypi.fingerprint import AdafruitSensor
 from hal.simulated.fingerprint import SimulatedFingerprint
 from hal.simulated.fingerprint_script import Script, Touch
-from tests.pi import site
+from tests.pi import premises
 from tests.pi.guest import Console
 from tests.pi.outside import Event, Fleet, View
 from tests.pi.pins import Drive, Pins
@@ -91,12 +91,12 @@ class Issuing:
 def finger_reference(name: str) -> BiometricReference:
     """Return the template of an invented finger, enrolled at another module of the gate's family."""
     with SimulatedFingerprint(
-        Script(variant=site.FAMILY, touch=(Touch(name), Touch(name))), pace=False
+        Script(variant=premises.FAMILY, touch=(Touch(name), Touch(name))), pace=False
     ) as module:
         sensor = AdafruitSensor(module.open_pty())
         try:
             take_model(sensor, lambda _line: None, timeout_s=5.0)
-            return finger_template(sensor.upload(PROBE), site.FAMILY)
+            return finger_template(sensor.upload(PROBE), premises.FAMILY)
         finally:
             sensor.close()
 
@@ -137,21 +137,21 @@ class Lane:
 
     def rest(self) -> None:
         """Put the lines of the inputs where they are with nobody there: these high, the loops low."""
-        for pin in (site.PASSAGE, site.RELEASE):
+        for pin in (premises.PASSAGE, premises.RELEASE):
             self.pins.set_input(pin, level=True)
         self.until(self.pins.settled, "the levels are on their lines")
 
     def bring(self, *payloads: str) -> None:
         """Take the picture of phones with these codes to the gate, not yet before its camera."""
-        self._view.picture = site.picture(*payloads)
+        self._view.picture = premises.picture(*payloads)
         self.console.run(
-            f"curl -sSf --retry 60 --retry-delay 1 --retry-all-errors -o /srv/view/next http://{site.HOST}/"
+            f"curl -sSf --retry 60 --retry-delay 1 --retry-all-errors -o /srv/view/next http://{premises.HOST}/"
         )
 
     def hold_up(self) -> float:
         """Put the picture that was brought before the camera; return when."""
         began = time.monotonic()
-        self.console.run(f"mv /srv/view/next /{site.VIEW}")
+        self.console.run(f"mv /srv/view/next /{premises.VIEW}")
         return began
 
     def show(self, *payloads: str) -> float:
@@ -162,28 +162,28 @@ class Lane:
     def refused(self, payload: str) -> float:
         """Show a code until the red lamp lights, and take it away; return when it was shown."""
         shown = self.show(payload)
-        self.until(lambda: self.pins.rises(site.RED, shown), "the red lamp")
+        self.until(lambda: self.pins.rises(premises.RED, shown), "the red lamp")
         self.show()
-        self.drives(site.RED, Drive.LOW)
+        self.drives(premises.RED, Drive.LOW)
         return shown
 
     def let_in(self, payload: str) -> tuple[float, float]:
         """Show a code until the relay is on; return when it was shown and when the relay was on."""
         shown = self.show(payload)
-        opened = self.drives(site.RELAY, Drive.HIGH)
+        opened = self.drives(premises.RELAY, Drive.HIGH)
         self.show()
         return shown, opened
 
     def walk(self) -> float:
         """Walk through the beam; return when the relay went off."""
-        self.pins.set_input(site.PASSAGE, level=False)
+        self.pins.set_input(premises.PASSAGE, level=False)
         time.sleep(STEP_S)
-        self.pins.set_input(site.PASSAGE, level=True)
-        return self.drives(site.RELAY, Drive.LOW)
+        self.pins.set_input(premises.PASSAGE, level=True)
+        return self.drives(premises.RELAY, Drive.LOW)
 
     def ready(self) -> float:
         """Wait until the agent says that it is ready; return when."""
-        return self.drives(site.READY, Drive.HIGH, timeout_s=2 * PATIENCE_S)
+        return self.drives(premises.READY, Drive.HIGH, timeout_s=2 * PATIENCE_S)
 
     # -- what the collector has
 

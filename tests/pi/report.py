@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tests.pi import site
+from tests.pi import premises
 from tests.pi.pins import Change, Drive
 from tests.pi.story import Check
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 NAMES = {
-    site.RELAY: "relay", site.GREEN: "green", site.RED: "red", site.BUZZER: "buzzer",
-    site.READY: "ready",
+    premises.RELAY: "relay", premises.GREEN: "green", premises.RED: "red", premises.BUZZER: "buzzer",
+    premises.READY: "ready",
 }  # fmt: skip
 _COLOURS = {
-    site.RELAY: "#1f77b4", site.GREEN: "#2ca02c", site.RED: "#d62728", site.BUZZER: "#9467bd",
-    site.READY: "#ff7f0e",
+    premises.RELAY: "#1f77b4", premises.GREEN: "#2ca02c", premises.RED: "#d62728", premises.BUZZER: "#9467bd",
+    premises.READY: "#ff7f0e",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hal.simulated.fingerprint import SimulatedFingerprint
-from tests.pi import site
+from tests.pi import premises
 from tests.pi.lane import Issuing, Lane
 from tests.pi.outside import Event
 from tests.pi.qemu import Emulator
@@ -82,7 +82,7 @@ class Story:
         self.marks.append((time.monotonic(), title))
         chapter(self)
         now = time.monotonic()
-        seen = self.lane.pins.rises(site.RELAY, self._counted_to, now)
+        seen = self.lane.pins.rises(premises.RELAY, self._counted_to, now)
         self._counted_to = now
         self.check(
             "the relay rises exactly so often", f"{len(seen)} of {rises}", len(seen) == rises

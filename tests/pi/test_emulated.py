@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.pi import initrd, outside, report, site
+from tests.pi import initrd, outside, premises, report
 from tests.pi.pins import GPLEV0, LENGTH, Change, Drive, drives
 from tests.pi.story import Check
 
-RELAY, READY = site.RELAY, site.READY
+RELAY, READY = premises.RELAY, premises.READY
 
 
 def block(selects: dict[int, int], levels: int) -> bytes:
@@ -60,7 +60,7 @@ CHANGES = [
 def test_spans_end_where_the_next_begins_or_at_the_end():
     assert report.spans(CHANGES, RELAY, Drive.HIGH, 8.0) == [(3.0, 4.5), (6.0, 8.0)]
     assert report.spans(CHANGES, RELAY, Drive.NOTHING, 8.0) == [(0.0, 2.0)]
-    assert report.spans(CHANGES, site.RED, Drive.HIGH, 8.0) == []
+    assert report.spans(CHANGES, premises.RED, Drive.HIGH, 8.0) == []
 
 
 def test_the_page_gets_tables_and_says_what_failed(tmp_path):
@@ -133,19 +133,19 @@ def test_the_settings_of_the_site_are_valid():
     from agent.config import parse
     from agent.policy import Ask, parse_profile
 
-    config = parse(site.SETTINGS + site.FINGER_SETTINGS, source="settings")
-    assert (config.gpio.relay, config.gpio.fire) == (site.RELAY, site.FIRE)
+    config = parse(premises.SETTINGS + premises.FINGER_SETTINGS, source="settings")
+    assert (config.gpio.relay, config.gpio.fire) == (premises.RELAY, premises.FIRE)
     assert config.gpio.driver == "rpi-gpio"
     assert config.trust.clock_source == "confirmed"
-    assert parse_profile(site.PROFILE_PLAIN, source="p").biometric is Ask.NONE
-    assert parse_profile(site.PROFILE_FINGER, source="p").biometric is Ask.FINGER
+    assert parse_profile(premises.PROFILE_PLAIN, source="p").biometric is Ask.NONE
+    assert parse_profile(premises.PROFILE_FINGER, source="p").biometric is Ask.FINGER
 
 
 def test_the_picture_is_read_by_the_gates_own_decoder(tmp_path):
     from PIL import Image
 
     path = tmp_path / "view.png"
-    path.write_bytes(site.picture("NI1:" + "A7" * 700))
+    path.write_bytes(premises.picture("NI1:" + "A7" * 700))
     import zxingcpp
 
     (found,) = zxingcpp.read_barcodes(Image.open(path))
