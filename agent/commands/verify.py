@@ -32,8 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gate", metavar="SITE/GATE", default="", help="the gate that codes may be made out to"
     )
     parser.add_argument(
-        "--challenge", type=bytes.fromhex, metavar="HEX", help="the nonce that the gate shows"
-    )
+        "--challenge", type=bytes.fromhex, metavar="HEX",
+        help="the nonce that the gate shows; default: the settings' challenge_file",
+    )  # fmt: skip
     parser.add_argument("--at", metavar="TIME", help="judge at this time (ISO 8601 or Unix)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
@@ -113,12 +114,15 @@ def _clock(at: str | None) -> Callable[[], float]:
 def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
     """Put together where and by which trust the payload is judged."""
     from agent import config
+    from agent.challenge import read_challenge
     from agent.policy import load_profile
     from agent.trust.directory import load_directory
     from agent.verify import Place
 
     if arguments.config is not None:
         settings = config.load(arguments.config)
+        if arguments.challenge is None and settings.gate.challenge_file:
+            arguments.challenge = read_challenge(settings.path(settings.gate.challenge_file))
         return _configured(arguments, settings, now)
     if arguments.trust is None:
         raise ValueError("give --config FILE or --trust DIR: nothing is believed without keys")

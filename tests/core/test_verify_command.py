@@ -190,3 +190,25 @@ def test_with_a_gates_own_settings(tmp_path, issuer, capsys) -> None:
     config.write_text('[gate]\nsite = "s"\ngate = "g"\n')
     status, (line,), _ = verify(capsys, "--config", str(config), "--at", str(NOW), code(issuer))
     assert (status, line["decision"]) == (0, "granted")
+
+
+def test_a_gate_with_a_display_asks_for_the_nonce_that_is_shown(tmp_path, issuer, capsys) -> None:
+    settings = tmp_path / "config.toml"
+    settings.write_text(
+        '[gate]\nsite = "s"\ngate = "g"\nchallenge_file = "nonce"\n'
+        '[[camera]]\ndriver = "simulated"\n[gpio]\ndriver = "simulated"\n'
+    )
+    holder = Holder.new()
+    credential = sign_credential(
+        issuer, holder, subject="s", issued_at=NOW - 1, valid_until=NOW + DAY, kind="library-card"
+    )
+    answer = present(credential, holder, at=NOW, challenge=b"12345678")
+    words = ("--config", str(settings), "--at", str(NOW))
+    status, rows, error = verify(capsys, *words, answer)
+    assert (status, rows) == (2, [])
+    assert "nonce: No such file" in error
+    (tmp_path / "nonce").write_text(b"12345678".hex())
+    assert verify(capsys, *words, answer)[0] == 0
+    silent = present(credential, holder, at=NOW)
+    assert verify(capsys, *words, silent)[1][0]["reason"] == "wrong_challenge"
+    assert verify(capsys, *words, "--challenge", b"87654321".hex(), answer)[0] == 1
