@@ -31,7 +31,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     log.configure(level="error", style="console")
     directory: Path = arguments.out or Path(tempfile.mkdtemp(prefix="idgate-demo-"))
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"idgate demo: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     show = Show(directory, fast=arguments.fast, broker=arguments.broker, console=Console(width=150))
     try:
         return 0 if show.run().agrees else 1

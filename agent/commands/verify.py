@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--trust", type=Path, metavar="DIR", help="directory of issuer keys")
     parser.add_argument("--site", metavar="PROFILE", help="site profile: a shipped name or a file")
     parser.add_argument(
-        "--gate", metavar="SITE/GATE", default="", help="the gate that codes may be made out to"
-    )
+        "--gate", metavar="SITE/GATE", type=_gate, default=("", ""),
+        help="the gate that codes may be made out to",
+    )  # fmt: skip
     parser.add_argument(
         "--challenge", type=bytes.fromhex, metavar="HEX",
         help="the nonce that the gate shows; default: the settings' challenge_file",
@@ -42,6 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=Path, metavar="FILE", help="read the code in a picture")
     parser.add_argument("payload", nargs="?", help="the code's text, or - for one a line")
+
+
+def _gate(text: str) -> tuple[str, str]:
+    site, _, gate = text.partition("/")
+    if not site or not gate:
+        raise argparse.ArgumentTypeError(f"{text!r}: a gate is named SITE/GATE")
+    return site, gate
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -126,7 +134,7 @@ def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
         return _configured(arguments, settings, now)
     if arguments.trust is None:
         raise ValueError("give --config FILE or --trust DIR: nothing is believed without keys")
-    site, _, gate = arguments.gate.partition("/")
+    site, gate = arguments.gate
     profile = load_profile(arguments.site or "library", base_dir=Path())
     return Place(site=site, gate=gate, profile=profile), load_directory(arguments.trust, now=now)
 
@@ -144,8 +152,8 @@ def _configured(
     if arguments.site:
         profile = load_profile(arguments.site, base_dir=Path(settings.base_dir))
         place = replace(place, profile=profile)
-    if arguments.gate:
-        site, _, gate = arguments.gate.partition("/")
+    site, gate = arguments.gate
+    if gate:
         place = replace(place, site=site, gate=gate)
     return place, trust
 

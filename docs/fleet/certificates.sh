@@ -6,6 +6,10 @@
 # Makes DIRECTORY/{ca,server,CLIENT...}.{crt,key}; what is there already is kept, so that further
 # gates can be added later. Keep ca.key off the broker and off the gates.
 set -eu
+if [ $# -lt 2 ]; then
+    echo "usage: $0 DIRECTORY SERVER-NAME CLIENT..." >&2
+    exit 2
+fi
 directory=$1
 server=$2
 shift 2

@@ -83,3 +83,9 @@ def test_who_reads_only_the_first_lines_sees_no_traceback(tmp_path) -> None:
         process.stdin.close()
         assert process.stderr.read() == b""
         assert process.wait(10) == 141
+
+
+def test_the_demo_needs_a_place_to_write(tmp_path, capsys) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 2
+    assert f"{tmp_path / 'file'}: File exists" in capsys.readouterr().err

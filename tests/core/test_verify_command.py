@@ -212,3 +212,11 @@ def test_a_gate_with_a_display_asks_for_the_nonce_that_is_shown(tmp_path, issuer
     silent = present(credential, holder, at=NOW)
     assert verify(capsys, *words, silent)[1][0]["reason"] == "wrong_challenge"
     assert verify(capsys, *words, "--challenge", b"87654321".hex(), answer)[0] == 1
+
+
+@pytest.mark.parametrize("gate", ["s", "s/", "/g"])
+def test_a_gate_is_named_whole(capsys, gate: str) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["verify", "--trust", "trust", "--gate", gate, "x"])
+    assert left.value.code == 2
+    assert "SITE/GATE" in capsys.readouterr().err

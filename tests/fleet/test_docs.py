@@ -50,6 +50,13 @@ def certificates(tmp_path_factory) -> Path:
     return directory
 
 
+def test_the_script_says_what_it_needs(tmp_path):
+    script = DOCS / "fleet" / "certificates.sh"
+    done = subprocess.run([script, "certs"], cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.split()[:1]) == (2, [b"usage:"])
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def broker(mosquitto, certificates, tmp_path):
     """The documented broker, with its paths moved and its port chosen."""
