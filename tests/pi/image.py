@@ -15,6 +15,7 @@ The first two need a network, all need root; a second run with the same checkout
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -115,7 +116,8 @@ def _installed(system: Path) -> Path:
 
 def _kept(kind: str, base: Path, parts: Iterable[str], add: Callable[[Path], None]) -> Path:
     """Return an archive made of another one and something more, from the cache where it is there."""
-    archive = tree.cache() / f"{kind}-{_digest((base.name, *parts))}.tar"
+    how = inspect.getsource(add)
+    archive = tree.cache() / f"{kind}-{_digest((base.name, how, *parts))}.tar"
     if archive.exists():
         return archive
     for old in tree.cache().glob(f"{kind}-*.tar"):
