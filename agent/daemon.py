@@ -32,7 +32,7 @@ from agent.config import Config, MqttConfig
 from agent.controller_parts import Observation
 from agent.credential import registry
 from agent.hardware import Hardware
-from agent.journal import RESERVE, JournalError
+from agent.journal import RESERVE, JournalError, JournalFull
 from agent.notify import ServiceManager
 from agent.passage_types import Phase, Signal
 from agent.reason import Reason
@@ -198,7 +198,11 @@ class Daemon:
     def _begin(self) -> None:
         parts = self.parts
         mode = parts.controller.state.mode
-        parts.journal.append(events.Mode(mode=mode.value, cause="start"))
+        try:
+            parts.journal.append(events.Mode(mode=mode.value, cause="start"))
+        except JournalFull as error:
+            # A gate that does not start cannot hand over what it waits to be rid of.
+            _log.error("no room to record the start", fault=error)
         if end_unfinished(parts.journal):
             _log.warning("the last run ended in the middle of a passage")
         parts.gate.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from agent.credential.model import StatusReference
 from agent.fleet.send import OperatorSigner, send_command
 from agent.issue import sign1
 from agent.issue_keys import SigningKey
+from agent.journal import Journal
 from agent.report.desired import CONFIG_TYPE, desired_claims
+from agent.report.events import Mode
 from agent.report.link import LinkSettings
 from agent.report.topics import CommandName, GateAddress
 from agent.trust.roster import RosterEntry, write_roster
@@ -253,3 +256,31 @@ def test_without_a_broker_everything_is_kept_and_delivered_later(
         assert json.loads(heard[0])["data"]["decision"] == "granted"
     finally:
         quiet.kill()
+
+
+def waiting(gate: GateOnDisk) -> int:
+    with sqlite3.connect(gate.path / "state" / "journal.sqlite") as journal:
+        (rows,) = journal.execute(
+            "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
+            " WHERE seq > acknowledged"
+        ).fetchone()
+    return int(rows)
+
+
+def test_a_journal_without_any_room_is_handed_over_all_the_same(
+    gate: GateOnDisk, fleet: Fleet
+) -> None:
+    """The reserve too is full, as after a hundred restarts without a collector."""
+    gate.config.write_text(gate.config.read_text() + "[journal]\ncapacity = 1000\n")
+    (gate.path / "state").mkdir()
+    with Journal.open(gate.path / "state" / "journal.sqlite", capacity=1_000) as journal:
+        for _ in range(1_000):
+            journal.append(Mode(mode="normal", cause="config"))
+        boot = journal.boot_id
+    gate.run()
+    gate.ready()
+    until(lambda: len(fleet.on("event/mode")) >= 1_000, "handed over")
+    fleet.client.publish(GATE.topic("ack"), json.dumps({"boot_id": boot, "seq": 1_000}), 1, True)
+    until(lambda: waiting(gate) < 100, "freed")
+    gate.show(gate.code())
+    until(lambda: gate.board.level(RELAY), "a grant, once there is room")
