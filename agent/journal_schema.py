@@ -24,6 +24,9 @@ __all__ = ["Lock", "connect", "open_checked"]
 
 VERSION = 1
 CHECK_LIMIT_S = 1.0
+BUSY_S = 1.0
+"""Longest wait for another process that writes, such as a hand-opened shell: a decision may take
+three seconds to the disk, and several rows in turn must not make the deciding loop look stuck."""
 _KEEP_ASIDE = 2
 _SUFFIXES = ("", "-wal", "-shm")
 
@@ -92,7 +95,7 @@ def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.
         synchronous: FULL for what must survive, NORMAL for marks, OFF for simulations.
         readonly: refuse writes on this connection.
     """
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
         db.execute(f"PRAGMA synchronous={synchronous}")
         db.execute("PRAGMA wal_autocheckpoint=0")
