@@ -328,7 +328,10 @@ def _from_jwk(text: bytes) -> PublicKey:
         raise KeyFileError("a JWK holds one key; a set of keys is not taken")
     if "d" in jwk or "k" in jwk:
         raise KeyFileError("a private or secret key where the public one belongs")
-    kid = str(jwk["kid"]).encode() if "kid" in jwk else None
+    try:
+        kid = str(jwk["kid"]).encode() if "kid" in jwk else None
+    except UnicodeEncodeError:  # JSON may hold half a character
+        raise KeyFileError("the kid of the JWK is no text") from None
     try:
         if jwk.get("kty") == "RSA":
             exponent, modulus = (int.from_bytes(_base64url(jwk[name])) for name in ("e", "n"))

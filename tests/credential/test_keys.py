@@ -196,6 +196,7 @@ UNUSABLE = {
             "damaged or of an unknown",
         ),
         (b'{"keys":[]}', "a set of keys is not taken"),
+        (b'{"kty":"EC","kid":"\\ud800"}', "kid of the JWK is no text"),
         (b'{"kty":"oct","k":"AQAB"}', "private or secret"),
         (b"\x30\x03\x02\x01\x01", "the certificate is damaged"),
         (_public(ec.generate_private_key(ec.SECP521R1())), "signs nothing here"),
