@@ -276,12 +276,15 @@ class Controller:
             trace.reason = effect.reason
         event = parts.recorder.event(effect, trace, now_ns=parts.clock.monotonic_ns())
         use = effect.use
-        if isinstance(event, events.Passage) and effect.what is Occurrence.PASSED and use:
+        place = parts.judge.place
+        # Where somebody went is kept for the one thing that needs it.
+        kept = effect.what is Occurrence.PASSED and place.profile.anti_passback == "on"
+        if isinstance(event, events.Passage) and use and kept:
             write = partial(
                 parts.journal.record_passage,
                 event,
                 subject=use.subject,
-                zone=parts.judge.place.zone,
+                zone=place.zone,
                 direction=use.direction.value,
             )
         else:

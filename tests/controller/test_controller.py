@@ -5,9 +5,11 @@ What the passage machine asks for is carried out in order: nothing opens before 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import queue
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -286,6 +288,20 @@ def test_anti_passback_asks_the_journal(tmp_path: Path) -> None:
     bench.show(bench.code())
     assert bench.decisions()[-1].reason is Reason.GRANTED
     bench.journal.close()
+
+
+@pytest.mark.parametrize(("anti_passback", "kept"), [("off", 0), ("on", 1)])
+def test_where_somebody_went_is_kept_for_anti_passback_alone(
+    tmp_path: Path, anti_passback: str, kept: int
+) -> None:
+    bench = Bench(tmp_path, PROFILE + f'anti_passback = "{anti_passback}"\n')
+    bench.show(bench.code())
+    bench.controller.handle(PassageSensed(Direction.IN))
+    bench.clear(3.0)
+    assert bench.outcomes() == ["passed"]
+    bench.journal.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "j.sqlite")) as database:
+        assert database.execute("SELECT count(*) FROM presence").fetchone() == (kept,)
 
 
 def test_fire_aborts_a_grant_and_gives_the_use_back(bench: Bench) -> None:

@@ -67,15 +67,12 @@ def test_the_replay_mark_is_on_disk_before_the_relay_moves(gate: GateOnDisk) -> 
     assert decisions(gate)[1]["reason"] == "replayed"
 
 
-def test_fire_opens_within_a_poll_and_nobody_is_judged(gate: GateOnDisk) -> None:
+def test_fire_opens_at_once_and_nobody_is_judged(gate: GateOnDisk) -> None:
     gate.run()
     gate.ready()
     board = gate.board
     board.drive(FIRE, level=True)
-    until(lambda: relay(gate), "relay on")
-    edges = {(edge.pin, edge.level): edge.at_ns for edge in board.edges()}
-    # Two polls at 200 Hz: the sample may come just before the edge. Scheduling may add to that.
-    assert (edges[RELAY, True] - edges[FIRE, True]) / 1e6 < 100
+    until(lambda: relay(gate), "relay on")  # within one poll: tests/gate, on a fake clock
     gate.show(gate.code())
     time.sleep(0.5)
     assert decisions(gate) == []
