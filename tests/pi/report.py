@@ -155,11 +155,12 @@ def _draw(
     axes.set_yticks(range(len(NAMES)), [f"{NAMES[pin]} (GPIO{pin})" for pin in reversed(NAMES)])
     axes.set_xlim((start - began) / 60, (end - began) / 60)
     axes.set_ylim(-0.6, len(NAMES) + 1.3)
+    free = start  # where the next name fits: those of short chapters would lie on each other
     for at, title in marks:
         axes.axvline((at - began) / 60, color="0.8", zorder=0)
-        axes.text(
-            (at - began) / 60, len(NAMES) + 1.2, f" {title}", rotation=90, va="top", fontsize=7
-        )
+        free = max(at, free)
+        axes.text((free - began) / 60, len(NAMES) + 1.2, title, rotation=90, va="top", fontsize=7)
+        free += (end - start) * 0.015
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
