@@ -210,7 +210,13 @@ def _build(
         on_fault=builder.check_fault,
         staff=_staff_search(place.profile, biometrics),
     )
-    key = load_or_create_key(config.state_path(config.journal.subject_key_file))
+    key_path = config.state_path(config.journal.subject_key_file)
+    forgotten = journal.head().boot > 1 and not key_path.exists()
+    key = load_or_create_key(key_path)
+    if forgotten:
+        builder.faults.happened(
+            "journal", "subject_key_lost", "a new one was made: lockouts and places begin anew"
+        )
     hasher = SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
     memory = JournalMemory(
         journal,

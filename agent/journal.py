@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from agent import log
 from agent.journal_model import (
     AlreadyUsed,
     JournalError,
@@ -54,14 +55,18 @@ _ENDS = frozenset({"passed", "annulled", "aborted"})
 
 Work = Callable[[sqlite3.Connection], None]
 
+_log = log.get(__name__)
+
 
 class Journal(Store):
     """Durable event log, replay marks and outbox; made by `Journal.open`.
 
     Attributes:
+        lost: what became of the rows and marks of the runs before, or "" where they are here.
         set_aside: name of a damaged predecessor that was found at start, or "".
     """
 
+    lost: str = ""
     set_aside: str = ""
 
     @classmethod
@@ -76,7 +81,8 @@ class Journal(Store):
     ) -> Self:
         """Open or begin a journal.
 
-        A damaged database is set aside; the first row of the new one is a fault that says so.
+        A damaged database is set aside; the first row of the new one is a fault that says so. So
+        it does where the database is gone or empty and its lock says that there was one.
 
         Args:
             path: the database; `PATH.lock` is made beside it.
@@ -88,7 +94,9 @@ class Journal(Store):
         Raises:
             JournalFailed: it cannot be opened or written.
         """
-        lock = Lock(path.with_name(path.name + ".lock"))
+        lock_path = path.with_name(path.name + ".lock")
+        gone = _gone(path) if lock_path.exists() else ""
+        lock = Lock(lock_path)
         try:
             writer, aside = open_checked(path, synchronous=synchronous, now=clock())
             try:
@@ -107,8 +115,11 @@ class Journal(Store):
             lock.close()
             raise
         journal.set_aside = aside
-        if aside:
-            journal.append(Fault(part="journal", code="corrupt", detail=f"set aside as {aside}"))
+        journal.lost = f"set aside as {aside}" if aside else gone
+        if journal.lost:
+            code = "corrupt" if aside else "lost"
+            _log.warning("the journal of the runs before is lost", detail=journal.lost)
+            journal.append(Fault(part="journal", code=code, detail=journal.lost))
         return journal
 
     # -- writing ------------------------------------------------------------------------------
@@ -293,6 +304,14 @@ class Journal(Store):
     def _free(db: sqlite3.Connection, boot: BootCounters, upto: int) -> None:
         db.execute("DELETE FROM event WHERE boot = ? AND seq <= ?", (boot.number, upto))
         db.execute("UPDATE boot SET freed = ? WHERE number = ?", (upto, boot.number))
+
+
+def _gone(path: Path) -> str:
+    """Return what is wrong with a database that was here before, where it is not here now."""
+    try:
+        return "" if path.stat().st_size else "the file was empty"
+    except FileNotFoundError:
+        return "the file was gone"
 
 
 def _may_use_reserve(event: Event) -> bool:

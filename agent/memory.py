@@ -55,13 +55,13 @@ class JournalMemory:
     def was_used(self, credential: Credential, now: int) -> bool:
         """Return whether this use was committed and the mark still counts.
 
-        After a damaged journal was set aside its marks are gone: whatever could be shown before
-        counts as used, a phone's clock that is ahead included, and static codes wait for their
-        reuse time.
+        With a journal that was lost, damaged or deleted, its marks are gone: whatever could be
+        shown before counts as used, a phone's clock that is ahead included, and static codes wait
+        for their reuse time.
         """
         if self._journal.was_used(credential.replay_key):
             return True
-        if not self._journal.set_aside:
+        if not self._journal.lost:
             return False
         if credential.presented_at is not None:
             return credential.presented_at <= self._began_at + MAX_FUTURE_S

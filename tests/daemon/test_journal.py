@@ -136,3 +136,26 @@ def test_a_damaged_journal_is_set_aside_told_and_begun_anew(gate: GateOnDisk) ->
     time.sleep(MAX_FUTURE_S + 1.1)
     gate.show(gate.code(subject="2"))
     until(lambda: gate.board.level(RELAY), "a grant")
+
+
+def test_what_a_gate_forgot_between_two_runs_is_told(gate: GateOnDisk) -> None:
+    """A key or a journal that somebody deleted is noticed, not replaced in silence."""
+
+    def run_once() -> list[tuple[str, str]]:
+        process = gate.run()
+        gate.ready()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+        gate.log_mark()
+        boot = gate.rows()[-1][0]
+        faults = [json.loads(row[3]) for row in gate.rows() if (row[0], row[2]) == (boot, "fault")]
+        return [(fault["part"], fault["code"]) for fault in faults]
+
+    assert run_once() == []
+    assert run_once() == []
+    (gate.path / "state" / "subject.key").unlink()
+    assert run_once() == [("journal", "subject_key_lost")]
+    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
+        (gate.path / "state" / name).unlink(missing_ok=True)
+    assert run_once() == [("journal", "lost")]
+    assert run_once() == []

@@ -245,6 +245,27 @@ def test_a_damaged_database_is_set_aside_and_told(make, tmp_path, clock):
     assert b'"corrupt"' in row.data
 
 
+@pytest.mark.parametrize(
+    ("spoil", "detail"),
+    [(Path.unlink, "gone"), (lambda path: path.write_bytes(b""), "empty")],
+)
+def test_a_journal_that_is_gone_or_emptied_is_told(make, tmp_path, spoil, detail):
+    first = make()
+    assert first.lost == ""
+    first.append(DENIAL)
+    first.close()
+    for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    spoil(tmp_path / "journal.sqlite")
+    journal = make()
+    assert (journal.lost, journal.set_aside) == (f"the file was {detail}", "")
+    (row,) = journal.pending()
+    assert (row.seq, row.type) == (1, "fault")
+    assert b'"lost"' in row.data
+    journal.close()
+    assert make().lost == ""
+
+
 @pytest.mark.parametrize("content", [b"not a database, just text " * 400, b"\0" * 8192])
 def test_a_foreign_file_is_set_aside(make, tmp_path, content):
     (tmp_path / "journal.sqlite").write_bytes(content)
