@@ -107,7 +107,9 @@ DESELECTED = {
     "tests/scan/test_worker.py": _SANDBOX,
     "tests/finger/test_gate.py": _CLOCK,
     "tests/finger/test_gate_trouble.py": _CLOCK,
-    "tests/finger/test_defects.py::TestLengths::test_the_bare_driver_runs_out_of_stack_on_a_picture": _CLOCK,
+    "tests/finger/test_check.py": _CLOCK,
+    "tests/finger/test_defects.py": _CLOCK,
+    "tests/daemon/test_daemon.py": "the decoder must be ready within 10 s; emulated beside others it takes 17",
 }
 """Tests that fail under qemu-user and not on the processor it stands for: node -> why."""
 
@@ -279,7 +281,8 @@ class Trial:
         )  # fmt: skip
         left_out = [*DESELECTED, *NOT_ABOUT_THE_MACHINE]
         said = self._machine.do(
-            PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(min(os.cpu_count() or 1, 4)),
+            PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci",
+            "-n", str(min(os.cpu_count() or 1, 4)),
             "--dist", "loadfile", "-o", f"timeout={TEST_S:g}", "--durations=20",
             *(f"--deselect={node}" for node in left_out), *(f"tests/{part}" for part in CORE),
         )  # fmt: skip
