@@ -82,7 +82,7 @@ class Journal(Store):
         """Open or begin a journal.
 
         A damaged database is set aside; the first row of the new one is a fault that says so. So
-        it does where the database is gone or empty and its lock says that there was one.
+        it does where the database is gone or empty and its lock's file says that there was one.
 
         Args:
             path: the database; `PATH.lock` is made beside it.
@@ -94,12 +94,12 @@ class Journal(Store):
         Raises:
             JournalFailed: it cannot be opened or written.
         """
-        lock_path = path.with_name(path.name + ".lock")
-        gone = _gone(path) if lock_path.exists() else ""
-        lock = Lock(lock_path)
+        lock = Lock(path.with_name(path.name + ".lock"))
         try:
+            gone = _gone(path) if lock.begun else ""
             writer, aside = open_checked(path, synchronous=synchronous, now=clock())
             try:
+                lock.begin()
                 journal = cls(
                     writer,
                     path=path,
@@ -109,8 +109,11 @@ class Journal(Store):
                     clock=clock,
                     synchronous=synchronous,
                 )
-            except sqlite3.Error as error:
-                raise JournalFailed(f"{path}: {error}") from error
+            except BaseException as error:
+                writer.close()
+                if isinstance(error, sqlite3.Error):
+                    raise JournalFailed(f"{path}: {error}") from error
+                raise
         except BaseException:
             lock.close()
             raise

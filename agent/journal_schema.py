@@ -67,9 +67,14 @@ CREATE TABLE IF NOT EXISTS failures(
 
 
 class Lock:
-    """An advisory lock beside the journal, held as long as the daemon runs."""
+    """An advisory lock beside the journal, held as long as the daemon runs.
+
+    Attributes:
+        begun: whether a journal was begun beside it before: then its file is not empty.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -79,6 +84,22 @@ class Lock:
         except OSError as error:
             os.close(self._fd)
             raise JournalFailed(f"{path}: another process writes this journal") from error
+        self.begun = os.fstat(self._fd).st_size > 0
+
+    def begin(self) -> None:
+        """Remember that there is a journal; a start that failed before leaves no trace.
+
+        Raises:
+            JournalFailed: the disk refuses.
+        """
+        if self.begun:
+            return
+        try:
+            os.write(self._fd, b"begun\n")
+            os.fsync(self._fd)
+        except OSError as error:
+            raise JournalFailed(f"{self._path}: {error.strerror}") from error
+        self.begun = True
 
     def close(self) -> None:
         """Let go; may be called twice."""

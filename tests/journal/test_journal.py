@@ -266,6 +266,16 @@ def test_a_journal_that_is_gone_or_emptied_is_told(make, tmp_path, spoil, detail
     assert make().lost == ""
 
 
+def test_a_first_start_that_failed_left_no_journal_to_miss(make, tmp_path):
+    """As on a full disk: nothing was used before, so nothing counts as used."""
+    (tmp_path / "journal.sqlite").mkdir()
+    with pytest.raises(JournalFailed):
+        make()
+    (tmp_path / "journal.sqlite").rmdir()
+    assert (tmp_path / "journal.sqlite.lock").exists()
+    assert make().lost == ""
+
+
 @pytest.mark.parametrize("content", [b"not a database, just text " * 400, b"\0" * 8192])
 def test_a_foreign_file_is_set_aside(make, tmp_path, content):
     (tmp_path / "journal.sqlite").write_bytes(content)
