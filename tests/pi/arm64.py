@@ -101,7 +101,7 @@ CORE = (
 _SANDBOX = (
     "the decoder's process: qemu-user has no seccomp and no RLIMIT_AS; limits in milliseconds"
 )
-_CLOCK = "limits of real time that an emulated processor does not keep"
+_CLOCK = "answers in real time that came too late from an emulated processor beside others"
 DESELECTED = {
     "tests/scan/test_scanner.py": _SANDBOX,
     "tests/scan/test_worker.py": _SANDBOX,
@@ -111,7 +111,7 @@ DESELECTED = {
     "tests/finger/test_defects.py": _CLOCK,
     "tests/daemon/test_daemon.py": "the decoder must be ready within 10 s; emulated beside others it takes 17",
 }
-"""Tests that fail under qemu-user and not on the processor it stands for: node -> why."""
+"""Tests that failed under qemu-user on a busy machine: node -> why, as far as it is known."""
 
 # Judges source text, the same on every processor, with tools that are not installed in the tree.
 NOT_ABOUT_THE_MACHINE = (
