@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -13,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+_MATH = ctypes.CDLL("libm.so.6") if platform.libc_ver()[0] == "glibc" else None
+_DEFAULT_ENVIRONMENT = ctypes.c_void_p(-1)  # FE_DFL_ENV of fenv.h
+
 
 def pytest_addoption(parser) -> None:
     parser.addoption(
@@ -20,6 +25,17 @@ def pytest_addoption(parser) -> None:
         action="store_true",
         help="run tests/device too, on a real Raspberry Pi wired as docs/wiring.md says",
     )
+
+
+@pytest.fixture(autouse=True)
+def _arithmetic_as_it_was() -> None:
+    """Have each test begin with IEEE 754's own rules.
+
+    On aarch64, importing tflite_runtime makes the thread take the smallest floats for zero; the
+    library was built with fast arithmetic. Hypothesis then refuses to make floats.
+    """
+    if _MATH is not None:
+        _MATH.fesetenv(_DEFAULT_ENVIRONMENT)
 
 
 @pytest.fixture(autouse=True)

@@ -89,12 +89,14 @@ RELEASES = {
 }
 
 # What another processor, C library or Python can change: signatures and parsers, arithmetic of the
-# models, both decoders, SQLite, pins and ports, the daemon that joins them, and the lock file.
+# models, both decoders, SQLite, pins and ports, and the daemon that joins them.
 CORE = (
     "core", "credential", "credential_formats", "trust", "passage", "controller", "gate", "journal",
     "hal_gpio", "finger", "biometrics", "face", "scan", "daemon/test_daemon.py",
-    "packaging/test_inventory.py",
 )  # fmt: skip
+# In a process of its own: behind the others in one process it once missed packages that are there,
+# for a reason that was not found.
+ALONE = "packaging/test_inventory.py"
 
 # What qemu-user is not: no system call filter reaches the kernel, no limit of memory holds, each
 # process has a thread of QEMU's own, and a millisecond of the processor takes it ten or more.
@@ -287,6 +289,10 @@ class Trial:
             *(f"--deselect={node}" for node in left_out), *(f"tests/{part}" for part in CORE),
         )  # fmt: skip
         self.report.lines.append(f"suite {closing_line(said)}")
+        said = self._machine.do(
+            PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{ALONE}"
+        )
+        self.report.lines.append(f"lock file and licences {closing_line(said)}")
         self.report.lines += [f"deselected {node}: {why}" for node, why in DESELECTED.items()]
 
     def _package(self) -> None:
