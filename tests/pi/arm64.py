@@ -131,7 +131,7 @@ for name in ("idgate", "tflite-runtime", "ai-edge-litert", "numpy", "opencv-pyth
     try:
         print(name, metadata.version(name))
     except metadata.PackageNotFoundError:
-        pass
+        print(name, "-")
 """
 _PORTRAIT = """
 import sys
