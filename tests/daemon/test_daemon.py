@@ -176,7 +176,7 @@ def _real_hardware(gate: GateOnDisk) -> None:
         (lambda gate: (gate.path / "trust" / "lib.pem").write_text("x"), 2, "lib.pem"),
         (lambda gate: (gate.path / "view.png").unlink(), 3, "view.png"),
         (lambda gate: (gate.path / "view.png").write_text("x"), 3, "view.png"),
-        (_real_hardware, 3, "RPi"),
+        (_real_hardware, 3, '"rpi-gpio"'),
     ],
 )
 def test_what_cannot_start_says_one_line_and_exits(

@@ -6,12 +6,12 @@ import time
 
 from agent.cli import main
 from hal.simulated.fingerprint_script import Touch
-from tests.daemon.support import RELAY, until
+from tests.daemon.support import PATIENCE, RELAY, until
 from tests.finger.test_gate import FingerGate, carrying, gate
 
 __all__ = ["gate"]
 
-INTO_THE_CHECK_S = 0.6
+INTO_THE_CHECK_S = 0.6 * PATIENCE
 
 
 def begin(gate: FingerGate, code: str) -> None:

@@ -44,13 +44,29 @@ def test_what_is_left_out_is_in_the_suite_and_says_why() -> None:
     assert [part for part in parts if not part.exists()] == []
     assert all(why for why in DESELECTED.values())
     for node in (*DESELECTED, *NOT_ABOUT_THE_MACHINE):
-        path, separator, name = node.partition("::")
-        assert (ROOT / path).is_file()
-        if not separator:
-            continue
-        assert name.partition("[")[0].rpartition("::")[2] + "(" in (ROOT / path).read_text(
-            "utf-8"
-        ), node
+        path, _, name = node.partition("::")
+        function = name.partition("[")[0].rpartition("::")[2]
+        assert f"def {function}(" in (ROOT / path).read_text("utf-8"), node
+
+
+def test_a_failed_suite_keeps_no_later_step_from_being_tried(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IDGATE_CACHE", str(tmp_path))
+    done = []
+
+    def failing(trial: arm64.Trial) -> None:
+        raise StepError("1 failed")
+
+    for name in ("prepare", "install", "package", "uninstall", "try_package"):
+        monkeypatch.setattr(arm64.Trial, f"_{name}", lambda _, name=name: done.append(name))
+    monkeypatch.setattr(arm64.Trial, "_suite", failing)
+    with pytest.raises(StepError, match="1 failed"):
+        arm64.Trial("trixie", fresh=False).run()
+    assert done == ["prepare", "install", "package", "uninstall", "try_package"]
+    done.clear()
+    monkeypatch.setattr(arm64.Trial, "_install", failing)
+    with pytest.raises(StepError):
+        arm64.Trial("trixie", fresh=False).run()
+    assert done == ["prepare"]
 
 
 def test_a_board_is_described_as_its_kernel_would() -> None:
