@@ -247,17 +247,21 @@ def _export(bench: _Bench, arguments: argparse.Namespace) -> int:
             "a template is biometric data of a person and leaves the module by this command; "
             "say --biometric if that is agreed with them"
         )
-    if arguments.slot is None:
-        take_model(bench.sensor, _say, timeout_s=arguments.timeout)
-    else:
-        bench.sensor.load(arguments.slot, PROBE)
-    template = bench.sensor.upload(PROBE)
     try:
         descriptor = os.open(arguments.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise ConfigError(f"--out {arguments.out}: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(template)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if arguments.slot is None:
+                take_model(bench.sensor, _say, timeout_s=arguments.timeout)
+            else:
+                bench.sensor.load(arguments.slot, PROBE)
+            template = bench.sensor.upload(PROBE)
+            file.write(template)
+    except BaseException:
+        arguments.out.unlink(missing_ok=True)
+        raise
     print(
         f"{len(template)} bytes for sensor family {bench.settings.family} written to "
         f"{arguments.out}; delete the file when the credential is issued"
@@ -267,7 +271,9 @@ def _export(bench: _Bench, arguments: argparse.Namespace) -> int:
 
 def _test(config: Config, arguments: argparse.Namespace) -> int:
     from agent.finger_parts import look_at_sensor
+    from agent.finger_parts import read_secrets as read
 
+    read(config)  # what the settings lack is said as their mistake, not as the module's
     problem, detail = look_at_sensor(config)
     if problem:
         print(f"idgate finger: {problem}", file=sys.stderr)

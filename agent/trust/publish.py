@@ -183,8 +183,10 @@ class Repository:
                 result = delegator.get_verification_result(
                     role, draft.signed_bytes, draft.signatures
                 )
-                if not result.verified:
-                    out.append(Missing(role, result.missing, tuple(sorted(result.unsigned))))
+                gap = Missing(role, result.missing, tuple(sorted(result.unsigned)))
+                # A root whose keys did not change is asked for twice, in the same words.
+                if not result.verified and gap not in out:
+                    out.append(gap)
         return out
 
     def _delegators(self, role: str) -> list[Root]:

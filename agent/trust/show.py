@@ -171,7 +171,8 @@ def _repository_lines(what: dict[str, Any]) -> Iterator[str]:
     for role in what["drafts"]:
         yield f"  draft of {role} waits"
     for gap in what["missing"]:
-        yield f"  {gap['role']} needs {gap['needed']} more signature(s)"
+        keys = ", ".join(keyid[:16] for keyid in gap["keys"])
+        yield f"  {gap['role']} needs {gap['needed']} more signature(s), of: {keys}"
     for name, length in what["targets"].items():
         yield f"  {name} ({length} bytes)"
 

@@ -201,11 +201,13 @@ class TestExport:
         assert desk("export", "--biometric", "--slot", 0, "--out", out)[0] == 0
         assert out.read_bytes() == desk.module.module.library[0]
         assert desk("export", "--biometric", "--slot", 5, "--out", tmp_path / "u")[0] == 1
+        assert not (tmp_path / "u").exists()
 
     def test_a_file_is_not_overwritten(self, desk, tmp_path):
         out = tmp_path / "t.bin"
         out.write_bytes(b"kept")
-        assert desk("export", "--biometric", "--out", out, touches=("anna", "anna"))[0] == 2
+        code, text = desk("export", "--biometric", "--out", out, touches=("anna", "anna"))
+        assert (code, "exists" in text, "Lay the finger" in text) == (2, True, False)
         assert out.read_bytes() == b"kept"
 
 
@@ -258,9 +260,10 @@ class TestTest:
         code, text = desk("test")
         assert (code, "serial0" in text) == (1, True)
 
-    def test_no_table_finger(self, desk):
+    @pytest.mark.parametrize("action", ["list", "test", "pair"])
+    def test_no_table_finger(self, desk, action):
         desk.path.write_text('[gate]\nsite = "s"\ngate = "g"\n')
-        assert desk("list")[0] == 2
+        assert desk(action)[0] == 2
 
     def test_a_doctor_sees_the_same(self, desk):
         problem, detail = look_at_sensor(load(desk.path))

@@ -176,13 +176,22 @@ def test_rotation_reaches_a_gate(role: str) -> None:
 
 
 @pytest.mark.usefixtures("desk")
-def test_a_root_key_whose_file_is_lost_is_replaced() -> None:
+def test_a_root_key_whose_file_is_lost_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     ok("init", "lost", "--root-keys", "3", "--root-threshold", "2", "--password-file", "pw")
     ok("sign", "lost", "--password-file", "pw")
     ok("publish", "lost", "--password-file", "pw")
     ok("update", "cache", "--from", "lost", "--root", "lost/metadata/1.root.json")
     Path("lost-keys/root-2.pem").unlink()
+    capsys.readouterr()
+    ok("rotate", "lost", "timestamp", "--password-file", "pw")
+    ok("show", "lost")
+    asked = [line for line in capsys.readouterr().out.splitlines() if "root needs 2 more" in line]
+    assert len(asked) == 2, "once by each command: the root keys are the same before and after"
     ok("rotate", "lost", "root", "--password-file", "pw")  # all three, by as many
+    ok("show", "lost")
+    shown = capsys.readouterr().out.splitlines()
+    asked = [line for line in shown if line.startswith("  root needs 2 more")]
+    assert len({line.partition("of: ")[2] for line in asked}) == len(asked) == 2, "old and new keys"
     kept = ["root-1", "root-3", "root-4", "root-5", "root-6"]
     assert sorted(path.stem for path in Path("lost-keys").glob("root-*")) == kept
     ok("sign", "lost", "--password-file", "pw")
