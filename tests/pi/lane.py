@@ -29,7 +29,7 @@ from hal.simulated.fingerprint import SimulatedFingerprint
 from hal.simulated.fingerprint_script import Script, Touch
 from tests.pi import premises
 from tests.pi.guest import Console
-from tests.pi.outside import Event, Fleet, View
+from tests.pi.outside import HOST, Event, Fleet, View
 from tests.pi.pins import Drive, Pins
 
 PATIENCE_S = 300.0
@@ -145,7 +145,7 @@ class Lane:
         """Take the picture of phones with these codes to the gate, not yet before its camera."""
         self._view.picture = premises.picture(*payloads)
         self.console.run(
-            f"curl -sSf --retry 60 --retry-delay 1 --retry-all-errors -o /srv/view/next http://{premises.HOST}/"
+            f"curl -sSf --retry 60 --retry-delay 1 --retry-all-errors -o /srv/view/next http://{HOST}/"
         )
 
     def hold_up(self) -> float:

@@ -22,6 +22,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __package__ in {None, ""}:
     sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -109,14 +110,14 @@ def _camera(tree: Path) -> None:
 
 
 def _inside(
-    tree: Path, *argv: str, before: Sequence[str] = (), **more: object
+    tree: Path, *argv: str, before: Sequence[str] = (), **more: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run Python on this checkout in the tree, with the heap under it."""
     return run_in(
         tree,
         [*before, "env", "LD_PRELOAD=/opt/heap.so", PYTHON, *argv],
         binds=[f"{ROOT}:/opt/idgate:ro"], env=INSIDE, cwd="/opt/idgate", **more,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def issue(tree: Path) -> None:

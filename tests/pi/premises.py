@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from agent.issue import new_issuer
 from tests.pi.outside import HOST
@@ -20,7 +21,7 @@ VIEW = "srv/view/view.png"
 WIDTH, HEIGHT = 640, 480
 RELAY, GREEN, RED, BUZZER, READY = 17, 27, 22, 23, 24
 PASSAGE, FIRE, TAMPER, RELEASE = 5, 6, 13, 19
-FAMILY = "r307"
+FAMILY: Final = "r307"
 BAUD = 115_200
 """What QEMU opens the terminal at; it does not hand the guest's own speed on."""
 

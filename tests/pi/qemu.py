@@ -63,7 +63,7 @@ class Emulator:
              overlay],
             check=True,
         )  # fmt: skip
-        words = [
+        words: list[str | Path] = [
             "setpriv", "--pdeathsig", "KILL", "--",
             PROGRAM, "-M", "raspi3b", "-display", "none", "-S",
             "-kernel", card.kernel, "-initrd", card.initrd, "-dtb", card.device_tree,

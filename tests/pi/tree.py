@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -276,7 +277,7 @@ def run_in(
     env: Mapping[str, str] | None = None,
     cwd: str = "/",
     check: bool = True,
-    **more: object,
+    **more: Any,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in a tree as root and wait for it.
 
@@ -303,7 +304,7 @@ def run_in(
         )
         if path is not None and path.is_file()
     ]
-    done = subprocess.run(
+    done: subprocess.CompletedProcess[str] = subprocess.run(
         [*apart(), HERE / "enter.sh", tree.absolute(), cwd, *shown, *binds, "--", *argv],
         env=environment(env), text=True, check=False, stdin=subprocess.DEVNULL, **more,
     )  # fmt: skip
