@@ -106,7 +106,8 @@ def test_sighup_reads_the_trust_again_and_keeps_the_old_where_it_is_bad(gate: Ga
         told = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
         return [(fault["part"], fault["code"]) for fault in told]
 
-    until(lambda: faults() == [("config", "reload_refused")], "the fault in the journal")
+    # A decoder that a slow machine is late with tells faults of its own.
+    until(lambda: ("config", "reload_refused") in faults(), f"the fault in the journal: {faults()}")
 
 
 def test_sd_notify_says_ready_feeds_the_watchdog_and_says_stopping(gate: GateOnDisk) -> None:
