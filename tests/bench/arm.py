@@ -17,10 +17,12 @@ from pathlib import Path
 
 from tests.bench import callgrind
 from tests.bench.callgrind import CountError, Counts
+from tests.pi import arm64
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).with_name("insns.c")
 CORE = "cortex-a72"
+RELEASE = "bookworm"
 VERSIONS = """
 import json, platform, sys
 from importlib.metadata import version
@@ -33,16 +35,15 @@ TIMEOUT_S = 1_800
 
 
 def tree() -> Path:
-    """Return the Debian arm64 tree: IDGATE_TREE, or the one that the cache of trees keeps.
+    """Return the Debian arm64 tree: IDGATE_TREE, or the one that `./setup.sh arm64` has kept.
 
     Raises:
         CountError: there is none.
     """
-    cache = Path(os.environ.get("IDGATE_CACHE") or "/var/cache/idgate")
-    folder = Path(os.environ.get("IDGATE_TREE") or cache / "bookworm-arm64").absolute()
+    folder = Path(os.environ.get("IDGATE_TREE") or arm64.installed(RELEASE)).absolute()
     if not (folder / "opt/idgate/venv").is_dir():
         raise CountError(
-            f"{folder}: no arm64 tree with the agent installed; ./setup.sh arm64 makes one"
+            f"{folder}: no arm64 tree with the agent installed; ./setup.sh arm64 {RELEASE} makes one"
         )
     return folder
 

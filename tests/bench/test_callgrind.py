@@ -12,6 +12,7 @@ import pytest
 
 from tests.bench import arm, callgrind, counted, counted_codes, instructions
 from tests.bench.callgrind import CountError, Counts, FormatError
+from tests.pi import arm64
 
 PART = """\
 # callgrind format
@@ -118,6 +119,14 @@ def test_without_a_tree_the_next_step_is_said(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("IDGATE_TREE", str(tmp_path))
     with pytest.raises(CountError, match=r"setup\.sh arm64"):
         arm.tree()
+
+
+def test_the_tree_that_the_arm64_trial_keeps_is_found(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("IDGATE_TREE", raising=False)
+    monkeypatch.setenv("IDGATE_CACHE", str(tmp_path))
+    kept = arm64.installed("bookworm")
+    (kept / "opt/idgate/venv").mkdir(parents=True)
+    assert arm.tree() == kept
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")

@@ -274,6 +274,7 @@ class Trial:
             raise StepError("the service is not enabled")
         for board in BOARDS:
             self._machine.do("idgate", "models", "verify", board=board)
+        tree.link(self._machine.folder, installed(self._release))
         self.report.lines.append(
             "installed " + ", ".join(f"{name} {version}" for name, version in found.items())
         )
@@ -325,6 +326,11 @@ class Trial:
             f"package {package.name}, {size:.0f} MB: built, {closing_package(said)}"
         )
         package.unlink()
+
+
+def installed(release: str) -> Path:
+    """Return where the tree of a release is kept as it was when the agent had been installed."""
+    return tree.cache() / f"{release}-{ARCHITECTURE}" / "installed"
 
 
 def closing_line(said: str) -> str:

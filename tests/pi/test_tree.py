@@ -164,3 +164,15 @@ def test_a_tree_with_a_mount_in_it_is_not_removed(small: Path) -> None:
     assert (small / "etc").is_dir()
     tree.remove(small)
     assert not small.exists()
+
+
+def test_a_second_tree_outlives_what_is_removed_in_the_first(tmp_path: Path) -> None:
+    (tmp_path / "one/opt").mkdir(parents=True)
+    (tmp_path / "one/opt/agent").write_text("kept")
+    (tmp_path / "one/lib").symlink_to("usr/lib")
+    (tmp_path / "two/old").mkdir(parents=True)
+    tree.link(tmp_path / "one", tmp_path / "two")
+    tree.remove(tmp_path / "one")
+    assert (tmp_path / "two/opt/agent").read_text() == "kept"
+    assert (tmp_path / "two/lib").readlink() == Path("usr/lib")
+    assert not (tmp_path / "two/old").exists()

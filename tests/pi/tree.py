@@ -236,6 +236,15 @@ def unpack(archive: Path, folder: Path) -> Path:
     return folder
 
 
+def link(source: Path, folder: Path) -> None:
+    """Make a folder a second tree of the same files, in place of what stood there.
+
+    It outlives what is removed or replaced in the first, and sees what is written into a file there.
+    """
+    remove(folder)
+    _run("cp", "--archive", "--link", source, folder)
+
+
 def remove(folder: Path) -> None:
     """Remove a tree.
 
