@@ -41,9 +41,9 @@ def tree() -> Path:
         CountError: there is none.
     """
     folder = Path(os.environ.get("IDGATE_TREE") or arm64.installed(RELEASE)).absolute()
-    if not (folder / "opt/idgate/venv").is_dir():
+    if not any(folder.glob("opt/idgate/venv/lib/python3*/site-packages/pytest")):
         raise CountError(
-            f"{folder}: no arm64 tree with the agent installed; ./setup.sh arm64 {RELEASE} makes one"
+            f"{folder}: no arm64 tree with the agent and its tests' needs; ./setup.sh arm64 {RELEASE} makes one"
         )
     return folder
 

@@ -125,7 +125,11 @@ def test_the_tree_that_the_arm64_trial_keeps_is_found(tmp_path, monkeypatch) -> 
     monkeypatch.delenv("IDGATE_TREE", raising=False)
     monkeypatch.setenv("IDGATE_CACHE", str(tmp_path))
     kept = arm64.installed("bookworm")
-    (kept / "opt/idgate/venv").mkdir(parents=True)
+    packages = kept / "opt/idgate/venv/lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    with pytest.raises(CountError, match="tests' needs"):
+        arm.tree()
+    (packages / "pytest").mkdir()
     assert arm.tree() == kept
 
 

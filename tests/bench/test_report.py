@@ -135,3 +135,29 @@ def test_a_short_run_of_passages_passes(monkeypatch) -> None:
     found = bench_leaks.measure(60)
     assert found["passages"] == 60
     assert found["files"] == 0
+
+
+def test_what_was_asked_for_and_not_counted_is_no_success(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    words = ["bench", "--report", str(tmp_path / "report"), "--page"]
+    page = tmp_path / "page.md"
+    page.write_text(f"{report.BEGIN}\nold\n{report.END}\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "IMAGES", tmp_path)
+    monkeypatch.setattr(report.logging, "disable", lambda _: None)
+    monkeypatch.setattr(report.structlog, "configure", lambda **_: None)
+    found = Found(DATA, STAGES, PEERS, ABSENT, ["callgrind: no valgrind"])
+    monkeypatch.setattr(report, "gather", lambda *_, **__: found)
+    monkeypatch.setattr("sys.argv", [*words, "--callgrind"])
+    assert report.main() == 1
+    assert "callgrind: no valgrind" in capsys.readouterr().err
+    assert "old" in page.read_text()
+    assert (tmp_path / "report/report.md").exists()
+    found.missed.clear()
+    assert report.main() == 0
+    assert "old" not in page.read_text()
+    monkeypatch.setenv("IDGATE_TREE", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [*words, "--arm64"])
+    assert report.main() == 2, "before anything is measured"
+    assert "setup.sh arm64" in capsys.readouterr().err

@@ -274,7 +274,6 @@ class Trial:
             raise StepError("the service is not enabled")
         for board in BOARDS:
             self._machine.do("idgate", "models", "verify", board=board)
-        tree.link(self._machine.folder, installed(self._release))
         self.report.lines.append(
             "installed " + ", ".join(f"{name} {version}" for name, version in found.items())
         )
@@ -285,6 +284,7 @@ class Trial:
             PYTHON, "-m", "pip", "install", "--quiet", "--no-compile",
             "--root-user-action=ignore", "idgate[test]",
         )  # fmt: skip
+        tree.link(self._machine.folder, installed(self._release))
         left_out = [*DESELECTED, *NOT_ABOUT_THE_MACHINE]
         said = self._machine.do(
             PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci",
@@ -329,7 +329,7 @@ class Trial:
 
 
 def installed(release: str) -> Path:
-    """Return where the tree of a release is kept as it was when the agent had been installed."""
+    """Return where a release's tree is kept as it was with the agent and what its tests need."""
     return tree.cache() / f"{release}-{ARCHITECTURE}" / "installed"
 
 
