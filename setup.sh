@@ -21,7 +21,7 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
 
   demo [--fast] [--broker URL]   play a day at two simulated gates, on real daemon code
   test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
-  check                          ruff, ruff format, mypy --strict
+  check                          ruff, ruff format, mypy --strict, the layers of .importlinter
   bench [FILE ...]               the benchmarks: ratios, measured in one run
   bench --callgrind [--arm64]    instructions counted, against the reference; for a Pi's core too
   bench --report DIR [--page] [--peers] [--callgrind] [--arm64]   tables and plots in DIR
@@ -271,7 +271,8 @@ case $command in
         cd "$here"
         step "$venv/bin/ruff" check .
         step "$venv/bin/ruff" format --check .
-        step "$venv/bin/mypy" ;;
+        step "$venv/bin/mypy"
+        step "$venv/bin/lint-imports" --no-cache --no-logo ;;
     bench)
         # shellcheck disable=SC2046
         prepare dev $run_apt $test_apt $(bench_apt "${args[@]}")

@@ -22,6 +22,7 @@ from typing import Final, Protocol
 from hal.errors import SensorError
 
 __all__ = [
+    "FACTORY_PASSWORD",
     "NOTEPAD_BYTES", "PROBE", "REFERENCE", "Confirmation", "Extraction", "FingerprintSensor",
     "Glass", "Hit", "Light", "PasswordRefused", "SensorInfo", "SensorRefused",
     "TemplateLengthError",
@@ -32,6 +33,8 @@ PROBE: Final = 1
 REFERENCE: Final = 2
 """Buffer that takes what the finger is compared with."""
 NOTEPAD_BYTES: Final = 32
+FACTORY_PASSWORD: Final = bytes(4)
+"""What every module of the family is delivered with."""
 
 
 class Confirmation(IntEnum):

@@ -1,6 +1,6 @@
 """What general-purpose pins are to the agent: electrical levels on BCM-numbered lines.
 
-Polarity, debounce and meaning belong to `agent.gate`; here a level is a level.
+Polarity, debounce and meaning belong to `agent.gate.gate`; here a level is a level.
 
 Rules:
 - `setup_output` sets the first level before the line begins to drive.

@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check; 0 all well (warnings included), 1 something failed, 2 settings."""
-    from agent.config import ConfigError, load
-    from agent.doctor import examine
+    from agent.doctor.examine import examine
+    from agent.settings.load import load
+    from agent.settings.model import ConfigError
 
     try:
         config = load(arguments.config)

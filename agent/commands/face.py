@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agent.biometrics.face_detect import FaceDetector
-    from agent.biometrics.face_embed import Embedder
+    from agent.biometrics.face.embed import Embedder
+    from agent.biometrics.types import FaceDetector
 
 __all__ = ["add_arguments", "run"]
 
@@ -96,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _open(arguments: argparse.Namespace) -> tuple[FaceDetector, Embedder]:
-    from agent.biometrics.face import open_models
-    from agent.config import FaceConfig
+    from agent.biometrics.face.session import open_models
+    from agent.settings.model import FaceConfig
 
     return open_models(
         FaceConfig(
@@ -112,8 +112,8 @@ def _open(arguments: argparse.Namespace) -> tuple[FaceDetector, Embedder]:
 
 def _enroll(arguments: argparse.Namespace) -> int:
     from agent.biometrics.errors import FaceRejected
-    from agent.biometrics.face_enroll import Sample, choose, encode_photo, locate, take_sample
-    from agent.biometrics.face_picture import FILE_LIMITS, open_picture
+    from agent.biometrics.face.enroll import Sample, choose, encode_photo, locate, take_sample
+    from agent.biometrics.picture import FILE_LIMITS, open_picture
 
     detector, embedder = _open(arguments)
     good: list[tuple[Sample, Path]] = []
@@ -151,10 +151,10 @@ def _enroll(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from agent.biometrics.face_compare import cosine
-    from agent.biometrics.face_embed import TEMPLATE_BYTES
-    from agent.biometrics.face_enroll import locate
-    from agent.biometrics.face_picture import FILE_LIMITS, open_picture
+    from agent.biometrics.face.compare import cosine
+    from agent.biometrics.face.embed import TEMPLATE_BYTES
+    from agent.biometrics.face.enroll import locate
+    from agent.biometrics.picture import FILE_LIMITS, open_picture
 
     detector, embedder = _open(arguments)
     thresholds = embedder.thresholds
@@ -191,8 +191,8 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from agent.biometrics import face_evaluate as measure
-    from agent.biometrics.face_metrics import accuracy, rates
+    from agent.biometrics.face import evaluate as measure
+    from agent.biometrics.face.metrics import accuracy, rates
 
     detector, embedder = _open(arguments)
     pairs = measure.read_pairs(arguments.pairs.read_text(encoding="utf-8"))
@@ -227,7 +227,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         "thresholds": found.thresholds,
     }
     if arguments.plot:
-        from agent.biometrics.face_plot import plot
+        from agent.biometrics.face.plot import plot
 
         plot(arguments.plot, scored.scores, scored.same)
     _show(result, json_form=arguments.json)
@@ -235,8 +235,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
-    from agent.biometrics import face_evaluate as measure
-    from agent.biometrics.face_metrics import rates
+    from agent.biometrics.face import evaluate as measure
+    from agent.biometrics.face.metrics import rates
     from agent.biometrics.manifest import shipped_dir
     from agent.biometrics.manifest_write import write_calibration
 
@@ -262,7 +262,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _spoof_render(arguments: argparse.Namespace) -> int:
-    from agent.biometrics.spoof_render import render_folder
+    from agent.biometrics.liveness.spoof_render import render_folder
 
     counts = render_folder(
         arguments.faces,
@@ -278,7 +278,7 @@ def _spoof_render(arguments: argparse.Namespace) -> int:
 
 
 def _spoof_eval(arguments: argparse.Namespace) -> int:
-    from agent.biometrics.spoof_evaluate import evaluate_folder
+    from agent.biometrics.liveness.spoof_evaluate import evaluate_folder
 
     result = evaluate_folder(
         arguments.clips, _open(arguments)[0], fps=arguments.fps, progress=_progress

@@ -22,9 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.biometrics.finger_table import EnrolmentTable, Row, TableError
-from agent.config import Config, ConfigError, FingerConfig, load
-from agent.owner import require_owner
+from agent.biometrics.finger.table import EnrolmentTable, Row, TableError
+from agent.daemon.owner import require_owner
+from agent.settings.load import load
+from agent.settings.model import Config, ConfigError, FingerConfig
+from agent.settings.secrets import secret_path
 from hal.errors import HalError
 from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light
 
@@ -77,8 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out one action."""
-    from agent.biometrics.finger_enroll import EnrolmentFailed
-    from agent.report.subjects import SubjectKeyError
+    from agent.biometrics.finger.enroll import EnrolmentFailed
+    from agent.journal.subjects import SubjectKeyError
 
     try:
         config = load(arguments.config)
@@ -101,8 +103,8 @@ def _with_module(
     """Return an action that opens the module, lets it prove itself, and lets go of it."""
 
     def opened(config: Config, arguments: argparse.Namespace) -> int:
-        from agent.finger_parts import finger_settings, make_guard, open_sensor, open_table
-        from agent.finger_parts import read_secrets as read
+        from agent.daemon.finger import finger_settings, make_guard, open_sensor, open_table
+        from agent.daemon.finger import read_secrets as read
 
         settings, known = finger_settings(config), read(config)
         sensor = open_sensor(config, known.password)
@@ -120,7 +122,7 @@ def _with_module(
 
 def _subject(config: Config, arguments: argparse.Namespace) -> str:
     """Return the keyed hash of the subject that the arguments name; empty for none."""
-    from agent.report.subjects import SubjectHasher, load_or_create_key
+    from agent.journal.subjects import SubjectHasher, load_or_create_key
 
     subject: str = arguments.subject
     if subject == "-":
@@ -138,7 +140,7 @@ def _say(line: str) -> None:
 
 
 def _enroll(bench: _Bench, arguments: argparse.Namespace) -> int:
-    from agent.biometrics.finger_enroll import take_model
+    from agent.biometrics.finger.enroll import take_model
 
     subject = _subject(bench.config, arguments)
     if not subject:
@@ -214,7 +216,7 @@ def _list(bench: _Bench, arguments: argparse.Namespace) -> int:
 
 
 def _verify(bench: _Bench, arguments: argparse.Namespace) -> int:
-    from agent.biometrics.finger_enroll import take_touch
+    from agent.biometrics.finger.enroll import take_touch
 
     subject = _subject(bench.config, arguments)
     slots = bench.table.slots_of(subject) if subject else ()
@@ -240,7 +242,7 @@ def _verify(bench: _Bench, arguments: argparse.Namespace) -> int:
 
 
 def _export(bench: _Bench, arguments: argparse.Namespace) -> int:
-    from agent.biometrics.finger_enroll import take_model
+    from agent.biometrics.finger.enroll import take_model
 
     if not arguments.biometric:
         raise ConfigError(
@@ -270,8 +272,8 @@ def _export(bench: _Bench, arguments: argparse.Namespace) -> int:
 
 
 def _test(config: Config, arguments: argparse.Namespace) -> int:
-    from agent.finger_parts import look_at_sensor
-    from agent.finger_parts import read_secrets as read
+    from agent.daemon.finger import look_at_sensor
+    from agent.daemon.finger import read_secrets as read
 
     read(config)  # what the settings lack is said as their mistake, not as the module's
     problem, detail = look_at_sensor(config)
@@ -283,7 +285,7 @@ def _test(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _try_glass(bench: _Bench, arguments: argparse.Namespace) -> int:
-    from agent.biometrics.finger_enroll import take_touch
+    from agent.biometrics.finger.enroll import take_touch
 
     for light in Light:
         _say(f"light: {light.value}")
@@ -298,22 +300,22 @@ def _try_glass(bench: _Bench, arguments: argparse.Namespace) -> int:
 
 
 def _pair(config: Config, arguments: argparse.Namespace) -> int:
-    from agent.biometrics.finger_guard import pair
-    from agent.finger_parts import finger_settings, open_sensor, secret_path
-    from agent.finger_parts import read_secrets as read
-    from hal.raspberrypi.fingerprint import FACTORY_PASSWORD
+    from agent.biometrics.finger.guard import pair
+    from agent.daemon.finger import finger_settings, open_sensor
+    from agent.daemon.finger import read_secrets as read
+    from hal.fingerprint import FACTORY_PASSWORD
 
     settings = finger_settings(config)
     if not settings.pairing_file or (arguments.password and not settings.password_file):
         raise ConfigError("name finger.pairing_file (and finger.password_file) in the settings")
-    password_path = secret_path(config, settings.password_file or "-")
+    password_path = secret_path(settings.password_file or "-", config.path(""))
     old = FACTORY_PASSWORD
     if settings.password_file and password_path.exists():
         old = read(_without_pairing(config)).password
     sensor = open_sensor(config, old)
     try:
         secret = pair(sensor)
-        _write_secret(secret_path(config, settings.pairing_file), secret)
+        _write_secret(secret_path(settings.pairing_file, config.path("")), secret)
         if arguments.password:
             new = randomness.token_bytes(len(FACTORY_PASSWORD))
             # First the file: a password that nobody knows would lock the module for good.

@@ -18,12 +18,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.config import Config, ConfigError, GpioConfig, load
-from agent.gate import Gate, make_safe, outputs
-from agent.gate_drivers import make_gpio, tracks
-from agent.gate_inputs import Line, lines
-from agent.gate_signals import PATTERNS
-from agent.passage_types import Direction
+from agent.daemon.pins import draw_record, make_gpio
+from agent.gate.gate import Gate, make_safe, outputs
+from agent.gate.inputs import Line, lines
+from agent.gate.signals import PATTERNS
+from agent.passage.types import Direction
+from agent.settings.load import load
+from agent.settings.model import Config, ConfigError, GpioConfig
 from hal.errors import HalError
 from hal.gpio import Gpio
 
@@ -147,26 +148,13 @@ def _test(config: Config, arguments: argparse.Namespace) -> int:
 
 
 def _timeline(config: Config, arguments: argparse.Namespace) -> int:
-    from hal.simulated.pinboard import PinBoard
-    from hal.simulated.timeline import draw
-
-    name = config.simulation.pins_file
-    if not name:
+    picture = draw_record(config, arguments.last)
+    if picture is None:
         print(
             "idgate gate: only a simulated gate with simulation.pins_file has a record of its pins",
             file=sys.stderr,
         )
         return 2
-    with PinBoard(config.path(name)) as board:
-        edges = board.edges()
-    end_ns = edges[-1].at_ns if edges else 0
-    picture = draw(
-        edges,
-        tracks(config.gpio),
-        begin_ns=end_ns - round(arguments.last * 1e9),
-        end_ns=end_ns,
-        title=f"{config.gate.site}/{config.gate.gate}",
-    )
     picture.save(arguments.out)
     print(arguments.out)
     return 0

@@ -25,7 +25,7 @@ from agent.credential.model import BiometricReference, Kind, StatusReference
 from agent.trust.model import COMMAND_ROLES
 
 if TYPE_CHECKING:
-    from agent.issue import Holder, Issuer
+    from agent.issuing.issue import Holder, Issuer
 
 __all__ = ["add_arguments", "run"]
 
@@ -122,7 +122,7 @@ def _present_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _key(arguments: argparse.Namespace) -> None:
-    from agent import issue
+    from agent.issuing import issue
 
     if arguments.operator != bool(arguments.role):
         raise ValueError("--operator and --role go together: what may the operator command?")
@@ -150,7 +150,7 @@ def _key(arguments: argparse.Namespace) -> None:
 
 
 def _credential(arguments: argparse.Namespace) -> None:
-    from agent import issue
+    from agent.issuing import issue
 
     token = issue.sign_credential(
         _issuer(arguments.issuer),
@@ -165,7 +165,7 @@ def _credential(arguments: argparse.Namespace) -> None:
 
 
 def _ticket(arguments: argparse.Namespace) -> None:
-    from agent import issue
+    from agent.issuing import issue
 
     details = dict(detail.partition("=")[::2] for detail in arguments.detail)
     token = issue.sign_ticket(
@@ -178,7 +178,7 @@ def _ticket(arguments: argparse.Namespace) -> None:
 
 
 def _present(arguments: argparse.Namespace) -> None:
-    from agent import issue
+    from agent.issuing import issue
 
     holder = _holder(arguments.holder)
     site_key = arguments.site_key.read_bytes() if arguments.site_key else None
@@ -230,7 +230,7 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
-    from agent import issue
+    from agent.issuing import issue
 
     found = []
     if arguments.face:
@@ -240,7 +240,7 @@ def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
                 raise ValueError("a face template needs --face-model, the id of its model")
             found.append(issue.face_template(data, arguments.face_model))
         else:
-            from agent.biometrics.face_picture import CREDENTIAL_LIMITS
+            from agent.biometrics.picture import CREDENTIAL_LIMITS
 
             if len(data) > CREDENTIAL_LIMITS.file_bytes:
                 raise ValueError(
@@ -261,7 +261,7 @@ def _issuer(file: Path) -> Issuer:
     """Load an issuer: its private key, and name and iss from the TOML beside it."""
     import tomllib
 
-    from agent.issue import Issuer, SigningKey
+    from agent.issuing.issue import Issuer, SigningKey
 
     key = SigningKey.from_file(file)
     description = file.with_suffix(".toml")
@@ -273,7 +273,7 @@ def _issuer(file: Path) -> Issuer:
 
 
 def _holder(file: Path | None) -> Holder | None:
-    from agent.issue import Holder, SigningKey
+    from agent.issuing.issue import Holder, SigningKey
 
     return None if file is None else Holder(SigningKey.from_file(file))
 
@@ -301,7 +301,7 @@ def _date(text: str) -> str:
 
 
 def _region(text: str) -> str:
-    from agent.settings_checks import REGION
+    from agent.settings.checks import REGION
 
     if not REGION.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no ISO 3166-2 code, such as DE-BE or CN-31")

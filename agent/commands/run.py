@@ -19,11 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped; 0 stopped, 2 settings, 3 a device, disk or part is not there, 70 fault."""
-    from agent import config, log
+    from agent import log
+    from agent.settings.load import load
+    from agent.settings.model import ConfigError
 
     try:
-        settings = config.load(arguments.config)
-    except config.ConfigError as error:
+        settings = load(arguments.config)
+    except ConfigError as error:
         return _refuse(str(error), EXIT_SETTINGS)
     log.configure(level=settings.log.level, style=settings.log.format)
     return _run(settings)
@@ -32,15 +34,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(settings: object) -> int:
     from agent import log
     from agent.biometrics.errors import ModelError
-    from agent.config import Config, ConfigError
-    from agent.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
-    from agent.hardware import open_hardware
-    from agent.journal import JournalError
-    from agent.notify import ServiceManager
-    from agent.owner import require_owner
-    from agent.policy import ProfileError
-    from agent.report.subjects import SubjectKeyError
-    from agent.scan import ScanError
+    from agent.daemon.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
+    from agent.daemon.hardware import open_hardware
+    from agent.daemon.notify import ServiceManager
+    from agent.daemon.owner import require_owner
+    from agent.journal.journal import JournalError
+    from agent.journal.subjects import SubjectKeyError
+    from agent.policy.profile import ProfileError
+    from agent.scan.scanner import ScanError
+    from agent.settings.model import Config, ConfigError
     from agent.trust.model import TrustError
     from hal.errors import HalError
 

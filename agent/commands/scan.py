@@ -18,10 +18,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.config import ScanConfig
+from agent.settings.model import ScanConfig
 
 if TYPE_CHECKING:
-    from agent.scan import Payload, Scanner
+    from agent.scan.scanner import Payload, Scanner
 
 __all__ = ["add_arguments", "run"]
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Decode each picture; return the exit code."""
-    from agent.scan import ScanError, Scanner
+    from agent.scan.scanner import ScanError, Scanner
 
     code = 0
     with Scanner(ScanConfig()) as scanner:
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _scan_one(scanner: Scanner, path: Path, arguments: argparse.Namespace) -> int:
-    from agent.picture import PictureError, load_reduced
+    from agent.scan.picture import PictureError, load_reduced
 
     try:
         luma, scale = load_reduced(path)

@@ -132,6 +132,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 1
 
 
+def _check_profile(text: str, source: str) -> None:
+    from agent.policy.profile import parse_profile
+
+    parse_profile(text, source=source)
+
+
 def _repository(arguments: argparse.Namespace) -> Repository:
     from agent.trust.publish import Repository
 
@@ -189,7 +195,7 @@ def _add(arguments: argparse.Namespace) -> int:
         case "add-status":
             files = contents.status(arguments.file, name)
         case "add-profile":
-            files = contents.profile(arguments.file, name)
+            files = contents.profile(arguments.file, name, check=_check_profile)
         case _:
             files = contents.model(arguments.file, arguments.name or arguments.file.name)
     for target, data in files.items():

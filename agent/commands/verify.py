@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from agent.config import Config
+    from agent.policy.judge import Judgement, Place
+    from agent.settings.model import Config
     from agent.trust.model import TrustView
-    from agent.verify import Judgement, Place
 
 __all__ = ["add_arguments", "run"]
 
@@ -54,9 +54,9 @@ def _gate(text: str) -> tuple[str, str]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Judge; 0 granted, 1 denied, 2 usage."""
-    from agent.config import ConfigError
     from agent.credential.keys import KeyFileError
-    from agent.policy import ProfileError
+    from agent.policy.profile import ProfileError
+    from agent.settings.model import ConfigError
     from agent.trust.model import TrustError
 
     if (arguments.payload is None) == (arguments.image is None):
@@ -85,9 +85,9 @@ def _judge_all(
     trust: TrustView,
     clock: Callable[[], float],
 ) -> bool:
-    from agent.verify import Forgetful, Judge
+    from agent.policy.judge import Judge, NoMemory
 
-    judge = Judge(place, timer=time.perf_counter_ns, memory=Forgetful())
+    judge = Judge(place, timer=time.perf_counter_ns, memory=NoMemory())
     granted = True
     for payload in payloads:
         judgement = judge.judge(
@@ -121,14 +121,14 @@ def _clock(at: str | None) -> Callable[[], float]:
 
 def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
     """Put together where and by which trust the payload is judged."""
-    from agent import config
-    from agent.challenge import read_challenge
-    from agent.policy import load_profile
+    from agent.daemon.challenge import read_challenge
+    from agent.policy.judge import Place
+    from agent.policy.load import load_profile
+    from agent.settings.load import load
     from agent.trust.directory import load_directory
-    from agent.verify import Place
 
     if arguments.config is not None:
-        settings = config.load(arguments.config)
+        settings = load(arguments.config)
         if arguments.challenge is None and settings.gate.challenge_file:
             arguments.challenge = read_challenge(settings.path(settings.gate.challenge_file))
         return _configured(arguments, settings, now)
@@ -144,10 +144,10 @@ def _configured(
 ) -> tuple[Place, TrustView]:
     from dataclasses import replace
 
-    from agent.place import believed, place_of
-    from agent.policy import load_profile
+    from agent.daemon.place import place_of, read_trust
+    from agent.policy.load import load_profile
 
-    trust = believed(settings, now=now)
+    trust = read_trust(settings, now=now)
     place = place_of(settings, trust)
     if arguments.site:
         profile = load_profile(arguments.site, base_dir=Path(settings.base_dir))
@@ -180,9 +180,9 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _in_picture(path: Path) -> Iterator[bytes]:
-    from agent.config import ScanConfig
-    from agent.picture import PictureError, load_luma
-    from agent.scan import Scanner
+    from agent.scan.picture import PictureError, load_luma
+    from agent.scan.scanner import Scanner
+    from agent.settings.model import ScanConfig
 
     try:
         luma = load_luma(path)

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from agent.credential import inflate
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
 from agent.credential.limits import (
     INFLATED_BYTES_AADHAAR,
     ISSUER_KEYS,
@@ -54,7 +55,6 @@ from agent.credential.model import (
 )
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey, KeySource
 
 __all__ = ["Letter", "parse", "read", "sniff"]
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from agent.credential.issuers import Algorithm
 from agent.credential.numbers import Alg
-from agent.trust.model import Algorithm
 
 __all__ = ["ALGORITHMS", "SM2_POINT_BYTES", "SignatureAlgorithm"]
 

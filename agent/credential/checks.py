@@ -13,11 +13,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
+from agent.credential.issuers import IssuerKey
 from agent.credential.limits import LATEST_TIME
 from agent.credential.model import FormatName, Kind, Rejected, ReplayKey
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import IssuerKey
 
 __all__ = ["check_fresh", "check_key", "check_validity", "for_format", "replay_key", "seconds"]
 

@@ -31,6 +31,7 @@ from agent.credential import base45, cbor, cose, inflate, x509
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
 from agent.credential.cwt import claims_of, status_of
 from agent.credential.identity import FACE, FINGERS, shown
+from agent.credential.issuers import IssuerKey, KeySource
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import (
     BiometricReference,
@@ -45,7 +46,6 @@ from agent.credential.model import (
 from agent.credential.numbers import Claim, Header
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import IssuerKey, KeySource
 
 __all__ = ["read", "sniff"]
 

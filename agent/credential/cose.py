@@ -22,11 +22,11 @@ from typing import Any, Final
 
 from agent.credential import cbor
 from agent.credential.algorithms import ALGORITHMS, SignatureAlgorithm
+from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.limits import SITE_KEYS
 from agent.credential.model import Rejected
 from agent.credential.numbers import Alg, Header, Tag
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey
 
 __all__ = [
     "Sign1", "algorithm_of", "decrypt0", "is_encrypt0", "parse_sign1", "sign1_of", "signed_bytes",

@@ -20,12 +20,12 @@ from typing import Any
 
 from agent.credential import cbor, cose
 from agent.credential.checks import check_key, check_validity, for_format, seconds
+from agent.credential.issuers import IssuerKey, KeySource
 from agent.credential.limits import IDENTIFIER_BYTES, ISSUER_KEYS, STATUS_INDEX
 from agent.credential.model import FormatName, Kind, Rejected, StatusReference
 from agent.credential.numbers import SD_CWT_TYP, VCT_PREFIX, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import IssuerKey, KeySource
 
 __all__ = ["Token", "claims_of", "holder_key_of", "kind_of", "read_token", "status_of"]
 

@@ -31,11 +31,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from agent.credential import base45, cbor, cose, inflate, x509
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.numbers import Alg, Claim, Header, Tag
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey, KeySource
 
 __all__ = ["PREFIX", "read", "sniff"]
 

@@ -32,11 +32,11 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent.credential import cbor
 from agent.credential.algorithms import ALGORITHMS, SM2_POINT_BYTES
+from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import Rejected
 from agent.credential.numbers import CoseKey, Crv, Kty
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey
 
 __all__ = [
     "KeyFileError",

@@ -1,7 +1,7 @@
 """Limits of credential reading, all enforced before the work that they bound.
 
 A phone is held up by anybody, so every number here is a promise about the time and memory that a
-hostile code can cost. `tests/credential/test_bounds.py` holds the whole reader against them.
+hostile code can cost. `tests/agent/credential/test_bounds.py` holds the whole reader against them.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ __all__ = [
     "Rejected",
     "ReplayKey",
     "StatusReference",
+    "StatusVerdict",
 ]
 
 ReplayKey = NewType("ReplayKey", bytes)
@@ -103,6 +104,15 @@ class BiometricReference:
     subformat: int
     issuer: str = ""
     position: int = 62
+
+
+class StatusVerdict(StrEnum):
+    """What a Token Status List says of an index."""
+
+    VALID = "valid"
+    INVALID = "invalid"
+    SUSPENDED = "suspended"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

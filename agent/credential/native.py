@@ -31,6 +31,7 @@ from agent.credential import base45, cbor, cose, identity
 from agent.credential.checks import check_fresh, replay_key, seconds
 from agent.credential.cwt import Token, claims_of, holder_key_of, read_token, status_of
 from agent.credential.inflate import is_zlib, unzlib
+from agent.credential.issuers import KeySource
 from agent.credential.keys import from_cose_key
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import Credential, FormatName, Level, Rejected
@@ -38,7 +39,6 @@ from agent.credential.numbers import KB_TYP, Claim, Header, Tag
 from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
 from agent.reason import Reason
-from agent.trust.model import KeySource
 
 __all__ = ["PREFIX", "fits_audience", "read", "sniff"]
 

@@ -26,11 +26,11 @@ from typing import Final, Protocol, runtime_checkable
 
 from agent.credential.algorithms import EdDsa
 from agent.credential.checks import check_key, check_validity, for_format, replay_key
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource, RosterView
 from agent.credential.limits import ISSUER_KEYS, LATEST_TIME, PAYLOAD_BYTES
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey, KeySource, RosterView
 
 __all__ = ["ROSTERS", "read", "sniff"]
 

@@ -21,10 +21,10 @@ import importlib
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
+from agent.credential.issuers import KeySource
 from agent.credential.limits import PAYLOAD_BYTES
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
-from agent.trust.model import KeySource
 
 __all__ = [
     "FORMATS",

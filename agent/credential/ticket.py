@@ -19,11 +19,11 @@ from typing import Any, Final
 
 from agent.credential import cose
 from agent.credential.cwt import Token, holder_key_of, read_token, status_of
+from agent.credential.issuers import KeySource
 from agent.credential.model import BusinessItem, Kind, Rejected
 from agent.credential.numbers import Claim, CoseKey
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import KeySource
 
 __all__ = ["read_ticket"]
 

@@ -38,11 +38,11 @@ from typing import Final
 
 from agent.credential import sm2
 from agent.credential.checks import check_key, replay_key
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey, KeySource
 
 __all__ = ["Certificate", "Code", "parse", "read", "sniff"]
 

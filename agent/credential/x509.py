@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from agent.credential.checks import for_format
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import FormatName, Rejected
 from agent.reason import Reason
-from agent.trust.model import Algorithm, IssuerKey, KeySource
 
 __all__ = ["extended_usages", "leaf_key", "validity"]
 

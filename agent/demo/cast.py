@@ -167,10 +167,10 @@ def _grace() -> Rgb:
 
 def _enrol(pictures: dict[str, Rgb]) -> dict[str, BiometricReference]:
     """Return a template of each, made with the gate's own models."""
-    from agent.biometrics.face import FaceVerifier
-    from agent.biometrics.face_enroll import take_sample
-    from agent.config import FaceConfig
-    from agent.issue import face_template
+    from agent.biometrics.face.enroll import take_sample
+    from agent.biometrics.face.session import FaceVerifier
+    from agent.issuing.issue import face_template
+    from agent.settings.model import FaceConfig
 
     verifier = FaceVerifier.from_config(FaceConfig())
     templates = {}
@@ -183,8 +183,8 @@ def _enrol(pictures: dict[str, Rgb]) -> dict[str, BiometricReference]:
 
 def _enrol_finger(name: str) -> BiometricReference:
     """Return a template of an invented finger, enrolled at a module of the gates' family."""
-    from agent.biometrics.finger_enroll import take_model
-    from agent.issue import finger_template
+    from agent.biometrics.finger.enroll import take_model
+    from agent.issuing.issue import finger_template
     from hal.fingerprint import PROBE
     from hal.raspberrypi.fingerprint import AdafruitSensor
     from hal.simulated.fingerprint import SimulatedFingerprint

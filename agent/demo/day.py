@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from agent.demo.cast import Cast
 from agent.demo.people import Person, tampered
 from agent.demo.stage import Stage
+from agent.journal import events
 from agent.reason import Reason
-from agent.report import events
 from hal.simulated.barrier import Behaviour
 from hal.simulated.scene import Phone
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.credential.model import BiometricReference, Kind, Level
-from agent.issue import Holder, Issuer, new_issuer, present, sign_credential
+from agent.issuing.issue import Holder, Issuer, new_issuer, present, sign_credential
 
 __all__ = ["People", "Person"]
 

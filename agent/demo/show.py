@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from agent.daemon.pins import tracks
 from agent.demo.cast import FINGER_FAMILY, Cast, load_cast
 from agent.demo.day import LIBRARY, RAILWAY, Act, Played, acts, fire_drill, play
 from agent.demo.fleet import Fleet, Row
@@ -24,13 +25,12 @@ from agent.demo.network import Cable, EmbeddedBroker, Loop
 from agent.demo.people import People
 from agent.demo.pictures import annotate
 from agent.demo.stage import Stage, StageError, settings_text
-from agent.gate_drivers import tracks
-from agent.report import events
+from agent.journal import events
 from hal.simulated.fingerprint import SimulatedFingerprint
 from hal.simulated.fingerprint_script import Script
 from hal.simulated.timeline import draw
 
-__all__ = ["Reckoning", "Show"]
+__all__ = ["Show", "Summary"]
 
 DELIVERY_S = 20.0
 PAUSE_S = 0.8
@@ -41,7 +41,7 @@ COLUMNS = (
 
 
 @dataclass(slots=True)
-class Reckoning:
+class Summary:
     """What was decided, journaled and received; the demo is right when they agree.
 
     Attributes:
@@ -83,9 +83,9 @@ class Show:
         self._broker = broker
         self._console = console
         self._played: list[Played] = []
-        self._reckoning = Reckoning()
+        self._reckoning = Summary()
 
-    def run(self) -> Reckoning:
+    def run(self) -> Summary:
         """Play the day.
 
         Raises:
@@ -143,7 +143,7 @@ class Show:
 
     def _write_profile(self) -> str:
         """Write the railway's profile, with face or finger asked; return the file's name."""
-        text = resources.files("agent.profiles").joinpath("railway.toml").read_text("utf-8")
+        text = resources.files("agent.policy.profiles").joinpath("railway.toml").read_text("utf-8")
         path = self._directory / "turnstile.toml"
         path.write_text(text.replace('biometric = "face"', 'biometric = "either"'))
         return path.name

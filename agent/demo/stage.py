@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from agent.config import Config, load
-from agent.controller_parts import Observation
-from agent.daemon import Daemon
+from agent.controller.ports import JournaledEvent
+from agent.controller.records import Trace
+from agent.daemon.daemon import Daemon
+from agent.daemon.hardware import Hardware, camera_settings
+from agent.daemon.pins import wiring
 from agent.demo.cast import FINGER_FAMILY, Figure, LivingScene
-from agent.gate_drivers import wiring
-from agent.hardware import Hardware, camera_settings
-from agent.passage_types import Phase
-from agent.records import Trace
-from agent.report import events
+from agent.journal import events
+from agent.passage.types import Phase
+from agent.settings.load import load
+from agent.settings.model import Config
 from hal.camera import Rgb
 from hal.recovery import RecoveringCamera
 from hal.simulated.barrier import Barrier, Behaviour
@@ -96,8 +97,8 @@ class Stage:
         self.scene = LivingScene(seed)
         self.board = PinBoard()
         self._cleared_at = time.monotonic()
-        self.observed: queue.Queue[Observation] = queue.Queue()
-        self.history: list[Observation] = []
+        self.observed: queue.Queue[JournaledEvent] = queue.Queue()
+        self.history: list[JournaledEvent] = []
         settings = camera_settings(self.config.camera[0])
         camera = RecoveringCamera(lambda: open_camera(settings, source=self.scene), settings.name)
         self.barrier = Barrier(self.board, wiring(self.config.gpio), reaction_s=0.2)
@@ -157,7 +158,7 @@ class Stage:
             if isinstance(seen.event, events.Passage):
                 return seen.event.outcome
 
-    def _next(self, timeout_s: float, what: str) -> Observation:
+    def _next(self, timeout_s: float, what: str) -> JournaledEvent:
         try:
             return self.observed.get(timeout=timeout_s)
         except queue.Empty:
@@ -219,6 +220,6 @@ class Stage:
                 raise StageError(f"{self.name}: not {what} within {timeout_s:g} s")
             time.sleep(0.005)
 
-    def _observe(self, observation: Observation) -> None:
-        self.history.append(observation)
-        self.observed.put(observation)
+    def _observe(self, journaled: JournaledEvent) -> None:
+        self.history.append(journaled)
+        self.observed.put(journaled)

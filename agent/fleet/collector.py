@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from agent.fleet.store import BootKey, EventStore, StoredEvent
 from agent.report import payloads
-from agent.report.events import decode_event, source
+from agent.report.cloudevents import decode_event, source
 from agent.report.link import (
     Connected,
     Delivered,
@@ -128,9 +128,9 @@ class Collector:
         end = self._monotonic() + 1.0
         while self._outstanding > 0 and link.fileno() >= 0 and self._monotonic() < end:
             link.wait(0.1)
-            confirmed = sum(isinstance(each, Delivered) for each in link.happenings)
+            confirmed = sum(isinstance(each, Delivered) for each in link.link_events)
             self._outstanding -= confirmed
-            link.happenings.clear()
+            link.link_events.clear()
 
     def step(self, timeout_s: float) -> None:
         """Do one turn: wait for the broker at most so long."""
@@ -175,8 +175,8 @@ class Collector:
     def _drain(self, now: float) -> int:
         """Take what the link brought; return how many messages that were."""
         received = 0
-        while self._link is not None and self._link.happenings:
-            match self._link.happenings.popleft():
+        while self._link is not None and self._link.link_events:
+            match self._link.link_events.popleft():
                 case Connected(code=0):
                     self._up = True
                     self._failures = 0

@@ -7,7 +7,9 @@ import os
 import socket
 from pathlib import Path
 
-from agent.report.link import LinkSettings, credential_path, parse_url
+from agent.report.link import LinkSettings
+from agent.settings.broker_url import parse_url
+from agent.settings.secrets import optional_secret_path
 
 __all__ = ["add_broker_arguments", "settings_from"]
 
@@ -53,10 +55,10 @@ def settings_from(
         client_id=arguments.client_id or f"idgate-{role}-{suffix}",
         version5=arguments.mqtt == "5",
         username=arguments.username,
-        password_file=credential_path(arguments.password_file, here),
-        ca_file=credential_path(arguments.ca, here),
-        cert_file=credential_path(arguments.cert, here),
-        key_file=credential_path(arguments.cert_key, here),
+        password_file=optional_secret_path(arguments.password_file, here),
+        ca_file=optional_secret_path(arguments.ca, here),
+        cert_file=optional_secret_path(arguments.cert, here),
+        key_file=optional_secret_path(arguments.cert_key, here),
         session_expiry_s=86_400 * 7 if stable else 0,
         manual_ack=manual_ack,
     )

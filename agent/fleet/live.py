@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from agent.journal.events import Decision, Fault
 from agent.report import payloads
-from agent.report.events import Decision, Fault, decode_event
+from agent.report.cloudevents import decode_event
 from agent.report.link import Connected, Link, LinkError, LinkSettings, Lost, Received
 from agent.report.topics import ROOT, GateAddress, parse_topic
 
@@ -161,8 +162,8 @@ class Viewer:
             self._link.close()
 
     def _drain(self, link: Link) -> None:
-        while link.happenings:
-            match link.happenings.popleft():
+        while link.link_events:
+            match link.link_events.popleft():
                 case Connected(code=0):
                     self.connected = True
                     names = ("status", "info", "state", "metrics", "event/+")

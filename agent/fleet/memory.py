@@ -1,6 +1,7 @@
 """An outbox in memory, for simulated gates: the reporter's code on top is the real one.
 
-Rules: the same contract as `agent.journal.Journal`, but for the disk; a bounded number of rows.
+Rules: the same contract as `agent.journal.journal.Journal`, but for the disk; a bounded number of
+rows.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
-from agent.journal_model import BootState, JournalFull, Position, Row, new_boot_id
-from agent.report.events import Event, encode_data, event_type
+from agent.journal.events import Event, encode_data, event_type
+from agent.journal.model import BootState, JournalFull, Position, Row, new_boot_id
 
 __all__ = ["MemoryOutbox"]
 
@@ -76,7 +77,7 @@ class MemoryOutbox:
         return self.pending(after=Position(1, first - 1), upto=Position(1, last), limit=limit)
 
     def acknowledge(self, boot_id: str, seq: int) -> int:
-        """Free rows up to `seq`; see `agent.journal_store.Store.acknowledge`."""
+        """Free rows up to `seq`; see `agent.journal.store.Store.acknowledge`."""
         if boot_id != self.boot_id or seq <= self._acknowledged:
             return 0
         if seq > self._last:

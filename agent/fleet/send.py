@@ -17,8 +17,8 @@ import msgspec
 
 from agent.credential.keys import public_key_kid
 from agent.credential.numbers import Header
-from agent.issue import sign1
-from agent.issue_keys import SigningKey
+from agent.issuing.issue import sign1
+from agent.issuing.keys import SigningKey
 from agent.report import payloads
 from agent.report.commands import COMMAND_TYPE, LIFETIME_S, claims
 from agent.report.desired import CONFIG_TYPE, desired_claims
@@ -180,8 +180,8 @@ def _exchange(
     try:
         while time.monotonic() < end:
             link.wait(min(0.2, max(0.0, end - time.monotonic())))
-            while link.happenings:
-                match link.happenings.popleft():
+            while link.link_events:
+                match link.link_events.popleft():
                     case Connected(code=0):
                         link.subscribe([(topic, 1)])
                         link.publish(make())

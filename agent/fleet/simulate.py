@@ -14,9 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from agent.fleet.memory import MemoryOutbox
+from agent.journal.events import Decision
 from agent.reason import Reason
 from agent.report.engine import Engine, EngineSettings
-from agent.report.events import Decision
 from agent.report.link import Link, LinkSettings
 from agent.report.payloads import GateInfo, GateState
 from agent.report.topics import GateAddress

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from agent import __version__
+from agent.journal.events import EventType
 from agent.report import payloads
+from agent.report.cloudevents import schema
 from agent.report.commands import COMMAND_TYPE
 from agent.report.desired import CONFIG_TYPE
-from agent.report.events import EventType, schema
 from agent.report.topics import ROOT, TOPICS, Topic
 
 __all__ = ["document", "main"]

@@ -22,15 +22,15 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.config import Config
 from agent.credential.numbers import Claim
 from agent.report import payloads
 from agent.report.commands import CommandRefused, OperatorLookup, Refusal, open_signed
 from agent.report.link import Message, Received
 from agent.report.payloads import Reported
 from agent.report.topics import GateAddress
-from agent.settings_checks import contradiction
-from agent.settings_errors import explain
+from agent.settings.checks import contradiction
+from agent.settings.errors import explain
+from agent.settings.model import Config
 
 __all__ = ["CONFIG_TYPE", "NEVER", "REMOTE", "DesiredConfig", "desired_claims", "overlay"]
 

@@ -21,9 +21,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.journal_model import JournalError, Outbox, Row
+from agent.journal.events import Fault
+from agent.journal.model import JournalError, Outbox, Row
 from agent.report import payloads
-from agent.report.events import Fault, encode_event, source
+from agent.report.cloudevents import encode_event, source
 from agent.report.faults import FaultBoard
 from agent.report.link import (
     Connected,
@@ -281,7 +282,7 @@ class Engine:
         link, self.link = self.link, None
         if link is not None:
             # The broker's last word may still wait behind what failed after it.
-            if any(isinstance(h, Lost) and h.code == _TAKEN_OVER for h in link.happenings):
+            if any(isinstance(h, Lost) and h.code == _TAKEN_OVER for h in link.link_events):
                 code = "taken_over"
             link.close(will=True)
         if self.up:
@@ -301,8 +302,8 @@ class Engine:
     # -- receiving ----------------------------------------------------------------------------
 
     def _handle(self, now: float) -> None:
-        while self.link is not None and self.link.happenings:
-            happening = self.link.happenings.popleft()
+        while self.link is not None and self.link.link_events:
+            happening = self.link.link_events.popleft()
             match happening:
                 case Connected():
                     self._connected(happening, now)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.report.events import Fault
+from agent.journal.events import Fault
 
 __all__ = ["FaultBoard"]
 

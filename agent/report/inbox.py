@@ -31,7 +31,7 @@ from agent.report.link import Message, Received
 from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress, parse_topic
 
-__all__ = ["CommandDesk", "CommandHandler", "GateInbox", "Part"]
+__all__ = ["CommandDispatcher", "CommandHandler", "GateInbox", "Part"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 8
@@ -58,7 +58,7 @@ class Part(Protocol):
         """Take the way to publish."""
 
 
-class CommandDesk:
+class CommandDispatcher:
     """Judges and runs commands.
 
     Args:
@@ -206,14 +206,16 @@ class GateInbox:
         parts: configuration, discovery.
     """
 
-    def __init__(self, gate: GateAddress, desk: CommandDesk | None, *parts: Part) -> None:
+    def __init__(
+        self, gate: GateAddress, dispatcher: CommandDispatcher | None, *parts: Part
+    ) -> None:
         self._gate = gate
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._parts = parts
 
     def subscriptions(self) -> list[tuple[str, int]]:
         """Return further (filter, QoS) pairs."""
-        wanted = [(self._gate.topic("cmd/+"), 1)] if self._desk is not None else []
+        wanted = [(self._gate.topic("cmd/+"), 1)] if self._dispatcher is not None else []
         for part in self._parts:
             wanted += part.subscriptions()
         return wanted
@@ -224,14 +226,14 @@ class GateInbox:
 
     def refused(self) -> int:
         """Return how many commands were refused."""
-        return 0 if self._desk is None else self._desk.refused
+        return 0 if self._dispatcher is None else self._dispatcher.refused
 
     def received(self, message: Received, *, connected_at: float) -> None:
         """Give the message to whom it belongs."""
         address = parse_topic(message.topic)
         if address is not None and address[0] == self._gate and address[1].startswith("cmd/"):
-            if self._desk is not None and message.payload:
-                self._desk.take(address[1][4:], message, connected_at=connected_at)
+            if self._dispatcher is not None and message.payload:
+                self._dispatcher.take(address[1][4:], message, connected_at=connected_at)
             return
         for part in self._parts:
             if part.received(message, connected_at=connected_at):

@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -30,23 +29,18 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from agent.config import secret_path
-
 __all__ = [
     "Connected",
     "Delivered",
-    "Happening",
     "Link",
     "LinkError",
+    "LinkEvent",
     "LinkSettings",
     "Lost",
     "Message",
     "Received",
     "Subscribed",
-    "credential_path",
-    "parse_url",
 ]
-
 CONNECT_TIMEOUT_S = 5.0
 _INFLIGHT = 100
 _READS = 64
@@ -144,27 +138,7 @@ class Lost:
     text: str
 
 
-Happening = Connected | Subscribed | Delivered | Received | Lost
-
-
-def parse_url(url: str) -> tuple[str, int, bool]:
-    """Return host, port and whether TLS is spoken.
-
-    Raises:
-        ValueError: not mqtt://HOST[:PORT] or mqtts://HOST[:PORT].
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username:
-        # Who wrote a password into it shall not find it in a log.
-        shown = url.rpartition("@")[2]
-        raise ValueError(f"{shown!r}: allowed are mqtt://HOST[:PORT] and mqtts://HOST[:PORT]")
-    tls = parts.scheme == "mqtts"
-    return parts.hostname, parts.port or (8883 if tls else 1883), tls
-
-
-def credential_path(name: str, base: Path) -> Path | None:
-    """Return where a secret is (`agent.config.secret_path`), None for an empty name."""
-    return secret_path(name, base) if name else None
+LinkEvent = Connected | Subscribed | Delivered | Received | Lost
 
 
 class Link:
@@ -179,7 +153,7 @@ class Link:
     """
 
     def __init__(self, settings: LinkSettings, will: Message | None = None) -> None:
-        self.happenings: deque[Happening] = deque()
+        self.link_events: deque[LinkEvent] = deque()
         self._v5 = settings.version5
         self._topics: dict[int, str] = {}
         self._client = self._make(settings)
@@ -221,12 +195,12 @@ class Link:
         )
 
     def service(self, *, read: bool, write: bool) -> None:
-        """Read and write what is ready; results stand in `happenings`."""
+        """Read and write what is ready; results stand in `link_events`."""
         if read:
             for _ in range(_READS):
-                before = len(self.happenings)
+                before = len(self.link_events)
                 self._client.loop_read()
-                if len(self.happenings) == before:
+                if len(self.link_events) == before:
                     break
         if write:
             self._client.loop_write()
@@ -258,7 +232,7 @@ class Link:
         """
         end = time.monotonic() + timeout_s
         while self.fileno() >= 0 and (left := end - time.monotonic()) > 0:
-            if any(isinstance(each, Delivered) and each.mid == mid for each in self.happenings):
+            if any(isinstance(each, Delivered) and each.mid == mid for each in self.link_events):
                 return True
             self.wait(left)
         return False
@@ -320,7 +294,7 @@ class Link:
             client.username_pw_set(settings.username, _read_password(settings.password_file))
         if settings.tls:
             client.tls_set_context(_tls_context(settings))
-        put = self.happenings.append
+        put = self.link_events.append
         client.on_connect = lambda _c, _u, flags, reason, _p: put(
             Connected(reason.value, str(reason), flags.session_present)
         )

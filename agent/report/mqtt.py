@@ -20,16 +20,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config import MqttConfig
-from agent.journal_model import JournalError, Outbox
+from agent.journal.events import Event, Fault
+from agent.journal.model import JournalError, Outbox
 from agent.report.commands import CommandResult, OperatorLookup
 from agent.report.engine import Engine, EngineSettings
-from agent.report.events import Event, Fault
 from agent.report.faults import FaultBoard
-from agent.report.inbox import CommandDesk, CommandHandler, GateInbox, Part
-from agent.report.link import LinkSettings, Message, credential_path, parse_url
+from agent.report.inbox import CommandDispatcher, CommandHandler, GateInbox, Part
+from agent.report.link import LinkSettings, Message
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
+from agent.settings.broker_url import parse_url
+from agent.settings.model import MqttConfig
+from agent.settings.secrets import optional_secret_path
 
 __all__ = ["Reporter", "ReporterHealth", "link_settings"]
 
@@ -70,10 +72,10 @@ def link_settings(config: MqttConfig, gate: GateAddress, base_dir: Path) -> Link
         client_id=config.client_id or f"idgate-{gate.site}-{gate.gate}",
         version5=config.version == "5",
         username=config.username,
-        password_file=credential_path(config.password_file, base_dir),
-        ca_file=credential_path(config.ca_file, base_dir),
-        cert_file=credential_path(config.cert_file, base_dir),
-        key_file=credential_path(config.key_file, base_dir),
+        password_file=optional_secret_path(config.password_file, base_dir),
+        ca_file=optional_secret_path(config.ca_file, base_dir),
+        cert_file=optional_secret_path(config.cert_file, base_dir),
+        key_file=optional_secret_path(config.key_file, base_dir),
         keepalive_s=config.keepalive_s,
         session_expiry_s=config.session_expiry_s,
     )
@@ -119,10 +121,10 @@ class Reporter:
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
         self._command_faults = FaultBoard("command", self._tell)
-        self._desk: CommandDesk | None = None
+        self._dispatcher: CommandDispatcher | None = None
         self._outbound: list[Callable[[Engine], None]] = []
         if config.commands and operator is not None and on_command is not None:
-            self._desk = CommandDesk(
+            self._dispatcher = CommandDispatcher(
                 gate,
                 operator=operator,
                 handler=on_command,
@@ -148,7 +150,7 @@ class Reporter:
             settings,
             journal,
             sources,
-            inbox=GateInbox(gate, self._desk, *parts),
+            inbox=GateInbox(gate, self._dispatcher, *parts),
             tell=self._tell,
             now=monotonic(),
         )
@@ -157,8 +159,8 @@ class Reporter:
 
     def start(self) -> None:
         """Begin to report; returns at once, whether there is a broker or not."""
-        if self._desk is not None:
-            self._desk.start()
+        if self._dispatcher is not None:
+            self._dispatcher.start()
         self._thread.start()
 
     def wake(self) -> None:
@@ -169,8 +171,8 @@ class Reporter:
 
     def respond(self, name: str, transaction: str, result: CommandResult) -> None:
         """Answer a command whose handler said `IN_PROGRESS`."""
-        if self._desk is not None:
-            self._desk.respond(name, transaction, result)
+        if self._dispatcher is not None:
+            self._dispatcher.respond(name, transaction, result)
 
     def send(self, message: Message) -> None:
         """Publish a message beside the events; for `parts`."""
@@ -192,8 +194,8 @@ class Reporter:
         self.wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        if self._desk is not None:
-            self._desk.stop(timeout_s)
+        if self._dispatcher is not None:
+            self._dispatcher.stop(timeout_s)
         self._journal.listen(None)
         if not self._thread.is_alive():
             self._wake_read.close()
@@ -215,7 +217,7 @@ class Reporter:
             gate,
             sources.info,
             open_button=config.home_assistant_open,
-            press=None if self._desk is None else self._desk.press,
+            press=None if self._dispatcher is None else self._dispatcher.press,
             clock=sources.clock,
         )
         return (part,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.report.events import EventType
+from agent.journal.events import EventType
 
 __all__ = [
     "COMMANDS",

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.journal_model import Outbox
+from agent.journal.model import Outbox
 from agent.report import payloads
 from agent.report.link import Message
 from agent.report.topics import GateAddress

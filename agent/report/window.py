@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from agent.journal_model import Outbox, Position, Row
+from agent.journal.model import Outbox, Position, Row
 
 __all__ = ["Window"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from agent.trust.description import MAX_TEXT_FILE, read_file
@@ -89,18 +89,21 @@ def status(file: Path, name: str) -> dict[str, bytes]:
     return {f"status/{name}{suffix}": data}
 
 
-def profile(file: Path, name: str) -> dict[str, bytes]:
+def profile(file: Path, name: str, *, check: Callable[[str, str], object]) -> dict[str, bytes]:
     """Return a site profile.
+
+    Args:
+        file: TOML.
+        name: the profile's name.
+        check: raises ValueError for a text, and how errors name it, that is no site profile.
 
     Raises:
         TrustError: it is no site profile.
     """
-    from agent.policy import ProfileError, parse_profile
-
     data = read_file(file, MAX_TEXT_FILE)
     try:
-        parse_profile(data.decode("utf-8"), source=str(file))
-    except (ProfileError, UnicodeDecodeError) as error:
+        check(data.decode("utf-8"), str(file))
+    except ValueError as error:
         raise TrustError(str(error)) from None
     return {f"profiles/{name}.toml": data}
 

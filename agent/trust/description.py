@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 import msgspec
 
+from agent.credential.issuers import Algorithm
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import FormatName, Kind
-from agent.settings_errors import explain
-from agent.trust.model import COMMAND_ROLES, Algorithm, TrustError
+from agent.settings.errors import explain
+from agent.trust.model import COMMAND_ROLES, TrustError
 
 __all__ = ["MAX_TEXT_FILE", "Description", "describe", "kid_of", "read_file", "validity_of"]
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import FormatName
 from agent.trust.description import (
     MAX_TEXT_FILE,
@@ -32,7 +33,7 @@ from agent.trust.description import (
     read_file,
     validity_of,
 )
-from agent.trust.model import COMMAND_ROLES, Algorithm, IssuerKey, OperatorKey, TrustError
+from agent.trust.model import COMMAND_ROLES, OperatorKey, TrustError
 from agent.trust.roster import Roster, load_key, load_roster
 from agent.trust.snapshot import TrustSnapshot
 from agent.trust.status import MAX_TOKEN_BYTES, StatusList, parse

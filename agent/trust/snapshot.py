@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.credential.model import FormatName, StatusReference
-from agent.trust.model import Algorithm, IssuerKey, OperatorKey, StatusVerdict, TrustError
+from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.model import FormatName, StatusReference, StatusVerdict
+from agent.trust.model import OperatorKey, TrustError
 from agent.trust.roster import Roster
 from agent.trust.status import StatusAnswer, StatusList
 

@@ -24,10 +24,11 @@ from typing import Any, Final, NoReturn
 
 from agent.credential import cbor, cose, inflate
 from agent.credential.algorithms import ALGORITHMS
+from agent.credential.issuers import IssuerKey, KeySource
 from agent.credential.limits import LATEST_TIME
-from agent.credential.model import Rejected
+from agent.credential.model import Rejected, StatusVerdict
 from agent.credential.numbers import Alg, Claim, Header
-from agent.trust.model import IssuerKey, KeySource, StatusVerdict, TrustError
+from agent.trust.model import TrustError
 
 __all__ = [
     "MAX_LIST_BYTES",

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.config import Config
+from agent.settings.model import Config
 from agent.trust.model import TrustError
 from agent.trust.snapshot import TrustSnapshot
 
@@ -53,7 +53,7 @@ class TrustAge:
     error: str
 
 
-class _Crew(Protocol):
+class _Threads(Protocol):
     """Where the store's thread runs."""
 
     def start(self, name: str, target: Callable[[], None]) -> None:
@@ -135,9 +135,9 @@ class TrustStore:
         """Ask the store's thread for an update now; returns at once."""
         self._nudged.set()
 
-    def start(self, crew: _Crew) -> None:
-        """Begin the schedule in a thread of the crew's."""
-        crew.start("trust", self.run)
+    def start(self, threads: _Threads) -> None:
+        """Begin the schedule in one of the daemon's threads."""
+        threads.start("trust", self.run)
 
     def stop(self) -> None:
         """End the schedule; an update that hangs in the network is left behind."""

@@ -27,6 +27,7 @@ import serial
 
 from hal.errors import DeviceUnavailable, SensorError
 from hal.fingerprint import (
+    FACTORY_PASSWORD,
     NOTEPAD_BYTES,
     PROBE,
     REFERENCE,
@@ -43,10 +44,9 @@ from hal.fingerprint import (
 from hal.fingerprint_frame import FrameError
 from hal.raspberrypi.fingerprint_line import FramedFingerprint
 
-__all__ = ["BAUDS", "FACTORY_PASSWORD", "AdafruitSensor", "find_baud"]
+__all__ = ["BAUDS", "AdafruitSensor", "find_baud"]
 
 BAUDS: Final = (57_600, 9_600, 115_200, 19_200, 38_400, 28_800)
-FACTORY_PASSWORD: Final = bytes(4)
 POLL_S: Final = 0.05
 _RED, _BLUE, _PURPLE = 1, 2, 3
 _BREATHE, _FLASH, _ON, _OFF = 1, 2, 3, 4

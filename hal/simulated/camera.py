@@ -17,29 +17,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 
 from hal.camera import CameraSettings, Frame, Luma, Rgb
 from hal.errors import CameraTimeout, DeviceFault, DeviceUnavailable
 from hal.rotation import rotate_plane
+from hal.simulated.sources import SceneSource, open_source
 
-__all__ = ["Fault", "FaultKind", "SceneSource", "SimulatedCamera", "open_camera", "parse_faults"]
-
-
-class SceneSource(Protocol):
-    """What the simulated camera looks at."""
-
-    def render(self, now: float) -> Luma | Rgb:
-        """Return what is in view.
-
-        Args:
-            now: monotonic seconds at exposure (`time.monotonic`).
-
-        Returns:
-            (H, W) uint8 or (H, W, 3) uint8 RGB of any size; the camera fits it into its own.
-        """
+__all__ = ["Fault", "FaultKind", "SimulatedCamera", "open_camera", "parse_faults"]
 
 
 class FaultKind(StrEnum):
@@ -238,8 +225,6 @@ def open_camera(
     Raises:
         DeviceUnavailable: `frames` cannot be played; the message says why.
     """
-    from hal.simulated.sources import open_source
-
     if any(fault.kind is FaultKind.UNPLUG and fault.from_s <= 0 for fault in faults):
         raise DeviceUnavailable(f"camera {settings.name}: unplugged")
     return SimulatedCamera(source or open_source(frames, settings), settings, faults)

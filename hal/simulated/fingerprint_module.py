@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from hal.fingerprint import NOTEPAD_BYTES, Confirmation
+from hal.fingerprint import FACTORY_PASSWORD, NOTEPAD_BYTES, Confirmation
 from hal.fingerprint_frame import BROADCAST, Frame, FrameError, FrameReader, Kind, encode
 from hal.simulated.fingerprint_fingers import (
     ENOUGH,
@@ -37,7 +37,6 @@ __all__ = ["R307", "R503", "VARIANTS", "Module", "Reply", "Variant"]
 THRESHOLDS: Final = {1: 30, 2: 40, 3: 50, 4: 70, 5: 100}
 """Least score that the module calls a match, by security level."""
 NOTE_PAGES: Final = 16
-FACTORY_PASSWORD: Final = bytes(4)
 
 
 @dataclass(frozen=True, slots=True)

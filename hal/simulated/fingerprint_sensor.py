@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hal.raspberrypi.fingerprint import FACTORY_PASSWORD, AdafruitSensor
+from hal.fingerprint import FACTORY_PASSWORD
+from hal.raspberrypi.fingerprint import AdafruitSensor
 from hal.simulated.fingerprint import SimulatedFingerprint
 from hal.simulated.fingerprint_script import Script, load_script
 

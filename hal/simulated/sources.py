@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from hal.camera import CameraSettings, Luma, Rgb
 from hal.errors import DeviceUnavailable
 
-if TYPE_CHECKING:
-    from hal.simulated.camera import SceneSource
-
-__all__ = ["EmptyPlace", "PictureSource", "VideoSource", "open_source"]
+__all__ = ["EmptyPlace", "PictureSource", "SceneSource", "VideoSource", "open_source"]
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".ppm", ".tif", ".tiff"})
 MAX_PIXELS = 40_000_000
 SHOWN_S = 1.0
 """How long each picture of a folder is in view."""
+
+
+class SceneSource(Protocol):
+    """What the simulated camera looks at."""
+
+    def render(self, now: float) -> Luma | Rgb:
+        """Return what is in view.
+
+        Args:
+            now: monotonic seconds at exposure (`time.monotonic`).
+
+        Returns:
+            (H, W) uint8 or (H, W, 3) uint8 RGB of any size; the camera fits it into its own.
+        """
 
 
 class PictureSource:

@@ -18,9 +18,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from agent.biometrics.face_detect import Face, FaceDetector, open_detector
+from agent.biometrics.face.detect import open_detector
 from agent.biometrics.manifest import load_manifest
 from agent.biometrics.runtime import Options
+from agent.biometrics.types import Face, FaceDetector
 from models.training.labels import read_annotation
 from models.training.negatives import clouds, draw_negatives
 

@@ -16,9 +16,10 @@ import cv2
 import msgspec
 import numpy as np
 
-from agent.biometrics.face_align import similarity, warp
-from agent.biometrics.face_detect import FaceDetector, open_detector
+from agent.biometrics.face.detect import open_detector
+from agent.biometrics.geometry import similarity, warp
 from agent.biometrics.manifest import Manifest, load_manifest
+from agent.biometrics.types import FaceDetector
 from models.training.negatives import draw_negatives
 from models.training.scenes import faceless_crop, load_scenes, split
 from models.training.sizes import POINTS_SIZE, POINTS_TEMPLATE

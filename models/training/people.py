@@ -94,8 +94,8 @@ def align_people(
 
 def aligned(files: list[Path], models: Path) -> Iterator[tuple[Path, np.ndarray | None]]:
     """The chip of each file's largest face, or None, through the product's detector."""
-    from agent.biometrics.face_align import similarity, warp
-    from agent.biometrics.face_detect import open_detector
+    from agent.biometrics.face.detect import open_detector
+    from agent.biometrics.geometry import similarity, warp
     from agent.biometrics.manifest import load_manifest
 
     manifest = load_manifest(models)

@@ -22,14 +22,14 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from agent.config import load
-from agent.controller_parts import Observation
-from agent.daemon import Daemon
-from agent.gate_drivers import wiring
-from agent.hardware import Hardware, camera_settings
-from agent.issue import Holder, Issuer, new_issuer, present, sign_credential
-from agent.passage_types import Phase
-from agent.report import events
+from agent.controller.ports import JournaledEvent
+from agent.daemon.daemon import Daemon
+from agent.daemon.hardware import Hardware, camera_settings
+from agent.daemon.pins import wiring
+from agent.issuing.issue import Holder, Issuer, new_issuer, present, sign_credential
+from agent.journal import events
+from agent.passage.types import Phase
+from agent.settings.load import load
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
 from hal.simulated.gpio import SimulatedGpio
@@ -106,7 +106,7 @@ def measure_way() -> dict[str, float]:
         board, scene = PinBoard(), Still()
         barrier = Barrier(board, wiring(config.gpio), reaction_s=0.02)
         barrier.start()
-        seen: list[Observation] = []
+        seen: list[JournaledEvent] = []
         camera = open_camera(camera_settings(config.camera[0]), source=scene)
         daemon = Daemon(
             config, Hardware((camera,), SimulatedGpio(board=board)), observe=seen.append

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agent.biometrics.face import FaceVerifier, open_models
-from agent.biometrics.face_picture import open_picture
-from agent.biometrics.liveness_passive import PassiveLiveness
+from agent.biometrics.face.session import FaceVerifier, open_models
+from agent.biometrics.liveness.passive import PassiveLiveness
+from agent.biometrics.picture import open_picture
 from agent.biometrics.runtime import RUNTIMES, choose_runtime
-from agent.config import FaceConfig
+from agent.settings.model import FaceConfig
 
 pytestmark = pytest.mark.bench
 
@@ -78,7 +78,7 @@ def measure(runtime: str) -> dict[str, float]:
     detector, embedder = open_models(FaceConfig(runtime=runtime))
     face = detector.detect(picture)[0]
     chip = embedder.align(picture, face.points)
-    from agent.biometrics.face_quality import Limits, assess_chip
+    from agent.biometrics.face.quality import Limits, assess_chip
 
     layer = PassiveLiveness()
     shifted = [np.roll(picture, n, axis=1) for n in range(4)]

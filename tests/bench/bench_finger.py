@@ -15,7 +15,7 @@ import pytest
 import serial
 from adafruit_fingerprint import Adafruit_Fingerprint
 
-from agent.biometrics.finger_guard import Guard, pair
+from agent.biometrics.finger.guard import Guard, pair
 from hal.fingerprint import PROBE, REFERENCE, Glass, Light
 from hal.fingerprint_frame import Kind, encode
 from hal.raspberrypi.fingerprint import AdafruitSensor

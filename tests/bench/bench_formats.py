@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from agent.credential import base45, cose, registry, sm2, sm2_openssl, sm2_pure, transit
-from tests.credential_formats import makers as make
+from tests.support import makers as make
 
 pytestmark = pytest.mark.bench
 

@@ -14,12 +14,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.config import GateConfig, GpioConfig
-from agent.gate import Gate
-from agent.gate_inputs import lines
-from agent.passage import start, step
-from agent.passage_events import CodesSeen, Committed, PassageSensed, Tick, Verified
-from agent.passage_types import Code, Direction, Mode, Requirement, Rules, Use
+from agent.gate.gate import Gate
+from agent.gate.inputs import lines
+from agent.passage.events import CodesSeen, Committed, PassageSensed, Tick, Verified
+from agent.passage.machine import start, step
+from agent.passage.types import Code, Direction, Mode, Requirement, Rules, Use
+from agent.settings.model import GateConfig, GpioConfig
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 

@@ -12,9 +12,9 @@ import time
 
 import pytest
 
-from agent.journal import Journal
+from agent.journal.events import Decision, encode_data
+from agent.journal.journal import Journal
 from agent.reason import Reason
-from agent.report.events import Decision, encode_data
 
 ROUNDS = 400
 EVENT = Decision(

@@ -20,9 +20,9 @@ import psutil
 import pytest
 import structlog
 
-from agent.issue import Holder, new_issuer, present, sign_credential
-from agent.passage_events import CodesSeen, PassageSensed, Tick
-from agent.passage_types import Code, Direction
+from agent.issuing.issue import Holder, new_issuer, present, sign_credential
+from agent.passage.events import CodesSeen, PassageSensed, Tick
+from agent.passage.types import Code, Direction
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
 from tests.soak.station import T0, Station

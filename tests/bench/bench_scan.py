@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pyzbar.pyzbar import ZBarSymbol
 from pyzbar.pyzbar import decode as zbar
 
-from agent.config import ScanConfig
-from agent.scan import Scanner
+from agent.scan.scanner import Scanner
+from agent.settings.model import ScanConfig
 from hal.simulated.scene import Phone, Scene
 
 pytestmark = pytest.mark.bench

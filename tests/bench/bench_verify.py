@@ -20,11 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from agent import issue
 from agent.credential import base45, cose, keys, registry
+from agent.credential.issuers import IssuerKey
 from agent.credential.model import FormatName
 from agent.credential.numbers import Header
-from agent.trust.model import IssuerKey
+from agent.issuing import issue
 
 pytestmark = pytest.mark.bench
 

@@ -28,17 +28,18 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from agent import passage, policy
-from agent.config import GateConfig, GpioConfig, ScanConfig
-from agent.controller import Controller, Parts
-from agent.controller_parts import Seen
+from agent.controller.controller import Controller, Ports
+from agent.controller.memory import JournalMemory
+from agent.controller.ports import FrameCodes
+from agent.controller.records import Recorder, Sighting
 from agent.credential import base45, cose, registry
 from agent.credential.numbers import Header
-from agent.gate import Gate
-from agent.gate_inputs import lines
-from agent.journal import Journal
-from agent.memory import JournalMemory
-from agent.passage_events import (
+from agent.gate.gate import Gate
+from agent.gate.inputs import lines
+from agent.journal.journal import Journal
+from agent.journal.subjects import SubjectHasher
+from agent.passage import machine
+from agent.passage.events import (
     CodesSeen,
     Committed,
     Event,
@@ -47,17 +48,18 @@ from agent.passage_events import (
     Tick,
     Verified,
 )
-from agent.passage_types import Code, Direction, Mode, Phase, Requirement, Rules, Use
-from agent.records import Recorder, Sighting
-from agent.report.subjects import SubjectHasher
-from agent.scan import Scanner
-from agent.scan_cascade import Cascade
-from agent.verify import Judge, Place
+from agent.passage.types import Code, Direction, Mode, Phase, Requirement, Rules, Use
+from agent.policy import decide
+from agent.policy.judge import Judge, Place
+from agent.policy.profile import parse_profile
+from agent.scan.cascade import Cascade
+from agent.scan.scanner import Scanner
+from agent.settings.model import GateConfig, GpioConfig, ScanConfig
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 from tests.bench import bench_formats, bench_journal
 from tests.bench.counted_codes import NOW, PASSAGES, Codes, Frames, fixed, load
-from tests.credential_formats import makers
+from tests.support import makers
 
 WARM_ROUNDS = 10
 """CPython 3.11 and later rewrite a function's bytecode on its first calls; then it stays."""
@@ -69,7 +71,7 @@ TIMING = GateConfig(site="bench", gate="g")
 POLL_S = 0.005
 WHOLE = "code to relay, whole"
 MISSES, RETRIES = 16, 3
-"""In a still place one miss of so many is retried, in so many ways by turns: see `agent.scan_cascade`."""
+"""In a still place one miss of so many is retried, in so many ways by turns: see `agent.scan.cascade`."""
 
 Act = Callable[[], object]
 
@@ -143,8 +145,8 @@ def deciding(codes: Codes) -> Work:
     with fixed():
         text = codes.dynamic()
     credential = registry.read(text, keys=codes.trust(), rules=RULES)
-    profile, moment = policy.parse_profile(PROFILE, source="bench"), policy.Moment(now=NOW)
-    return same("policy", lambda: policy.decide(credential, profile, moment), 50)
+    profile, moment = parse_profile(PROFILE, source="bench"), decide.Moment(now=NOW)
+    return same("policy", lambda: decide.decide(credential, profile, moment), 50)
 
 
 def walking(codes: Codes) -> Work:
@@ -154,7 +156,7 @@ def walking(codes: Codes) -> Work:
     rules = Rules()
     use = Use("subject", Requirement.NONE, Direction.IN, b"mark")
     at = [0.0]
-    state = [passage.start(Mode.NORMAL, 0.0, rules)[0]]
+    state = [machine.start(Mode.NORMAL, 0.0, rules)[0]]
 
     def act() -> None:
         at[0] += 10
@@ -168,8 +170,8 @@ def walking(codes: Codes) -> Work:
             PassageSensed(Direction.IN),
         ):
             at[0] += 0.01
-            state[0], _ = passage.step(state[0], event, at[0], rules)
-        state[0], _ = passage.step(state[0], Tick(), at[0] + 5, rules)
+            state[0], _ = machine.step(state[0], event, at[0], rules)
+        state[0], _ = machine.step(state[0], Tick(), at[0] + 5, rules)
 
     return same("passage, all steps", act, 20, _bare(codes.issuer.key.public, message))
 
@@ -286,13 +288,13 @@ class Way:
     def __init__(self, codes: Codes, journal: Journal, frames: Frames) -> None:
         self.frames, self.cascade, self.clock = frames["way"], Cascade(), Stopped()
         self.gate, _, self.board = _gate()
-        hasher, profile = SubjectHasher(bytes(32)), policy.parse_profile(PROFILE, source="bench")
+        hasher, profile = SubjectHasher(bytes(32)), parse_profile(PROFILE, source="bench")
         memory = JournalMemory(
             journal, hasher, zone="main", passback_s=600, reuse_s=10, began_at=NOW, failures=3,
             enrolled=lambda _: False,
         )  # fmt: skip
         trust = codes.trust()
-        parts = Parts(
+        parts = Ports(
             judge=Judge(Place("bench", "g", profile), timer=lambda: 0, memory=memory),
             trust=lambda: trust, clock=self.clock, journal=journal, hasher=hasher, gate=self.gate,
             checks=NoChecks(), recorder=Recorder(boot_id="b" * 32, profile="bench", zone="main"),
@@ -310,7 +312,7 @@ class Way:
         codes = tuple(Code(hashlib.sha256(each.data).digest(), each.data) for each in found)
         taken = self.clock.monotonic_ns()
         sightings = {code.digest: Sighting(taken, taken, 2.0) for code in codes}
-        self.controller.handle(Seen(CodesSeen(codes), sightings))
+        self.controller.handle(FrameCodes(CodesSeen(codes), sightings))
         self.clock.now += POLL_S
         self.gate.tick(self.clock.now)
         if not self.board.level(SETTINGS.relay):

@@ -24,14 +24,14 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from numpy.typing import NDArray
 
-from agent import issue
-from agent.issue import Holder, Issuer, present
-from agent.issue_keys import SigningKey
-from agent.trust.model import Algorithm
+from agent.credential.issuers import Algorithm
+from agent.issuing import issue
+from agent.issuing.issue import Holder, Issuer, present
+from agent.issuing.keys import SigningKey
 from agent.trust.snapshot import TrustSnapshot
 from hal.simulated.scene import Phone, Scene
 from tests.bench import bench_scan
-from tests.credential_formats import makers
+from tests.support import makers
 
 NOW = makers.NOW
 PASSAGES = 16

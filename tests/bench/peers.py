@@ -25,10 +25,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from agent.credential import registry
+from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import Credential
-from agent.trust.model import Algorithm, IssuerKey
 from tests.bench.stages import Absent, Peer
-from tests.credential_formats import makers
+from tests.support import makers
 
 VENV = Path(sys.prefix).with_name(Path(sys.prefix).name + "-peers")
 WORKER = Path(__file__).with_name("peer_worker.py")
@@ -209,8 +209,8 @@ def face_recognition(venv: Path = VENV) -> tuple[list[Peer], list[Absent]]:
     why = missing("face_recognition", venv)
     if why is not None:
         return [], [Absent("face_recognition (dlib)", why)]
-    from agent.biometrics.face import open_models
-    from agent.config import FaceConfig
+    from agent.biometrics.face.session import open_models
+    from agent.settings.model import FaceConfig
     from tests.bench import bench_face
 
     picture = np.ascontiguousarray(bench_face.portrait())

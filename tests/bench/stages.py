@@ -93,7 +93,7 @@ def _cwt() -> list[Peer]:
     from cwt import COSE, COSEKey
 
     from agent.credential import registry
-    from agent.issue import new_issuer, present, sign_credential
+    from agent.issuing.issue import new_issuer, present, sign_credential
     from tests.bench.bench_verify import NOW, Keys, _paired
 
     issuer = new_issuer("city")
@@ -135,7 +135,7 @@ def machine() -> list[Stage]:
 
 def journal(folder: Path, rounds: int = 300) -> list[Stage]:
     """Wall time: the disk is the stage."""
-    from agent.journal import Journal
+    from agent.journal.journal import Journal
     from tests.bench import bench_journal as bench
 
     data = bench.encode_data(bench.EVENT)

@@ -131,7 +131,9 @@ def test_a_trend_is_a_leak_and_noise_is_not(curve, expected) -> None:
 
 
 def test_a_short_run_of_passages_passes(monkeypatch) -> None:
-    monkeypatch.setattr("agent.controller._log.info", lambda *_, **__: None, raising=False)
+    monkeypatch.setattr(
+        "agent.controller.controller._log.info", lambda *_, **__: None, raising=False
+    )
     found = bench_leaks.measure(60)
     assert found["passages"] == 60
     assert found["files"] == 0

@@ -35,8 +35,8 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
 from agent.fleet.store import EventStore  # noqa: E402 - the checkout's own, wherever it is run from
-from agent.issue_keys import SigningKey  # noqa: E402
-from agent.journal import Journal  # noqa: E402
+from agent.issuing.keys import SigningKey  # noqa: E402
+from agent.journal.journal import Journal  # noqa: E402
 from tests.chaos.servers import PostgreSql, RabbitMq, free_port, wait_for_port  # noqa: E402
 
 SITE = "chaos"

@@ -16,17 +16,18 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from agent.config import MqttConfig
+from agent.credential.issuers import Algorithm
 from agent.credential.keys import public_key_kid
-from agent.journal import Journal
+from agent.journal.events import Decision, Mode
+from agent.journal.journal import Journal
 from agent.reason import Reason
 from agent.report.commands import Command, CommandResult
-from agent.report.events import Decision, Mode
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus, GateInfo, GateState
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
-from agent.trust.model import Algorithm, OperatorKey
+from agent.settings.model import MqttConfig
+from agent.trust.model import OperatorKey
 
 
 def passage_id(gate: str, number: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from hal.camera import CameraSettings
 from hal.raspberrypi.camera import open_camera
-from tests.hal_camera.contract import CameraContract
+from tests.hal.camera_contract import CameraContract
 
 
 # picamera2 0.3.38 still says setDaemon().

@@ -10,7 +10,7 @@ import os
 import pytest
 
 from hal.raspberrypi.fingerprint import AdafruitSensor
-from tests.finger.contract import SensorContract
+from tests.hal.fingerprint_contract import SensorContract
 
 
 class TestRealModule(SensorContract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hal.raspberrypi.gpio import RaspberryPiGpio
-from tests.hal_gpio.contract import GpioContract
+from tests.hal.gpio_contract import GpioContract
 
 
 class TestRaspberryPi(GpioContract):

@@ -1,4 +1,4 @@
-"""Renders docs/configuration.md from agent/config.py; run it to write the page anew."""
+"""Renders docs/configuration.md from agent/settings/model.py; run it to write the page anew."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import ast
 import inspect
 import types
 import typing
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT
 
-from agent import config
+from agent.settings import model as config
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "configuration.md"
 HEAD = """# Configuration
 
@@ -22,7 +21,7 @@ One TOML file, given to `idgate run --config FILE`. Every key has a type, a rang
 unknown key is an error. Relative paths are relative to the file's own directory. Secrets are files;
 names that systemd handed over with `LoadCredential=` are found in `$CREDENTIALS_DIRECTORY`.
 
-This page is made from `agent/config.py` by `python -m tests.docs.configuration`; a test holds them
+This page is made from `agent/settings/model.py` by `python -m tests.docs.configuration`; a test holds them
 together.
 """
 
@@ -100,7 +99,7 @@ def _toml(value: Any) -> str:
 
 def _notes() -> dict[tuple[str, str], str]:
     """Return the strings that stand under the fields."""
-    tree = ast.parse((ROOT / "agent" / "config.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "agent" / "settings" / "model.py").read_text("utf-8"))
     notes: dict[tuple[str, str], str] = {}
     for node in tree.body:
         if not isinstance(node, ast.ClassDef):

@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 PAGE = ROOT / "docs" / "adding-a-driver.md"
 BLOCK = re.compile(
     r"<!-- (?P<verb>file|insert|replace): (?P<path>\S+)(?: (?:after|line): (?P<line>.+?))? -->\n"
@@ -19,7 +20,7 @@ BLOCK = re.compile(
 
 
 def test_the_walk_through_holds(tmp_path: Path) -> None:
-    for package in ("agent", "hal", "tests/hal_gpio"):
+    for package in ("agent", "hal", "tests/hal", "tests/support"):
         shutil.copytree(
             ROOT / package,
             tmp_path / package,

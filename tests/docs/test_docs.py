@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from agent import cli
-from agent.policy import SHIPPED
+from agent.policy.profile import SHIPPED
 from agent.reason import DESCRIPTIONS
 from tests.docs import configuration
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("models/*.md")])
 README = (ROOT / "README.md").read_text("utf-8")
 

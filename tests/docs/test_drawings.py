@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import GpioConfig
-from agent.gate_signals import PATTERNS
+from agent.gate.signals import PATTERNS
+from agent.settings.model import GpioConfig
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 DRAWINGS = sorted((DOCS / "images").glob("*.svg"))
 
 

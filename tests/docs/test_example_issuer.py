@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from agent.credential import base45
-from agent.policy import parse_profile
+from agent.policy.judge import Judge, NoMemory, Place
+from agent.policy.profile import parse_profile
 from agent.reason import Reason
 from agent.trust.directory import load_directory
 from agent.trust.snapshot import TrustSnapshot
-from agent.verify import Forgetful, Judge, Place
+from tests.support.paths import ROOT
 
-PROGRAM = Path(__file__).parents[2] / "docs" / "examples" / "issuer.mjs"
+PROGRAM = ROOT / "docs" / "examples" / "issuer.mjs"
 CHALLENGE = bytes.fromhex("0011223344556677")
 PROFILE = """
 name = "pool"
@@ -61,7 +62,7 @@ def judge(made: Path, trust: TrustSnapshot, text: str, more: str = "", **change:
         site="pool", gate="door", profile=parse_profile(PROFILE + more, source="test"),
         site_keys=((made / "site.key").read_bytes(),),
     )  # fmt: skip
-    judged = Judge(place, timer=time.perf_counter_ns, memory=Forgetful())
+    judged = Judge(place, timer=time.perf_counter_ns, memory=NoMemory())
     arguments = {"trust": trust, "now": moment(made), "challenge": CHALLENGE} | change
     return judged.judge(text.encode(), **arguments).reason  # type: ignore[arg-type]
 

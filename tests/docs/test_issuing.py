@@ -11,13 +11,15 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent import cli, issue
+from agent import cli
 from agent.credential import base45, cbor, registry
 from agent.credential.model import FormatName, Kind, Rejected
+from agent.issuing import issue
 from agent.reason import Reason
 from agent.trust.directory import load_directory
+from tests.support.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs/issuing.md").read_text("utf-8")
+PAGE = (ROOT / "docs/issuing.md").read_text("utf-8")
 BLOCKS = {
     (verb, name): body
     for verb, name, body in re.findall(

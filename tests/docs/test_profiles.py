@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import NODEFAULT
 
 from agent.credential.model import Kind
-from agent.policy import Profile, ProfileError, parse_profile
+from agent.policy.profile import Profile, ProfileError, parse_profile
 from agent.reason import Reason
+from tests.support.paths import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "profiles.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "profiles.md").read_text("utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (\S.*?) \| .* \|$", PAGE, re.MULTILINE))
 

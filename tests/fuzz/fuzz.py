@@ -39,7 +39,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 MODULE = "tests.fuzz.targets"
-MODULES = ["agent.credential", "agent.trust", "agent.report", "agent.config", "agent.policy", "tuf"]
+MODULES = [
+    "agent.credential",
+    "agent.trust",
+    "agent.report",
+    "agent.settings",
+    "agent.policy",
+    "tuf",
+]
 """Packages whose branches guide the fuzzer."""
 MEMORY_LIMIT_BYTES = 8 << 20
 TRIES = 5

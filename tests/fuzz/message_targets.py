@@ -12,27 +12,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent import reporting
-from agent.config import load
 from agent.credential import cbor
+from agent.credential.issuers import Algorithm
 from agent.credential.numbers import Header
+from agent.daemon import reporting
 from agent.fleet.send import OperatorSigner
-from agent.issue_keys import SigningKey
-from agent.journal import Journal
+from agent.issuing.keys import SigningKey
+from agent.journal.events import Decision
+from agent.journal.journal import Journal
 from agent.reason import Reason
 from agent.report import payloads
+from agent.report.cloudevents import decode_event, encode_event, source
 from agent.report.commands import COMMAND_TYPE, Command, CommandResult, Refusal, claims
 from agent.report.desired import CONFIG_TYPE, DesiredConfig, desired_claims
-from agent.report.events import Decision, decode_event, encode_event, source
 from agent.report.faults import FaultBoard
-from agent.report.inbox import CommandDesk
+from agent.report.inbox import CommandDispatcher
 from agent.report.link import Message, Received
 from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress
-from agent.trust.model import Algorithm, OperatorKey
-from tests.credential_formats import makers as make
+from agent.settings.load import load
+from agent.trust.model import OperatorKey
 from tests.fuzz.model import Target, as_it_is
 from tests.fuzz.trust_targets import folder
+from tests.support import makers as make
 
 __all__ = ["TARGETS"]
 
@@ -69,7 +71,7 @@ class _Desk:
 
     def __init__(self) -> None:
         self.sent: list[Message] = []
-        self.desk = CommandDesk(
+        self.dispatcher = CommandDispatcher(
             GATE, operator=_operator, handler=self._handle, send=self.sent.append,
             replay=self._replay, faults=FaultBoard("command", lambda _fault: None),
             clock=lambda: float(make.NOW), monotonic=lambda: 0.0,
@@ -77,9 +79,9 @@ class _Desk:
 
     def take(self, name: str, data: bytes) -> None:
         message = Received(GATE.topic(f"cmd/{name}"), data, 1, False, 1)
-        self.desk.take(name, message, connected_at=make.NOW - 60)
-        while not self.desk._waiting.empty():
-            command = self.desk._waiting.get_nowait()
+        self.dispatcher.take(name, message, connected_at=make.NOW - 60)
+        while not self.dispatcher._waiting.empty():
+            command = self.dispatcher._waiting.get_nowait()
             assert command is not None
             self._handle(command)
 
@@ -99,11 +101,11 @@ class _Desk:
 
 def _command(data: bytes) -> None:
     for name in CommandName:
-        desk = _Desk()
-        desk.take(name.value, data)
-        for message in desk.sent:
+        dispatcher = _Desk()
+        dispatcher.take(name.value, data)
+        for message in dispatcher.sent:
             assert len(message.payload) < 2_000
-        if desk.refusal() != Refusal.WRONG_COMMAND:
+        if dispatcher.refusal() != Refusal.WRONG_COMMAND:
             return
 
 

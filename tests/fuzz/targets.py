@@ -22,18 +22,18 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agent import issue
 from agent.credential import base45, cbor, dcc, native, registry, sm2
+from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.keys import certificate_kid
 from agent.credential.model import FormatName, Kind, Rejected
 from agent.credential.numbers import Claim, Header
 from agent.credential.registry import ReadRules
-from agent.issue_keys import Holder, Issuer, SigningKey
-from agent.trust.model import Algorithm, IssuerKey
+from agent.issuing import issue
+from agent.issuing.keys import Holder, Issuer, SigningKey
 from agent.trust.snapshot import TrustSnapshot
-from tests.credential_formats import makers as make
 from tests.fuzz import message_targets, trust_targets
 from tests.fuzz.model import Target, Wrap, as_it_is
+from tests.support import makers as make
 
 __all__ = ["FORMATS", "RULES", "load_all", "names", "read_code", "target", "trusted"]
 

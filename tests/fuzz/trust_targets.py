@@ -27,19 +27,20 @@ from securesystemslib.exceptions import FormatError
 from securesystemslib.formats import encode_canonical
 
 from agent.credential import cbor
+from agent.credential.issuers import Algorithm
 from agent.credential.numbers import Header
-from agent.issue_keys import SigningKey
-from agent.policy import ProfileError, parse_profile
+from agent.issuing.keys import SigningKey
+from agent.policy.profile import ProfileError, parse_profile
 from agent.trust import status
 from agent.trust.cache import check_set
 from agent.trust.directory import load_directory
-from agent.trust.model import Algorithm, TrustError
+from agent.trust.model import TrustError
 from agent.trust.roster import RosterEntry, load_roster, write_roster
 from agent.trust.update import pin_root, update
-from tests.credential_formats import makers as make
 from tests.fuzz.model import Target, as_it_is, one_line
-from tests.trust.conftest import certificate, public_pem
-from tests.trust.support import Publisher
+from tests.support import makers as make
+from tests.support.trust_keys import certificate, public_pem
+from tests.support.trust_sets import Publisher
 
 __all__ = ["TARGETS"]
 
@@ -319,7 +320,7 @@ def _profile(data: bytes) -> None:
 
 
 def _file_target() -> Target:
-    shipped = Path(status.__file__).parents[1] / "profiles"
+    shipped = Path(status.__file__).parents[1] / "policy" / "profiles"
     jwk = {"kty": "EC", "crv": "P-256", "kid": "1", "x": "A" * 43, "y": "A" * 43}
     seeds = [
         (0, b"\0" + public_pem(KEY)),

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.policy import SHIPPED
+from agent.policy.profile import SHIPPED
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 WHEEL_LIMIT_MIB = 12
 BUILD = """
 import sys
@@ -72,7 +72,7 @@ def names(path: Path) -> list[str]:
 
 def test_what_a_gate_needs_is_inside(built: tuple[Path, Path]) -> None:
     wanted = {
-        *(f"agent/profiles/{name}.toml" for name in SHIPPED),
+        *(f"agent/policy/profiles/{name}.toml" for name in SHIPPED),
         *(str(path.relative_to(ROOT)) for path in (ROOT / "agent/report/schemas").glob("*.json")),
         *(str(path.relative_to(ROOT)) for path in (ROOT / "models").glob("*.tflite")),
         *(str(path.relative_to(ROOT)) for path in (ROOT / "models").glob("*.md")),
@@ -128,8 +128,8 @@ def test_it_installs_and_runs_in_a_clean_venv(built: tuple[Path, Path], tmp_path
         venv / "bin/python",
         "-c",
         "import agent, models\n"
-        "from agent.policy import SHIPPED, shipped_profile\n"
-        "from agent.report.events import EventType, schema\n"
+        "from agent.policy.load import SHIPPED, shipped_profile\n"
+        "from agent.report.cloudevents import EventType, schema\n"
         "[shipped_profile(name) for name in SHIPPED]; [schema(kind) for kind in EventType]\n"
         "from agent.biometrics import manifest\n"
         "print(agent.__file__)",

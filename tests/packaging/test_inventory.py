@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 SCRIPT = ROOT / "packaging/inventory.py"
 LOCKS = {
     minor: ROOT / f"packaging/requirements-cp3{minor}.lock" for minor in (11, 13)

@@ -91,8 +91,11 @@ RELEASES = {
 # What another processor, C library or Python can change: signatures and parsers, arithmetic of the
 # models, both decoders, SQLite, pins and ports, and the daemon that joins them.
 CORE = (
-    "core", "credential", "credential_formats", "trust", "passage", "controller", "gate", "journal",
-    "hal_gpio", "finger", "biometrics", "face", "scan", "daemon/test_daemon.py",
+    "agent/test_cli.py", "agent/test_log.py", "agent/settings", "agent/clock", "agent/scan",
+    "agent/credential", "agent/trust", "agent/policy", "agent/passage", "agent/biometrics",
+    "agent/journal", "agent/gate", "agent/controller", "agent/commands", "hal",
+    "agent/daemon/test_daemon.py", "agent/daemon/test_finger.py",
+    "agent/daemon/test_finger_trouble.py",
 )  # fmt: skip
 # In a process of its own: behind the others in one process it once missed packages that are there,
 # for a reason that was not found.
@@ -102,18 +105,13 @@ ALONE = "packaging/test_inventory.py"
 _FILTER = "qemu-user passes no system call filter (seccomp) on to the kernel"
 _MEMORY = "qemu-user keeps no limit of memory (RLIMIT_AS)"
 DESELECTED = {
-    "tests/scan/test_scanner.py::test_a_worker_has_no_privileges": _FILTER,
-    "tests/scan/test_scanner.py::test_the_sandbox_refuses_all_that_decoding_does_not_need": _FILTER,
-    "tests/scan/test_scanner.py::test_the_limits_hold_where_there_is_no_filter": _MEMORY,
-    "tests/scan/test_worker.py::test_a_decoder_that_fails_costs_its_frame_only[memory without end]": _MEMORY,
-    "tests/scan/test_scanner.py::test_the_stem_has_one_thread": "each emulated process has a thread of QEMU's own",
+    "tests/agent/scan/test_scanner.py::test_a_worker_has_no_privileges": _FILTER,
+    "tests/agent/scan/test_scanner.py::test_the_sandbox_refuses_all_that_decoding_does_not_need": _FILTER,
+    "tests/agent/scan/test_scanner.py::test_the_limits_hold_where_there_is_no_filter": _MEMORY,
+    "tests/agent/scan/test_worker.py::test_a_decoder_that_fails_costs_its_frame_only[memory without end]": _MEMORY,
+    "tests/agent/scan/test_scanner.py::test_the_stem_has_one_thread": "each emulated process has a thread of QEMU's own",
 }
 """Tests that cannot hold under qemu-user: node -> why."""
-
-# Judges source text, the same on every processor, with tools that are not installed in the tree.
-NOT_ABOUT_THE_MACHINE = (
-    "tests/credential_formats/test_adding_a_format.py::test_the_walk_through_holds",
-)
 
 _VERSIONS = """
 import platform
@@ -285,12 +283,11 @@ class Trial:
             "--root-user-action=ignore", "idgate[test]",
         )  # fmt: skip
         tree.link(self._machine.folder, installed(self._release))
-        left_out = [*DESELECTED, *NOT_ABOUT_THE_MACHINE]
         said = self._machine.do(
             PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci",
             "-n", str(min(os.cpu_count() or 1, 4)),
             "--dist", "loadfile", "-o", f"timeout={TEST_S:g}", "--durations=20",
-            *(f"--deselect={node}" for node in left_out), *(f"tests/{part}" for part in CORE),
+            *(f"--deselect={node}" for node in DESELECTED), *(f"tests/{part}" for part in CORE),
         )  # fmt: skip
         self.report.lines.append(f"suite {closing_line(said)}")
         said = self._machine.do(

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.biometrics.finger_enroll import take_model
+from agent.biometrics.finger.enroll import take_model
 from agent.credential.model import BiometricReference, Kind, Level
-from agent.issue import (
+from agent.issuing.issue import (
     Holder,
     Issuer,
     SigningKey,

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from agent.issue import new_issuer
+from agent.issuing.issue import new_issuer
 from tests.pi.outside import HOST
 
 CHECKOUT = Path(__file__).parents[2]

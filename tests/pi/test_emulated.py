@@ -130,8 +130,8 @@ def test_the_time_server_answers_as_the_standard_says():
 
 
 def test_the_settings_of_the_site_are_valid():
-    from agent.config import parse
-    from agent.policy import Ask, parse_profile
+    from agent.policy.profile import Ask, parse_profile
+    from agent.settings.load import parse
 
     config = parse(premises.SETTINGS + premises.FINGER_SETTINGS, source="settings")
     assert (config.gpio.relay, config.gpio.fire) == (premises.RELAY, premises.FIRE)

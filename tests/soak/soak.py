@@ -29,9 +29,9 @@ from pathlib import Path
 
 import structlog
 
-from agent.journal import JournalError
-from agent.passage_events import CodesSeen, StartBiometric
-from agent.passage_types import Mode, Phase
+from agent.journal.journal import JournalError
+from agent.passage.events import CodesSeen, StartBiometric
+from agent.passage.types import Mode, Phase
 from agent.reason import Reason
 from hal.simulated.barrier import Behaviour
 from tests.soak.station import IDLE_S, POLL_S, Broken, Station

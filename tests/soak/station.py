@@ -13,15 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.clock import ClockGuard, ClockSources
-from agent.config import GateConfig, GpioConfig
-from agent.controller import Controller
-from agent.controller_parts import Observation, Parts
-from agent.gate import Gate
-from agent.gate_drivers import wiring
-from agent.journal import Journal
-from agent.memory import JournalMemory
-from agent.passage_events import (
+from agent.clock.guard import ClockGuard, ClockSources
+from agent.controller.controller import Controller
+from agent.controller.memory import JournalMemory
+from agent.controller.ports import JournaledEvent, Ports
+from agent.controller.records import Recorder
+from agent.controller.unfinished import end_unfinished
+from agent.daemon.pins import wiring
+from agent.gate.gate import Gate
+from agent.journal.events import Decision
+from agent.journal.journal import Journal
+from agent.journal.subjects import SubjectHasher
+from agent.passage.events import (
     BiometricDone,
     Effect,
     FireChanged,
@@ -34,15 +37,12 @@ from agent.passage_events import (
     Tick,
     Verify,
 )
-from agent.passage_types import Code, Mode, Occurrence, Phase, RecordKind, Rules, Use
-from agent.policy import parse_profile
+from agent.passage.types import Code, Mode, Occurrence, Phase, RecordKind, Rules, Use
+from agent.policy.judge import Judge, Place
+from agent.policy.profile import parse_profile
 from agent.reason import Reason
-from agent.records import Recorder
-from agent.report.events import Decision
-from agent.report.subjects import SubjectHasher
+from agent.settings.model import GateConfig, GpioConfig
 from agent.trust.model import TrustView
-from agent.unfinished import end_unfinished
-from agent.verify import Judge, Place
 from hal.errors import DeviceFault
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.gpio import SimulatedGpio
@@ -119,7 +119,7 @@ class Faces:
     running: dict[int, tuple[float, BiometricDone]] = field(default_factory=dict)
 
     def start(self, effect: StartBiometric) -> None:
-        after, matched, reason = self.station.face_of(effect)
+        after, matched, reason = self.station.face_settings(effect)
         done = BiometricDone(effect.attempt, effect.modality, matched, reason)
         self.running[effect.attempt] = (self.station.times.now + after, done)
 
@@ -152,19 +152,19 @@ class Station:
     Args:
         folder: where its journal and clock memory are.
         trust: the snapshot to believe.
-        face_of: seconds, result and reason of a comparison that begins.
+        face_settings: seconds, result and reason of a comparison that begins.
     """
 
     def __init__(
         self,
         folder: Path,
         trust: Callable[[], TrustView],
-        face_of: Callable[[StartBiometric], tuple[float, bool, Reason]],
+        face_settings: Callable[[StartBiometric], tuple[float, bool, Reason]],
     ) -> None:
         self.times = Times()
         self.path = folder / "journal.sqlite"
         self.clock_path = folder / "clock.json"
-        self.trust, self.face_of = trust, face_of
+        self.trust, self.face_settings = trust, face_settings
         self.mode = Mode.NORMAL
         self.journal_full = "deny"
         self.board = PinBoard(clock_ns=self.times.monotonic_ns)
@@ -221,7 +221,7 @@ class Station:
         self._opened_until = self._fire_until = self._releases = float("-inf")
         self._fire = False
         self.gate.setup()
-        parts = Parts(
+        parts = Ports(
             judge=Judge(place, timer=lambda: 0, memory=memory),
             trust=self.trust,
             clock=GateClock(times, self.guard),
@@ -245,7 +245,7 @@ class Station:
 
     def stop(self) -> None:
         """End in good order, as on SIGTERM."""
-        from agent.passage_events import Shutdown
+        from agent.passage.events import Shutdown
 
         self.controller.handle(Shutdown())
         missing = self._granted - self._ended
@@ -398,7 +398,7 @@ class Station:
 
     def _is_granted(self, attempt: int) -> bool:
         """Ask the disk itself: the gate opens before anybody is told of the row."""
-        passage = self.controller._parts.recorder.passage_id(attempt).encode()
+        passage = self.controller._ports.recorder.passage_id(attempt).encode()
         rows = self.disk.execute(
             "SELECT data FROM event WHERE type = 'decision'"
             " AND boot = (SELECT max(number) FROM boot) ORDER BY seq DESC LIMIT 8"
@@ -410,7 +410,7 @@ class Station:
     def _unrecorded(self, effect: Record) -> None:
         """Note an end that the disk refused: the row is missing and must not be blamed later."""
         if effect.what in ENDS:
-            self.lost_ends.add(self.controller._parts.recorder.passage_id(effect.attempt))
+            self.lost_ends.add(self.controller._ports.recorder.passage_id(effect.attempt))
 
     def journal_works(self) -> bool:
         """Whether the journal took the last thing it was given."""
@@ -418,7 +418,7 @@ class Station:
 
     # --- the journal seen by the controller
 
-    def _observe(self, row: Observation) -> None:
+    def _observe(self, row: JournaledEvent) -> None:
         if not isinstance(row.event, Decision):
             return
         attempt = int(row.event.passage[-8:], 16)

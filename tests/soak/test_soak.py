@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from agent.clock import ClockVerdict
-from agent.controller import Controller
-from agent.gate_relay import Relay
-from agent.journal import Journal
-from agent.memory import JournalMemory
-from agent.passage_turn import Turn
-from agent.passage_types import Occurrence
+from agent.clock.guard import ClockVerdict
+from agent.controller.controller import Controller
+from agent.controller.memory import JournalMemory
+from agent.gate.relay import Relay
+from agent.journal.journal import Journal
+from agent.passage.transition import Transition
+from agent.passage.types import Occurrence
 from hal.simulated.barrier import Behaviour
 from tests.soak.soak import Account, Broken, Soak, live
 from tests.soak.town import KINDS_OF_VISIT
@@ -20,8 +20,8 @@ from tests.soak.town import KINDS_OF_VISIT
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
-    monkeypatch.setattr("agent.controller._log", logging.getLogger("silent"))
-    monkeypatch.setattr("agent.controller_rows._log", logging.getLogger("silent"))
+    monkeypatch.setattr("agent.controller.controller._log", logging.getLogger("silent"))
+    monkeypatch.setattr("agent.controller.rows._log", logging.getLogger("silent"))
     monkeypatch.setattr(logging.getLogger("silent"), "info", lambda *_, **__: None, raising=False)
     monkeypatch.setattr(logging.getLogger("silent"), "error", lambda *_, **__: None, raising=False)
 
@@ -74,14 +74,14 @@ def _any_clock(monkeypatch):
     def judge(_reading, memory, _sources, **_):
         return ClockVerdict(True, "", memory)
 
-    monkeypatch.setattr("agent.clock.judge", judge)
+    monkeypatch.setattr("agent.clock.guard.judge", judge)
 
 
 def _opens_before_the_disk(monkeypatch):
     real = Controller._commit
 
     def commit(self, effect):
-        from agent.passage_events import Committed
+        from agent.passage.events import Committed
 
         self._todo.append(Committed(effect.attempt))
         if self.state.attempt < 0:
@@ -91,7 +91,7 @@ def _opens_before_the_disk(monkeypatch):
 
 
 def _end_dropped(monkeypatch):
-    real = Turn.end_grant
+    real = Transition.end_grant
 
     def end(self, outcome, reason=None, *, assumed=False):
         before = len(self.effects)
@@ -99,17 +99,17 @@ def _end_dropped(monkeypatch):
         if outcome is Occurrence.ANNULLED:
             del self.effects[before + 1]  # the row
 
-    monkeypatch.setattr(Turn, "end_grant", end)
+    monkeypatch.setattr(Transition, "end_grant", end)
 
 
 def _lockout_forgotten(monkeypatch):
     monkeypatch.setattr(Journal, "locked_until", lambda *_, **__: None)
-    monkeypatch.setattr(Turn, "locked_out", lambda *_: False)
+    monkeypatch.setattr(Transition, "locked_out", lambda *_: False)
     monkeypatch.setitem(KINDS_OF_VISIT, "impostor", 60)  # or a day would have to be waited for
 
 
 def _everybody_is_let_in(monkeypatch):
-    monkeypatch.setattr("agent.policy._document", lambda _credential, _profile: None)
+    monkeypatch.setattr("agent.policy.decide._document", lambda _credential, _profile: None)
 
 
 BREAKS = {

@@ -8,8 +8,15 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.credential.model import Kind, Level
-from agent.issue import Holder, Issuer, face_template, new_issuer, present, sign_credential
-from agent.passage_types import Code
+from agent.issuing.issue import (
+    Holder,
+    Issuer,
+    face_template,
+    new_issuer,
+    present,
+    sign_credential,
+)
+from agent.passage.types import Code
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
 from hal.simulated.barrier import Behaviour

@@ -6,8 +6,8 @@ import random
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from agent.passage_events import Command
-from agent.passage_types import Mode, Phase
+from agent.passage.events import Command
+from agent.passage.types import Mode, Phase
 from tests.soak.station import SETTINGS, Broken, Station
 
 if TYPE_CHECKING:

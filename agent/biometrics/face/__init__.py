@@ -1,0 +1,1 @@
+"""Faces: found, judged for quality, embedded, compared; one check from frames to a reason."""

@@ -1,0 +1,43 @@
+"""Face detection: where the faces of a picture are, and five points on each.
+
+Rules:
+- A detector takes an RGB picture of any size and returns faces in that picture's pixels, largest
+  first. It keeps nothing of the picture.
+- Points are always five, in the order right eye, left eye, nose, right and left mouth corner; right
+  is the person's right, so left in the picture.
+- Boxes may reach over the picture's edge; who cuts, clips.
+
+Our own detector is a TFLite network (`face_detect_tflite.py`), decoded as the manifest's
+`[model.detector]` says. Operators that bring YuNet's file run it through OpenCV
+(`face_detect_yunet.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agent.biometrics.manifest import Manifest
+from agent.biometrics.runtime import DEFAULT_OPTIONS, Options
+from agent.biometrics.types import FaceDetector
+
+__all__ = ["open_detector"]
+
+
+def open_detector(
+    directory: Path,
+    manifest: Manifest,
+    name: str = "",
+    options: Options = DEFAULT_OPTIONS,
+) -> FaceDetector:
+    """Return the detector of this name; an empty name takes the manifest's default.
+
+    Raises:
+        ModelError: it cannot be used.
+    """
+    from agent.biometrics.face.detect_tflite import TfliteDetector
+    from agent.biometrics.face.detect_yunet import YunetDetector
+
+    spec = manifest.find(name, "face-detector")
+    if spec.detector is not None and spec.detector.decoder == "yunet":
+        return YunetDetector(directory, spec)
+    return TfliteDetector(directory, manifest, spec, options)

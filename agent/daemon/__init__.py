@@ -1,0 +1,1 @@
+"""The composition root: builds one gate from its settings, runs it, shuts it down."""

@@ -1,0 +1,377 @@
+"""Builds the parts of one gate out of its settings; the larger half of the composition root.
+
+What fails is closed again in reverse order, and the message is one line for the operator. Nothing
+here starts a thread but the decoder's process, which begins to load while the rest is built.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from agent.biometrics.face.feed import FaceFeed
+from agent.clock.guard import ClockGuard
+from agent.clock.system import SystemClock
+from agent.controller.biometric_checks import BiometricChecks, Search
+from agent.controller.camera import CameraLoop
+from agent.controller.controller import Controller
+from agent.controller.counters import Counters
+from agent.controller.memory import JournalMemory
+from agent.controller.ports import JournaledEvent, Ports
+from agent.controller.records import Recorder
+from agent.credential.model import Modality
+from agent.daemon.active_profile import ActiveProfile
+from agent.daemon.biometrics import Biometrics, build_biometrics
+from agent.daemon.challenge import ChallengeError, read_challenge
+from agent.daemon.hardware import Hardware
+from agent.daemon.pins import make_card_output
+from agent.daemon.place import place_of
+from agent.gate.gate import Gate
+from agent.gate.mode import KeptMode, load_mode
+from agent.journal import events, log_rows
+from agent.journal.faults import Faults
+from agent.journal.journal import Journal
+from agent.journal.subjects import SubjectHasher, load_or_create_key
+from agent.passage.events import BiometricDone, InputEvent, StaffFound
+from agent.passage.types import Rules, Signal
+from agent.policy.judge import Judge
+from agent.policy.profile import Ask, Profile, ProfileError
+from agent.reason import Reason
+from agent.report.desired import DesiredConfig
+from agent.report.topics import GateAddress
+from agent.scan.scanner import Incident, Scanner
+from agent.settings.model import Config, ConfigError
+from agent.trust.model import OperatorKey
+from agent.trust.snapshot import TrustSnapshot
+from agent.trust.store import TrustStore
+
+__all__ = ["Assembly", "assemble", "objection", "require"]
+
+Respond = Callable[[str, bool, Reason | None], None]
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The parts of one gate, built and not yet running.
+
+    Attributes:
+        config: the settings in force, the fleet's desired ones upon the file's.
+        desired: what the fleet wants set.
+        others: named as their types say.
+    """
+
+    config: Config
+    hardware: Hardware
+    guard: ClockGuard
+    clock: SystemClock
+    trust: TrustStore
+    desired: DesiredConfig
+    journal: Journal
+    faults: Faults
+    counters: Counters
+    biometrics: Biometrics
+    checks: BiometricChecks
+    judge: Judge
+    place: ActiveProfile
+    gate: Gate
+    scanner: Scanner
+    mode: KeptMode
+    controller: Controller
+    camera_loops: list[CameraLoop]
+
+
+class _Builder:
+    """Holds what callbacks need before the last part is there."""
+
+    def __init__(
+        self, hardware: Hardware, listener: Callable[[JournaledEvent], None] | None
+    ) -> None:
+        self.hardware = hardware
+        self.listener = listener
+        self.counters = Counters()
+        self.controller: Controller
+        self.gate: Gate
+        self.faults: Faults
+        self.trust: TrustStore
+        self.place: ActiveProfile
+
+    def observe(self, journaled: JournaledEvent) -> None:
+        self.counters.observe(journaled)
+        log_rows.say(journaled.event)
+        if self.listener is not None:
+            self.listener(journaled)
+
+    def observe_fault(self, seq: int, event: events.Event) -> None:
+        self.observe(JournaledEvent(seq, event, None))
+
+    def operator(self, kid: bytes) -> OperatorKey | None:
+        return self.trust.snapshot.operator(kid)
+
+    def trust_changed(self, snapshot: TrustSnapshot) -> None:
+        self.place.follow(snapshot)
+
+    def challenge(self, path: Path) -> bytes:
+        """Return the nonce that is shown; one that nobody knows where it cannot be read."""
+        try:
+            nonce = read_challenge(path)
+        except ChallengeError as error:
+            self.faults.begin("challenge", "unreadable", str(error))
+            return secrets.token_bytes(32)
+        self.faults.end("challenge", "unreadable")
+        return nonce
+
+    def post_input(self, event: InputEvent) -> None:
+        # The gate's thread never waits: it keeps what the controller cannot take.
+        self.controller.post(event, timeout_s=0.0)
+
+    def post_check(self, event: BiometricDone | StaffFound) -> None:
+        self.controller.post(event)
+
+    def scan_incident(self, incident: Incident) -> None:
+        self.faults.happened("scan", incident.kind.value, incident.detail)
+
+    def check_fault(self, modality: Modality, word: str) -> None:
+        self.faults.happened(modality.value, "failed", word)
+
+    def camera_fault(self, name: str, word: str) -> None:
+        self.faults.happened("camera", "reopened", f"{name}: {word}")
+
+    def show(self, signal: Signal) -> None:
+        self.gate.signal(signal)
+
+
+def assemble(
+    file_config: Config,
+    hardware: Hardware,
+    *,
+    respond: Respond,
+    apply: Callable[[Config], str],
+    observe: Callable[[JournaledEvent], None] | None = None,
+) -> Assembly:
+    """Build a gate.
+
+    Args:
+        file_config: the file's settings.
+        hardware: what it runs on.
+        respond: answers commands by their transaction.
+        apply: brings desired settings into force; returns what is wrong with them, or "".
+        observe: told of every journaled row.
+
+    Raises:
+        ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError: the settings.
+        JournalError, HalError, OSError: what they name cannot be had.
+    """
+    with ExitStack() as undo:
+        assembly = _build(_Builder(hardware, observe), undo, file_config, respond, apply)
+        undo.pop_all()
+    return assembly
+
+
+def _build(
+    builder: _Builder,
+    undo: ExitStack,
+    file_config: Config,
+    respond: Respond,
+    apply: Callable[[Config], str],
+) -> Assembly:
+    file_config.state_path("").mkdir(parents=True, exist_ok=True)
+    address = GateAddress(file_config.gate.site, file_config.gate.gate)
+    desired = DesiredConfig(
+        file_config,
+        address,
+        file_config.state_path("desired.json"),
+        operator=builder.operator,
+        apply=apply,
+        clock=time.time,
+    )
+    config = desired.effective
+    guard = ClockGuard(
+        config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
+    )
+    clock = SystemClock(guard)
+    builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
+    feed = FaceFeed()
+    with _naming(desired):
+        place = place_of(config, builder.trust.snapshot)
+        biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
+        undo.callback(biometrics.close)
+        require(place.profile, biometrics.modalities)
+    journal = Journal.open(
+        config.state_path(config.journal.path), capacity=config.journal.capacity, clock=clock.wall
+    )
+    undo.callback(journal.close)
+    builder.faults = Faults(journal, builder.observe_fault)
+    checks = BiometricChecks(
+        biometrics.checks,
+        post=builder.post_check,
+        on_fault=builder.check_fault,
+        staff=_staff_search(place.profile, biometrics),
+    )
+    key_path = config.state_path(config.journal.subject_key_file)
+    forgotten = journal.head().boot > 1 and not key_path.exists()
+    key = load_or_create_key(key_path)
+    if forgotten:
+        builder.faults.happened(
+            "journal", "subject_key_lost", "a new one was made: lockouts and places begin anew"
+        )
+    hasher = SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
+    memory = JournalMemory(
+        journal,
+        hasher,
+        zone=config.gate.zone,
+        passback_s=place.profile.anti_passback_s,
+        reuse_s=place.profile.reuse_s,
+        began_at=clock.wall(),
+        failures=config.gate.lockout_failures,
+        enrolled=biometrics.enrolled,
+    )
+    judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
+    recorder = Recorder(boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone)
+    builder.place = ActiveProfile(
+        config,
+        judge=judge,
+        memory=memory,
+        recorder=recorder,
+        require=partial(require, fitted=biometrics.modalities),
+        faults=builder.faults,
+    )
+    cards = make_card_output(config.gpio, builder.hardware.gpio, config.path(""), builder.show)
+    builder.gate = Gate(
+        builder.hardware.gpio, config.gpio, config.gate, builder.post_input, card_output=cards
+    )
+    scanner = Scanner(config.scan, builder.scan_incident)
+    undo.callback(scanner.close)
+    mode_path = config.state_path("mode")
+    mode = KeptMode(mode_path)
+    builder.controller = Controller(
+        Ports(
+            judge=judge,
+            trust=lambda: builder.trust.snapshot,
+            clock=clock,
+            journal=journal,
+            hasher=hasher,
+            gate=builder.gate,
+            checks=checks,
+            recorder=recorder,
+            respond=respond,
+            save_mode=mode.save,
+            observe=builder.observe,
+            journal_full=config.gate.journal_full,
+            challenge=_challenge(config, builder),
+        ),
+        Rules.of(config.gate, config.gpio),
+        load_mode(mode_path),
+    )
+    builder.hardware.listen(builder.camera_fault)
+    return Assembly(
+        config=config,
+        hardware=builder.hardware,
+        guard=guard,
+        clock=clock,
+        trust=builder.trust,
+        desired=desired,
+        journal=journal,
+        faults=builder.faults,
+        counters=builder.counters,
+        biometrics=biometrics,
+        checks=checks,
+        judge=judge,
+        place=builder.place,
+        gate=builder.gate,
+        scanner=scanner,
+        mode=mode,
+        controller=builder.controller,
+        camera_loops=_camera_loops(config, builder, scanner, feed),
+    )
+
+
+@contextmanager
+def _naming(desired: DesiredConfig) -> Iterator[None]:
+    """Say of settings that cannot be used that they are not those of the file, where it is so.
+
+    Going on with the file's instead could mean a gate that asks for less.
+
+    Raises:
+        ConfigError: what was wrong, and where it comes from.
+    """
+    try:
+        yield
+    except (ConfigError, ProfileError) as error:
+        if not desired.origin:
+            raise
+        raise ConfigError(f"{error}; {desired.origin}") from None
+
+
+def _challenge(config: Config, builder: _Builder) -> Callable[[], bytes | None]:
+    if not config.gate.challenge_file:
+        return lambda: None
+    return partial(builder.challenge, config.path(config.gate.challenge_file))
+
+
+def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
+    """Return the 1:N search where the place allows it.
+
+    Raises:
+        ConfigError: it is allowed and no module is fitted.
+    """
+    if not profile.staff_search:
+        return None
+    if biometrics.finger is None:
+        raise ConfigError(
+            f"profile {profile.name} has staff_search: the settings need a table [finger]"
+        )
+    return biometrics.finger.search
+
+
+def _camera_loops(
+    config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed
+) -> list[CameraLoop]:
+    return [
+        CameraLoop(
+            camera,
+            scanner=scanner if settings.serves != "face" else None,
+            feed=feed if settings.serves != "code" else None,
+            post=builder.controller.post,
+            timeout_s=settings.timeout_s,
+        )
+        for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)
+    ]
+
+
+def require(profile: Profile, fitted: frozenset[Modality]) -> None:
+    """Refuse a place whose demand nothing fitted can answer.
+
+    Raises:
+        ConfigError: which table the settings need.
+    """
+    face, finger = frozenset({Modality.FACE}), frozenset({Modality.FINGER})
+    needed = {
+        Ask.NONE: (),
+        Ask.FACE: (face,),
+        Ask.FINGER: (finger,),
+        Ask.BOTH: (face, finger),
+        Ask.EITHER: (face | finger,),
+    }
+    for ask in (profile.biometric, profile.biometric_basic or Ask.NONE):
+        for choice in needed[ask]:
+            if not choice & fitted:
+                tables = " or ".join(f"[{modality.value}]" for modality in sorted(choice))
+                raise ConfigError(
+                    f"profile {profile.name} asks for biometric {ask.value!r}: "
+                    f"the settings need a table {tables}"
+                )
+
+
+def objection(assembly: Assembly, config: Config) -> str:
+    """Return what is wrong with settings that are about to be brought into force, or ""."""
+    try:
+        place = place_of(config, assembly.trust.snapshot)
+        require(place.profile, assembly.biometrics.modalities)
+    except (ProfileError, ConfigError) as error:
+        return str(error)
+    return ""

@@ -1,0 +1,131 @@
+"""Opens the hardware that the settings name; part of the composition root.
+
+A driver is chosen by name. One that cannot start is an error; nothing falls back to another, least
+of all to a simulated one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from agent.daemon.pins import make_gpio
+from agent.settings.model import CameraConfig, Config
+from hal.camera import Camera, CameraSettings
+from hal.errors import DeviceUnavailable
+from hal.gpio import Gpio
+from hal.recovery import RecoveringCamera
+
+if TYPE_CHECKING:
+    from hal.simulated.camera import Fault
+
+__all__ = ["Hardware", "camera_settings", "open_camera", "open_hardware"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a daemon runs on.
+
+    Attributes:
+        cameras: in the order of the settings, started.
+        gpio: not yet set up.
+    """
+
+    cameras: tuple[Camera, ...]
+    gpio: Gpio
+
+    def listen(self, told: Callable[[str, str], None]) -> None:
+        """Be told (camera, fault) when a camera had to be reopened."""
+        for camera in self.cameras:
+            if isinstance(camera, RecoveringCamera):
+                camera.listen(lambda error, name=camera.name: told(name, str(error)))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Release every device."""
+        for camera in self.cameras:
+            camera.close()
+        self.gpio.close()
+
+
+def open_hardware(config: Config) -> Hardware:
+    """Open everything that the settings name.
+
+    Raises:
+        DeviceUnavailable: a device or its driver is not there; the message says what to do.
+    """
+    gpio = make_gpio(config.gpio, config.simulation, config.path(""))
+    cameras: list[Camera] = []
+    try:
+        # `extend` keeps what was opened before one fails.
+        cameras.extend(open_camera(camera, config) for camera in config.camera)
+    except BaseException:
+        Hardware(tuple(cameras), gpio).close()
+        raise
+    return Hardware(tuple(cameras), gpio)
+
+
+def camera_settings(camera: CameraConfig) -> CameraSettings:
+    """Return a camera's settings as hal takes them."""
+    return CameraSettings(
+        name=camera.name,
+        index=camera.index,
+        width=camera.width,
+        height=camera.height,
+        fps=camera.fps,
+        rotation=camera.rotation,
+        flicker_us=camera.flicker_us,
+        exposure_values=camera.exposure_values,
+        focus=camera.focus,
+        lens_position=camera.lens_position,
+    )
+
+
+def open_camera(camera: CameraConfig, config: Config) -> Camera:
+    """Open a camera that mends itself where it can.
+
+    Raises:
+        DeviceUnavailable: it is not there.
+    """
+    settings = camera_settings(camera)
+    if camera.driver == "picamera2":
+        from hal.raspberrypi.camera import open_camera as open_real
+
+        return RecoveringCamera(lambda: open_real(settings), name=camera.name)
+    from hal.simulated.camera import open_camera as open_simulated
+
+    frames = config.simulation.frames and str(config.path(config.simulation.frames))
+    faults = _camera_faults(config)
+    began = time.monotonic()
+
+    def reopen() -> Camera:
+        # The script counts from the start; a camera, from each opening.
+        past_s = time.monotonic() - began
+        ahead = [
+            replace(fault, from_s=fault.from_s - past_s, until_s=fault.until_s - past_s)
+            for fault in faults
+            if fault.until_s > past_s
+        ]
+        return open_simulated(settings, frames, faults=ahead)
+
+    return RecoveringCamera(reopen, name=camera.name)
+
+
+def _camera_faults(config: Config) -> tuple[Fault, ...]:
+    """Read the script of the simulated cameras.
+
+    Raises:
+        DeviceUnavailable: it cannot be read.
+    """
+    from hal.simulated.camera import parse_faults
+
+    if not config.simulation.camera_script:
+        return ()
+    path = config.path(config.simulation.camera_script)
+    try:
+        return parse_faults(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeviceUnavailable(f"camera script {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DeviceUnavailable(f"camera script {path}: {error}") from None

@@ -1,0 +1,174 @@
+"""Joins the daemon and the reporter: what is published, and what the fleet's commands do.
+
+Commands arrive here believed: signed, fresh, for this gate, by a key with the role. `open`, `close`
+and `mode` go through the passage machine, which may still refuse; its answer is the command's.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.daemon.health import Health
+from agent.journal.journal import Journal
+from agent.passage import events as passage_events
+from agent.passage.types import Direction, Mode
+from agent.reason import Reason
+from agent.report.commands import Command, CommandResult
+from agent.report.desired import DesiredConfig
+from agent.report.mqtt import Reporter
+from agent.report.payloads import CommandStatus
+from agent.report.topics import CommandName, GateAddress
+from agent.report.values import Sources
+from agent.settings.model import MqttConfig
+from agent.trust.model import OperatorKey
+
+__all__ = ["CommandHandlers", "Reporting"]
+
+WAITING_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHandlers:
+    """What commands can bring about.
+
+    Attributes:
+        post: gives the passage machine an event.
+        update: asks for newer trust; returns at once.
+        reload: reads profile and trust again; returns what was wrong, or "".
+        identify: makes the gate show itself to somebody who looks for it.
+        operator: looks up an operator's key in the trust of the moment.
+    """
+
+    post: Callable[[passage_events.Command], None]
+    update: Callable[[], None]
+    reload: Callable[[], str]
+    identify: Callable[[], None]
+    operator: Callable[[bytes], OperatorKey | None]
+
+
+class Reporting:
+    """One gate's reporter and its command handler.
+
+    Args:
+        config: the broker.
+        journal: where events wait.
+        address: this gate.
+        health: values to publish.
+        handlers: what commands do.
+        desired: takes the settings that the fleet wants.
+        clock: Unix seconds.
+        base_dir: what file names are relative to.
+    """
+
+    def __init__(
+        self,
+        config: MqttConfig,
+        journal: Journal,
+        address: GateAddress,
+        *,
+        health: Health,
+        handlers: CommandHandlers,
+        desired: DesiredConfig,
+        clock: Callable[[], float],
+        base_dir: Path,
+    ) -> None:
+        self._handlers = handlers
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[str, str] = OrderedDict()
+        self.reporter = Reporter(
+            config,
+            journal,
+            address,
+            Sources(info=health.info, state=health.state, metrics=health.metrics, clock=clock),
+            base_dir=base_dir,
+            operator=handlers.operator,
+            on_command=self.carry_out,
+            parts=(desired,),
+        )
+
+    def start(self) -> None:
+        """Begin to report."""
+        self.reporter.start()
+
+    def close(self) -> None:
+        """Say `stopped` and end."""
+        self.reporter.close()
+
+    def carry_out(self, command: Command) -> CommandResult:
+        """Do what a believed command says; runs in the reporter's command thread."""
+        match command.name:
+            case CommandName.OPEN | CommandName.CLOSE | CommandName.MODE:
+                return self._move(command)
+            case CommandName.UPDATE:
+                self._handlers.update()
+                return CommandResult(CommandStatus.SUCCEEDED)
+            case CommandName.RELOAD:
+                wrong = self._handlers.reload()
+                if wrong:
+                    return CommandResult(CommandStatus.FAILED, "refused", wrong)
+                return CommandResult(CommandStatus.SUCCEEDED)
+            case CommandName.IDENTIFY:
+                self._handlers.identify()
+                return CommandResult(CommandStatus.SUCCEEDED)
+            case _:
+                return CommandResult(CommandStatus.FAILED, "unknown_command")
+
+    def respond(self, transaction: str, *, done: bool, reason: Reason | None) -> None:
+        """Answer a command that the passage machine has carried out or refused."""
+        with self._lock:
+            name = self._waiting.pop(transaction, None)
+        if name is None:
+            return
+        status = CommandStatus.SUCCEEDED if done else CommandStatus.REJECTED
+        error = None if reason is None else reason.value
+        self.reporter.respond(name, transaction, CommandResult(status, error))
+
+    def _move(self, command: Command) -> CommandResult:
+        left_s = command.expires_at - self._clock()
+        event = _event(command, until=time.monotonic() + left_s)
+        if event is None:
+            return CommandResult(CommandStatus.FAILED, "bad_arguments", _ARGUMENTS[command.name])
+        with self._lock:
+            self._waiting[command.transaction] = command.name.value
+            while len(self._waiting) > WAITING_KEPT:
+                self._waiting.popitem(last=False)
+        self._handlers.post(event)
+        return CommandResult(CommandStatus.IN_PROGRESS)
+
+
+_CHOSEN = [mode.value for mode in Mode if mode is not Mode.FIRE]
+_ARGUMENTS: Final = {
+    CommandName.OPEN: "allowed: none, direction=in, direction=out",
+    CommandName.CLOSE: "allowed: none",
+    CommandName.MODE: f"needed: mode, one of {', '.join(_CHOSEN)}",
+}
+"""What commands that move the gate take, in words for who sent something else."""
+
+
+def _event(command: Command, *, until: float | None = None) -> passage_events.Command | None:
+    """Return the machine's event, or None where the arguments are not the command's."""
+    arguments = dict(command.arguments)
+    try:
+        direction = Direction(arguments.pop("direction")) if "direction" in arguments else None
+        mode = Mode(arguments.pop("mode")) if "mode" in arguments else None
+    except ValueError:
+        return None
+    wants_mode = command.name is CommandName.MODE
+    if arguments or wants_mode != (mode is not None) or mode is Mode.FIRE:
+        return None
+    if direction is not None and command.name is not CommandName.OPEN:
+        return None
+    return passage_events.Command(
+        command.name.value,  # type: ignore[arg-type]
+        command.transaction,
+        direction,
+        mode,
+        until,
+    )

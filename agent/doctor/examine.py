@@ -1,0 +1,353 @@
+"""Looks at every part of a gate and says what is wrong and what to do.
+
+Rules:
+- A check looks and does not move: no relay, no lamp, no enrolment; nothing is journaled.
+- Each check ends as ok, warning, failed or skipped, with one line, and a remedy unless ok.
+- A check that raises what it did not foresee is a failure of the part it looked at.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from agent.settings.model import Config, ConfigError
+
+if TYPE_CHECKING:
+    from agent.report.desired import DesiredConfig
+    from agent.trust.model import TrustView
+
+__all__ = ["Finding", "examine"]
+
+State = Literal["ok", "warning", "failed", "skipped"]
+LOW_DISK_MIB = 200
+FULL_DISK_MIB = 4
+FRAMES_LOOKED_AT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    part: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+Check = Callable[[Config], Finding]
+
+
+def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
+    """Yield a finding for each part, in the order in which a gate needs them.
+
+    Args:
+        config: the gate's settings.
+        hardware: False leaves devices alone that a running daemon owns.
+    """
+    desired = _desired(config)
+    config = desired.effective
+    checks: list[tuple[str, Check, bool]] = [
+        ("disk", _disk, False),
+        ("clock", _clock, False),
+        ("profile", _profile, False),
+        ("trust", _trust, False),
+        ("journal", _journal, False),
+        ("models", _models, False),
+        ("camera", _camera, True),
+        ("gpio", _gpio, True),
+        ("finger", _finger, True),
+        ("broker", _broker, False),
+    ]
+    for part, check, touches in checks:
+        if touches and not hardware:
+            yield Finding(part, "skipped", "left alone")
+            continue
+        try:
+            finding = check(config)
+            if part == "profile" and desired.origin:
+                finding = replace(finding, detail=f"{finding.detail}; {desired.origin}")
+            yield finding
+        except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
+            yield Finding(part, "failed", f"{type(error).__name__}: {error}", "see the line above")
+
+
+def _desired(config: Config) -> DesiredConfig:
+    """Return what the fleet wants set, as the daemon brings it into force at its start."""
+    from agent.report.desired import DesiredConfig
+    from agent.report.topics import GateAddress
+
+    return DesiredConfig(
+        config,
+        GateAddress(config.gate.site, config.gate.gate),
+        config.state_path("desired.json"),
+        operator=lambda _kid: None,
+        apply=lambda _config: "",
+        clock=time.time,
+    )
+
+
+def _disk(config: Config) -> Finding:
+    state = config.state_path("")
+    if not state.is_dir():
+        return Finding(
+            "disk", "failed", f"{state} is not there", "create it, owned by the daemon's user"
+        )
+    if os.statvfs(state).f_flag & os.ST_RDONLY:
+        return Finding(
+            "disk", "failed", f"{state} is mounted read-only: nobody is let in by code",
+            "`dmesg` may say why; a card that turns read-only is worn out: replace it",
+        )  # fmt: skip
+    if not os.access(state, os.W_OK):
+        return Finding(
+            "disk", "failed", f"{state} cannot be written by this user",
+            "run as the daemon's user, or chown the directory",
+        )  # fmt: skip
+    free_mib = shutil.disk_usage(state).free >> 20
+    if free_mib < FULL_DISK_MIB:
+        return Finding(
+            "disk", "failed", f"{free_mib} MiB free: nobody is let in by code once it is full",
+            "make room: the journal needs it",
+        )  # fmt: skip
+    if free_mib < LOW_DISK_MIB:
+        return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
+    return Finding("disk", "ok", f"{state}, {free_mib} MiB free")
+
+
+def _clock(config: Config) -> Finding:
+    from agent.clock.guard import ClockGuard
+
+    guard = ClockGuard(
+        config.state_path("clock.json"),
+        demand_source=config.trust.clock_source == "confirmed",
+    )
+    verdict = guard.check()
+    if not verdict.trusted:
+        return Finding(
+            "clock", "failed", verdict.reason,
+            "set the clock or reach a time server; until then no dynamic code is accepted. If the "
+            "time is right now: stop the daemon, remove clock.json from the state, start again",
+        )  # fmt: skip
+    sources = guard.sources
+    if sources.synchronized is False and not sources.rtc:
+        return Finding(
+            "clock", "warning", "no time server reached and no real-time clock fitted",
+            "fit a real-time clock for gates that start without a network",
+        )  # fmt: skip
+    return Finding("clock", "ok", "believed")
+
+
+def _believed(config: Config) -> TrustView | None:
+    """Return the trust, or None where it cannot be read: the check of the trust says so."""
+    from agent.daemon.place import read_trust
+    from agent.trust.model import TrustError
+
+    try:
+        return read_trust(config, now=int(time.time()))
+    except TrustError:
+        return None
+
+
+def _profile(config: Config) -> Finding:
+    from agent.credential.model import Modality
+    from agent.daemon.assembly import require
+    from agent.daemon.place import place_of
+    from agent.policy.profile import ProfileError
+
+    trust = _believed(config)
+    tables = {Modality.FACE: config.face, Modality.FINGER: config.finger}
+    try:
+        profile = place_of(config, trust).profile
+    except (ProfileError, ValueError) as error:
+        return Finding("profile", "failed", str(error), "name a shipped profile or mend the file")
+    try:
+        require(profile, frozenset(name for name, table in tables.items() if table is not None))
+    except ConfigError as error:
+        return Finding("profile", "failed", str(error), "add the table, or name another profile")
+    return Finding("profile", "ok", f"{profile.title}; biometric: {profile.biometric.value}")
+
+
+def _trust(config: Config) -> Finding:
+    from agent.daemon.place import read_trust
+    from agent.trust.model import TrustError
+
+    now = int(time.time())
+    try:
+        trust = read_trust(config, now=now)
+    except TrustError as error:
+        return Finding(
+            "trust", "failed", str(error),
+            "mend or replace the file it names; this user must be able to read it",
+        )  # fmt: skip
+    if not trust.keys:
+        return Finding(
+            "trust", "failed", "no issuer is trusted: every code will be refused",
+            "put issuer keys into the trust directory",
+        )  # fmt: skip
+    live = [key for key in trust.keys if key.valid_from <= now <= key.valid_until]
+    age_days = trust.age_s(now) / 86_400
+    detail = f"{len(trust.keys)} keys, version {trust.version}, {age_days:.1f} days old"
+    if not live:
+        return Finding("trust", "failed", f"{detail}; every key is outside its validity", "update")
+    limit = config.trust.max_age_s
+    if trust.version and limit and trust.age_s(now) > limit:
+        return Finding("trust", "failed", f"{detail}; too old", "run `idgate trust update`")
+    return Finding("trust", "ok", detail)
+
+
+def _journal(config: Config) -> Finding:
+    path = config.state_path(config.journal.path)
+    if not path.exists():
+        return Finding("journal", "ok", "will be made at the first start")
+    database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        (verdict,) = database.execute("PRAGMA quick_check").fetchone()
+        (rows,) = database.execute("SELECT count(*) FROM event").fetchone()
+        # Acknowledged rows stay until their place is needed: they are no sign of trouble.
+        (waiting,) = database.execute(
+            "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
+            " WHERE event.seq > boot.acknowledged"
+        ).fetchone()
+    except sqlite3.DatabaseError as error:
+        return Finding(
+            "journal", "failed", f"{path}: {error}",
+            "nothing: the daemon sets it aside at its next start and reports it",
+        )  # fmt: skip
+    finally:
+        database.close()
+    if verdict != "ok":
+        return Finding("journal", "failed", f"{path}: {verdict}", "replace the disk or card")
+    from agent.journal.journal import RESERVE
+
+    aside = sorted(found.name for found in path.parent.glob(f"{path.name}.corrupt-*"))
+    if aside:
+        return Finding(
+            "journal", "warning", f"{rows} events; damaged before: {', '.join(aside)}",
+            "copy what was set aside away, as evidence, then remove it; think of a new card",
+        )  # fmt: skip
+    detail = f"{rows} events"
+    if config.mqtt is None:
+        return Finding("journal", "ok", detail)
+    share = waiting / config.journal.capacity
+    detail += f"; {waiting} wait for the collector, {share:.0%} of the capacity"
+    if waiting >= config.journal.capacity - RESERVE:
+        then = {"deny": "every code is denied", "free": "the gate is free"}
+        return Finding(
+            "journal", "failed", f"{detail}: full, {then[config.gate.journal_full]}",
+            "bring the collector back: rows that it did not acknowledge are kept",
+        )  # fmt: skip
+    if share > 0.9:
+        return Finding("journal", "warning", detail, "bring the collector back")
+    return Finding("journal", "ok", detail)
+
+
+def _models(config: Config) -> Finding:
+    from agent.biometrics.errors import ModelError
+    from agent.biometrics.face.session import FaceVerifier
+    from agent.daemon.place import face_settings
+
+    settings = face_settings(config, _believed(config))
+    if settings is None:
+        return Finding("models", "skipped", "no face is checked here")
+    try:
+        verifier = FaceVerifier.from_config(settings, config.path(""))
+    except ModelError as error:
+        return Finding("models", "failed", str(error), "run `idgate models verify`")
+    words = ", ".join(f"{name} {value}" for name, value in verifier.info().items())
+    return Finding("models", "ok", f"{words}; golden vectors answered")
+
+
+def _camera(config: Config) -> Finding:
+    from agent.daemon.hardware import open_camera
+    from hal.errors import HalError
+
+    sizes = []
+    for camera in config.camera:
+        try:
+            device = open_camera(camera, config)
+        except HalError as error:
+            return Finding(
+                "camera", "failed", f"{camera.name}: {error}",
+                "check the ribbon cable and `rpicam-hello --list-cameras`",
+            )  # fmt: skip
+        try:
+            for _ in range(FRAMES_LOOKED_AT):
+                with device.capture(camera.timeout_s) as frame:
+                    mean = float(frame.luma.mean())
+                    height, width = frame.luma.shape
+        except HalError as error:
+            return Finding(
+                "camera", "failed", f"{camera.name}: {error}", "power the camera off and on"
+            )
+        finally:
+            device.close()
+        if mean < 4:
+            return Finding(
+                "camera", "warning", f"{camera.name}: the picture is black",
+                "take the cover off the lens; light the place",
+            )  # fmt: skip
+        sizes.append(f"{camera.name} {width}x{height}")
+    return Finding("camera", "ok", ", ".join(sizes))
+
+
+def _gpio(config: Config) -> Finding:
+    from agent.daemon.pins import make_gpio
+    from agent.gate.inputs import lines
+    from hal.errors import HalError
+
+    fitted = {line.name: line for line in lines(config.gpio)}
+    try:
+        gpio = make_gpio(config.gpio, config.simulation, config.path(""))
+    except HalError as error:
+        return Finding(
+            "gpio", "failed", str(error),
+            "install the driver, join the group gpio, and stop a running daemon",
+        )  # fmt: skip
+    try:
+        for line in fitted.values():
+            gpio.setup_input(line.pin, pull=line.pull)
+        active = [name for name, line in fitted.items() if gpio.read(line.pin) == line.active]
+    except HalError as error:
+        return Finding("gpio", "failed", str(error), "free the line, or correct the pin")
+    finally:
+        gpio.close()
+    alarms = [name for name in active if name in {"fire", "tamper"}]
+    if alarms:
+        return Finding(
+            "gpio", "warning", f"{' and '.join(alarms)} loop open: the gate will be in alarm",
+            "close the loop; where none is fitted: "
+            + ", ".join(f"gpio.{name} = false" for name in alarms),
+        )  # fmt: skip
+    if active := [name for name in active if name in {"passage", "passage_2", "release"}]:
+        return Finding(
+            "gpio", "warning", f"{' and '.join(active)} active, as if somebody were there",
+            "free the beam, look at its power and polarity; let go of the button",
+        )  # fmt: skip
+    return Finding("gpio", "ok", f"inputs: {', '.join(fitted) or 'none'}")
+
+
+def _finger(config: Config) -> Finding:
+    if config.finger is None:
+        return Finding("finger", "skipped", "no fingerprint module is fitted")
+    from agent.daemon.finger import look_at_sensor
+
+    problem, detail = look_at_sensor(config)
+    if problem:
+        return Finding(
+            "finger", "failed", problem, "check port, baud, wiring and the group dialout"
+        )
+    return Finding("finger", "ok", detail)
+
+
+def _broker(config: Config) -> Finding:
+    if config.mqtt is None:
+        return Finding("broker", "skipped", "this gate reports to nobody")
+    from agent.doctor.broker import look_at_broker
+
+    state, detail, remedy = look_at_broker(config, config.mqtt)
+    return Finding("broker", state, detail, remedy)

@@ -1,0 +1,1 @@
+"""The gate's pins: relay, lamps, beams, loops, and the mode it is in."""

@@ -1,0 +1,1 @@
+"""The issuer's side: keys, credentials, and the codes that a phone shows."""

@@ -1,0 +1,334 @@
+"""The issuer's and the holder's side: keys, credentials, presentations, QR codes.
+
+For pilots, demos and tests; a production issuer keeps its keys in hardware and follows
+`agent.credential.native`, which is the profile's one description. Nothing here runs in a gate.
+
+    issuer = new_issuer("city", "ES256")
+    holder = Holder.new()
+    credential = sign_credential(issuer, holder, subject="42", issued_at=now, valid_until=now + DAY)
+    text = present(credential, holder, at=now, audience="library/main")
+    Path("code.png").write_bytes(qr_png(text))
+
+All times are given, never read from a clock. Encoding is deterministic CBOR, integers are Unix
+seconds.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from agent.credential import base45, cbor
+from agent.credential.issuers import Algorithm
+from agent.credential.model import (
+    BiometricReference,
+    Kind,
+    Level,
+    Modality,
+    ReferenceForm,
+    StatusReference,
+)
+from agent.credential.native import PREFIX
+from agent.credential.numbers import KB_TYP, VCT_PREFIX, Alg, Claim, Header, Tag
+from agent.issuing.keys import Holder, Issuer, SigningKey, new_issuer
+
+__all__ = [
+    "Holder", "Issuer", "SigningKey", "encrypt", "face_image", "face_template", "finger_template",
+    "new_issuer", "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket",
+    "wrap",
+]  # fmt: skip
+
+FACE_TEMPLATE: Final = 100
+"""Claim 169 vendor sub-format: 128 int8, the model's id as issuer."""
+FINGER_TEMPLATE: Final = 110
+"""Claim 169 vendor sub-format: a sensor family's template, the family as issuer."""
+
+_NUMBERS: Final = {
+    Algorithm.ES256: Alg.ES256,
+    Algorithm.ES384: Alg.ES384,
+    Algorithm.EDDSA: Alg.EDDSA,
+    Algorithm.PS256: Alg.PS256,
+    Algorithm.SM2: Alg.SM2_SM3,
+}
+_FULLY_SPECIFIED: Final = {
+    Algorithm.ES256: Alg.ESP256,
+    Algorithm.ES384: Alg.ESP384,
+    Algorithm.EDDSA: Alg.ED25519,
+}
+
+# --- biometrics ----------------------------------------------------------------------------------
+
+
+def face_template(data: bytes, model: str) -> BiometricReference:
+    """Return a reference of 128 int8 made by the model of that id."""
+    return BiometricReference(Modality.FACE, ReferenceForm.TEMPLATE, data, FACE_TEMPLATE, model)
+
+
+def face_image(data: bytes) -> BiometricReference:
+    """Return a reference picture.
+
+    Raises:
+        ValueError: neither PNG, JPEG, WEBP nor AVIF.
+    """
+    for subformat, start, mark in (
+        (0, 0, b"\x89PNG"),
+        (1, 0, b"\xff\xd8\xff"),
+        (4, 8, b"WEBP"),
+        (3, 4, b"ftypavif"),
+    ):
+        if data[start : start + len(mark)] == mark:
+            return BiometricReference(Modality.FACE, ReferenceForm.IMAGE, data, subformat)
+    raise ValueError("a face picture is PNG, JPEG, WEBP or AVIF")
+
+
+def finger_template(data: bytes, family: str, position: int = 51) -> BiometricReference:
+    """Return a finger template of a sensor family; position 50 (right thumb) to 59."""
+    return BiometricReference(
+        Modality.FINGER, ReferenceForm.TEMPLATE, data, FINGER_TEMPLATE, family, position
+    )
+
+
+def _identity(
+    birth_date: str | None, references: Iterable[BiometricReference], more: Mapping[int, Any]
+) -> dict[int, Any]:
+    """Return claim 169."""
+    identity: dict[int, Any] = dict(more)
+    if birth_date:
+        identity[8] = birth_date.replace("-", "")
+    for reference in references:
+        entry: dict[int, Any] = {
+            0: reference.data,
+            1: 0 if reference.form is ReferenceForm.IMAGE else 1,
+            2: reference.subformat,
+        }
+        if reference.issuer:
+            entry[3] = reference.issuer
+        identity.setdefault(reference.position, []).append(entry)
+    return identity
+
+
+# --- messages ------------------------------------------------------------------------------------
+
+
+def sign1(
+    key: SigningKey,
+    payload: Mapping[Any, Any],
+    *,
+    kid: bytes | None = None,
+    header: Mapping[int, Any] | None = None,
+    fully_specified: bool = False,
+) -> bytes:
+    """Sign claims as a tagged COSE_Sign1.
+
+    Args:
+        key: the signer's key.
+        payload: the claims.
+        kid: key identifier for the protected header.
+        header: further protected parameters; they may override.
+        fully_specified: name the algorithm by its number of RFC 9864.
+    """
+    numbers = {**_NUMBERS, **_FULLY_SPECIFIED} if fully_specified else _NUMBERS
+    protected: dict[int, Any] = {Header.ALG: numbers[key.algorithm]}
+    if kid is not None:
+        protected[Header.KID] = kid
+    raw = cbor.encode({**protected, **(header or {})})
+    body = cbor.encode(dict(payload))
+    signature = key.sign(cbor.encode(["Signature1", raw, b"", body]))
+    return cbor.encode(cbor.Tagged(Tag.SIGN1, [raw, {}, body, signature]))
+
+
+def sign_credential(
+    issuer: Issuer,
+    holder: Holder | None,
+    *,
+    subject: str,
+    issued_at: int,
+    valid_until: int,
+    valid_from: int | None = None,
+    kind: Kind | str = Kind.ONLINE_ID,
+    level: Level | int = Level.BASIC,
+    birth_date: str | None = None,
+    references: Iterable[BiometricReference] = (),
+    regions: Iterable[str] = (),
+    status: StatusReference | None = None,
+    cti: bytes | None = None,
+    identity: Mapping[int, Any] | None = None,
+    claims: Mapping[int, Any] | None = None,
+    fully_specified: bool = False,
+) -> bytes:
+    """Sign a credential.
+
+    Args:
+        issuer: who signs.
+        holder: whose key goes into `cnf`; None makes a credential for static use only.
+        subject: opaque identifier in the issuer's realm.
+        issued_at: `iat`.
+        valid_until: last second of validity; `exp` is the second after it.
+        valid_from: `nbf`, where it differs from `issued_at`.
+        kind: becomes `vct`.
+        level: assurance level, 1 basic or 2 upgraded.
+        birth_date: YYYY-MM-DD.
+        references: biometrics for claim 169.
+        regions: ISO 3166-2 codes; none means everywhere.
+        status: entry of a Token Status List.
+        cti: the credential's identifier; 16 random bytes where None.
+        identity: further attributes of claim 169, by number.
+        claims: further claims, by number; they override.
+        fully_specified: see `sign1`.
+
+    Returns:
+        The tagged COSE_Sign1; `present` makes a code of it.
+    """
+    body: dict[int, Any] = {
+        Claim.ISS: issuer.iss,
+        Claim.SUB: subject,
+        Claim.EXP: valid_until + 1,
+        Claim.IAT: issued_at,
+        Claim.CTI: secrets.token_bytes(16) if cti is None else cti,
+        Claim.VCT: VCT_PREFIX + Kind(kind),
+        Claim.LEVEL: int(level),
+    }
+    if valid_from is not None:
+        body[Claim.NBF] = valid_from
+    if holder is not None:
+        body[Claim.CNF] = {1: holder.cose_key()}
+    data = _identity(birth_date, references, identity or {})
+    if data:
+        body[Claim.IDENTITY] = data
+    if places := sorted(regions):
+        body[Claim.REGIONS] = places
+    if status is not None:
+        body[Claim.STATUS] = {"status_list": {"idx": status.index, "uri": status.uri}}
+    return sign1(
+        issuer.key, body | dict(claims or {}), kid=issuer.kid, fully_specified=fully_specified
+    )
+
+
+def sign_ticket(
+    issuer: Issuer,
+    holder: Holder | None,
+    *,
+    subject: str,
+    issued_at: int,
+    valid_until: int,
+    kind: Kind | str = Kind.RAIL_TICKET,
+    details: Mapping[str, str | int] | None = None,
+    **more: Any,
+) -> bytes:
+    """Sign a ticket or reservation to go beside an identity.
+
+    Args:
+        issuer: who sells it.
+        holder: whose key it is bound to; None binds it to `subject` of the identity.
+        subject: `sub`; the identity's own where there is no holder.
+        issued_at: `iat`.
+        valid_until: last second of validity.
+        kind: becomes `vct`.
+        details: train, seat, reservation number.
+        more: as `sign_credential` (valid_from, status, cti, claims).
+    """
+    extra = dict(more.pop("claims", None) or {})
+    if details:
+        extra[Claim.DETAILS] = dict(details)
+    return sign_credential(
+        issuer, holder, subject=subject, issued_at=issued_at, valid_until=valid_until, kind=kind,
+        claims=extra, **more,
+    )  # fmt: skip
+
+
+def present(
+    credential: bytes,
+    holder: Holder | None = None,
+    *,
+    at: int | None = None,
+    audience: str = "*",
+    challenge: bytes | None = None,
+    ticket: bytes | None = None,
+    site_key: bytes | None = None,
+    claims: Mapping[int, Any] | None = None,
+) -> str:
+    """Make the text of a code.
+
+    Args:
+        credential: what `sign_credential` returned.
+        holder: signs a dynamic code; None shows the credential as it is (static).
+        at: Unix seconds of the presentation; needed with a holder.
+        audience: `site/gate`, `site`, `group.*` or `*`; see `native.fits_audience`.
+        challenge: the nonce that the gate shows.
+        ticket: what `sign_ticket` returned.
+        site_key: 32 bytes; encrypts the code for the site's gates.
+        claims: further claims of the presentation; they override.
+
+    Raises:
+        ValueError: a static code with a challenge or ticket, a dynamic one without time.
+    """
+    message = credential
+    if holder is not None:
+        if at is None:
+            raise ValueError("a dynamic code needs the time of its presentation")
+        body: dict[int, Any] = {Claim.AUD: audience, Claim.IAT: at}
+        if challenge is not None:
+            body[Claim.CNONCE] = challenge
+        if ticket is not None:
+            body[Claim.BUSINESS] = ticket
+        kcwt = cbor.decode(credential, tags=(Tag.SIGN1,))
+        message = sign1(
+            holder.key, body | dict(claims or {}), header={Header.KCWT: kcwt, Header.TYP: KB_TYP}
+        )
+    elif challenge is not None or ticket is not None:
+        raise ValueError("a challenge or a ticket needs a dynamic code, and so the holder's key")
+    return wrap(message, site_key=site_key)
+
+
+def wrap(message: bytes, *, site_key: bytes | None = None) -> str:
+    """Compress where it helps, encrypt where asked, and write as `NI1:` text."""
+    packed = zlib.compress(message, 9)
+    data = packed if len(packed) < len(message) else message
+    if site_key is not None:
+        data = encrypt(data, site_key)
+    return PREFIX.decode() + base45.encode(data)
+
+
+def encrypt(data: bytes, site_key: bytes) -> bytes:
+    """Return a tagged COSE_Encrypt0 (A256GCM) of `data`; the key is 32 bytes."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    vector = secrets.token_bytes(12)
+    raw = cbor.encode({Header.ALG: Alg.A256GCM})
+    sealed = AESGCM(site_key).encrypt(vector, data, cbor.encode(["Encrypt0", raw, b""]))
+    return cbor.encode(cbor.Tagged(Tag.ENCRYPT0, [raw, {Header.IV: vector}, sealed]))
+
+
+# --- QR codes ------------------------------------------------------------------------------------
+
+
+def qr_symbol(text: str) -> Any:
+    """Return the `segno` QR code of a code's text: alphanumeric, level M if it fits, else L.
+
+    Raises:
+        ValueError: the text does not fit one symbol.
+    """
+    import segno
+    from segno.encoder import DataOverflowError
+
+    for level in ("m", "l"):
+        try:
+            return segno.make_qr(text, error=level, boost_error=False, mode="alphanumeric")
+        except DataOverflowError:
+            continue
+    raise ValueError(f"{len(text)} characters do not fit a QR code; leave biometrics out")
+
+
+def qr_png(text: str, *, module_px: int = 4) -> bytes:
+    """Return a PNG of the QR code with its quiet zone of 4 modules.
+
+    Args:
+        text: the code.
+        module_px: pixels to a module.
+    """
+    out = io.BytesIO()
+    qr_symbol(text).save(out, kind="png", scale=module_px, border=4)
+    return out.getvalue()

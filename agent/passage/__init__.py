@@ -1,0 +1,1 @@
+"""The state machine of one passage: (state, event, time) -> (state, effects). Pure."""

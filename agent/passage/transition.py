@@ -1,0 +1,337 @@
+"""One transition of the passage machine: the state being built, the effects so far, shared moves.
+
+A `Transition` lives for one call of `agent.passage.machine.step`. It is the only place that changes
+the state, so what must always go together stands together: a denial is recorded once and shown, a
+grant is committed before it opens, and the end of a grant closes, records and, unless somebody
+passed, annuls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import replace
+
+from agent.credential.model import Modality
+from agent.passage.events import (
+    Annul,
+    CloseGate,
+    Commit,
+    Effect,
+    OpenGate,
+    Record,
+    Respond,
+    Show,
+    StartBiometric,
+    StopBiometrics,
+)
+from agent.passage.types import (
+    Direction,
+    Failures,
+    Mode,
+    Occurrence,
+    Phase,
+    RecordKind,
+    Rules,
+    Sensing,
+    Signal,
+    State,
+)
+from agent.reason import Reason
+
+__all__ = ["BIOMETRIC", "COUNTED", "MODE_REASON", "UNCHECKED_MODES", "WORKING", "Transition"]
+
+BIOMETRIC = frozenset({Phase.FACE, Phase.FINGER, Phase.EITHER})
+WORKING = BIOMETRIC | {Phase.READ}
+"""Phases in which an attempt waits for its decision."""
+
+UNCHECKED_MODES = frozenset({Mode.FREE, Mode.FIRE, Mode.MAINTENANCE})
+"""Modes in which walking through needs no grant and raises no alarm."""
+
+COUNTED = frozenset(
+    {Reason.FACE_MISMATCH, Reason.FINGER_MISMATCH, Reason.SPOOF_SUSPECTED, Reason.FACE_CHANGED}
+)
+"""Failures that count towards a lockout: a wet finger or an early departure does not."""
+
+MODE_REASON = {
+    Mode.NORMAL: Reason.COMMAND,
+    Mode.FREE: Reason.FREE_PASSAGE,
+    Mode.LOCKED: Reason.GATE_LOCKED,
+    Mode.MAINTENANCE: Reason.MAINTENANCE,
+    Mode.FIRE: Reason.FIRE,
+}
+
+_RESTING = {
+    Mode.NORMAL: Signal.READY,
+    Mode.FREE: Signal.FREE,
+    Mode.LOCKED: Signal.LOCKED,
+    Mode.MAINTENANCE: Signal.MAINTENANCE,
+    Mode.FIRE: Signal.FIRE,
+}
+Data = Mapping[str, str | int | float | bool]
+
+_MAX_HELD = 8
+_MAX_SUBJECTS = 256
+_ANSWER_GRACE_S = 1.0
+"""A biometric session ends by its own timeout, with the better reason; this is the backstop."""
+
+
+class Transition:
+    """State and effects of one step.
+
+    Args:
+        state: as it was before.
+        now: monotonic seconds.
+        rules: of the place.
+    """
+
+    def __init__(self, state: State, now: float, rules: Rules) -> None:
+        self.state = state
+        self.now = now
+        self.rules = rules
+        self.effects: list[Effect] = []
+
+    def put(self, **changes: Any) -> None:
+        """Change fields of the state."""
+        self.state = replace(self.state, **changes)
+
+    def add(self, *effects: Effect) -> None:
+        """Ask for effects."""
+        self.effects.extend(effects)
+
+    # --- journal
+
+    def record(
+        self,
+        kind: RecordKind,
+        what: Occurrence,
+        reason: Reason | None = None,
+        *,
+        attempt: int = 0,
+        data: Data | None = None,
+    ) -> None:
+        """Add a row that belongs to no use."""
+        self.add(Record(kind, what, reason, attempt=attempt, data=data or {}))
+
+    def alarm(self, what: Occurrence, *, attempt: int = 0, data: Data | None = None) -> None:
+        """Add a passage row that somebody should look at, and sound."""
+        self.record(RecordKind.PASSAGE, what, attempt=attempt, data=data)
+        self.add(Show(Signal.ALARM))
+
+    # --- an attempt and its decision
+
+    def begin(self) -> None:
+        """Number a new attempt and forget the last one's particulars."""
+        self._clear()
+        self.put(attempt=self.state.attempt + 1)
+
+    def rest(self) -> None:
+        """Wait for the next person, showing the mode."""
+        self._clear()
+        self.put(phase=Phase.IDLE, deadline=None)
+        self.add(Show(_RESTING[self.state.effective]))
+
+    def decide_denied(self, reason: Reason, context: Any = None) -> None:
+        """Record the attempt's one decision, and stop what still works for it."""
+        if self.state.phase in BIOMETRIC:
+            self.add(StopBiometrics(self.state.attempt))
+        self.add(
+            Record(
+                RecordKind.DECISION,
+                Occurrence.DENIED,
+                reason,
+                attempt=self.state.attempt,
+                use=self.state.use,
+                context=context,
+            )
+        )
+
+    def deny(self, reason: Reason, context: Any = None) -> None:
+        """Decide, and show the person the one colour and sound of every denial."""
+        self.decide_denied(reason, context)
+        self._clear()
+        self.put(phase=Phase.DENIED, deadline=self.now + self.rules.denial_s)
+        self.add(Show(Signal.DENIED))
+
+    def start_biometrics(self, phase: Phase, *modalities: Modality) -> None:
+        """Begin checks of the attempt's use."""
+        use = self.state.use
+        if use is None:
+            self.deny(Reason.INTERNAL_ERROR)
+            return
+        limit = self.rules.biometric_timeout_s
+        self.put(phase=phase, deadline=self.now + limit + _ANSWER_GRACE_S)
+        for modality in modalities:
+            self.add(StartBiometric(self.state.attempt, modality, use, limit))
+        face = Modality.FACE in modalities
+        self.add(Show(Signal.PROMPT_FACE if face else Signal.PROMPT_FINGER))
+
+    # --- a grant and its end
+
+    def granted(self, reason: Reason, *, direction: Direction) -> Record:
+        """Return the row of a positive decision, stopping what still works for the attempt."""
+        if self.state.phase in BIOMETRIC and self.state.pending:
+            self.add(StopBiometrics(self.state.attempt))
+        return Record(
+            RecordKind.DECISION,
+            Occurrence.GRANTED,
+            reason,
+            attempt=self.state.attempt,
+            use=self.state.use,
+            data={"direction": direction.value},
+        )
+
+    def commit(self, reason: Reason, direction: Direction, *, transaction: str = "") -> None:
+        """Send the decision and its mark to the disk; nothing opens before the answer."""
+        record = self.granted(reason, direction=direction)
+        self.put(
+            phase=Phase.GRANTED,
+            reason=reason,
+            direction=direction,
+            pending=frozenset(),
+            deadline=self.now + self.rules.commit_timeout_s,
+            transaction=transaction,
+        )
+        self.add(Commit(self.state.attempt, self.state.use, record))
+
+    def open(self) -> None:
+        """Open for the grant at hand and wait for the person."""
+        rules = self.rules
+        grace = 0.0 if rules.sensing is Sensing.NONE else rules.grace_s
+        deadline = self.now + rules.passage_timeout_s + grace
+        self.put(
+            phase=Phase.OPEN,
+            opened_at=self.now,
+            closing=False,
+            deadline=deadline,
+            latest=deadline + rules.lane_s,
+        )
+        use = self.state.use
+        subject = "" if use is None else use.subject
+        self.add(
+            OpenGate(self.state.direction, rules.passage_timeout_s, subject), Show(Signal.GRANTED)
+        )
+
+    def close(self) -> None:
+        """The opening time is over: no more green, though somebody on the way still counts."""
+        self.put(closing=True)
+        self.add(CloseGate(), Show(_RESTING[self.state.effective]))
+
+    def end_grant(
+        self, outcome: Occurrence, reason: Reason | None = None, *, assumed: bool = False
+    ) -> None:
+        """Close, and record the one end of the grant; unless somebody passed, annul its use."""
+        state = self.state
+        values: dict[str, str | int | float | bool] = {"direction": state.direction.value}
+        if state.phase is Phase.OPEN:
+            values["open_ms"] = round((self.now - state.opened_at) * 1000, 3)
+        if assumed:
+            values["assumed"] = True
+        if state.reason is not None:
+            values["cause"] = state.reason.value
+        self.add(
+            CloseGate(),
+            Record(
+                RecordKind.PASSAGE,
+                outcome,
+                reason,
+                attempt=state.attempt,
+                use=state.use,
+                data=values,
+            ),
+        )
+        if state.door_open:
+            self.put(door_at=self.now)
+        if outcome is not Occurrence.PASSED:
+            if state.use is not None and state.use.replay_key:
+                why = Reason.NO_PASSAGE if reason is None else reason
+                self.add(Annul(state.attempt, state.use, why))
+            self.rest()
+            return
+        self._clear()
+        self.put(
+            phase=Phase.PASSED,
+            deadline=self.now + self.rules.passed_s,
+            tailgate_until=self.now + self.rules.tailgate_s,
+            passed_attempt=state.attempt,
+            passed_direction=state.direction,
+        )
+
+    def interrupt(self, reason: Reason) -> None:
+        """End whatever is going on, in its defined way; a commit under way ends when answered."""
+        phase = self.state.phase
+        if phase is Phase.GRANTED:
+            self.put(cancelled=self.state.cancelled or reason)
+            return
+        if phase is Phase.OPEN:
+            self.end_grant(Occurrence.ABORTED, reason)
+            return
+        if phase in WORKING:
+            self.decide_denied(reason)
+        self.rest()
+
+    def respond(self, transaction: str, reason: Reason | None = None) -> None:
+        """Answer a command: done without a reason, refused with one."""
+        if transaction:
+            self.add(Respond(transaction, reason is None, reason))
+
+    # --- codes already judged
+
+    def hold(self, *digests: bytes) -> None:
+        """Remember codes as judged until they have left the view for a while."""
+        kept = [entry for entry in self.state.held if entry[0] not in digests]
+        kept += [(digest, None) for digest in digests]
+        self.put(held=tuple(kept[-_MAX_HELD:]))
+
+    def watch(self, in_view: frozenset[bytes]) -> None:
+        """Note which judged codes are in view, and forget those gone for long enough."""
+        kept: list[tuple[bytes, float | None]] = []
+        for digest, missing_since in self.state.held:
+            gone = missing_since is not None and self.now - missing_since >= self.rules.rearm_s
+            if gone:
+                continue
+            if digest in in_view:
+                kept.append((digest, None))
+            else:
+                kept.append((digest, self.now if missing_since is None else missing_since))
+        if tuple(kept) != self.state.held:
+            self.put(held=tuple(kept))
+
+    # --- lockout
+
+    def locked_out(self, subject: str) -> bool:
+        """Tell whether the subject failed too often, too recently."""
+        return any(
+            entry.subject == subject and entry.count >= self.rules.lockout_failures
+            for entry in self._recent()
+        )
+
+    def count_failure(self, subject: str) -> None:
+        """Count a failed biometric check; the longest untouched subject makes room."""
+        recent = self._recent()
+        count = next((entry.count for entry in recent if entry.subject == subject), 0)
+        others = [entry for entry in recent if entry.subject != subject]
+        others.append(Failures(subject, count + 1, self.now))
+        self.put(failures=tuple(others[-_MAX_SUBJECTS:]))
+
+    def forget_failures(self, subject: str) -> None:
+        """Begin anew after a success."""
+        kept = tuple(entry for entry in self._recent() if entry.subject != subject)
+        self.put(failures=kept)
+
+    def _recent(self) -> tuple[Failures, ...]:
+        limit = self.now - self.rules.lockout_s
+        return tuple(entry for entry in self.state.failures if entry.last_at > limit)
+
+    def _clear(self) -> None:
+        self.put(
+            code=None,
+            use=None,
+            reason=None,
+            either_way=False,
+            pending=frozenset(),
+            cancelled=None,
+            transaction="",
+            refreshed=(),
+        )

@@ -1,0 +1,224 @@
+"""What a place asks: a pure function from a credential, a profile and a moment to a demand.
+
+The checks, in this order; the first that fails is the reason:
+
+ 1. mode of the clock            clock_untrusted
+ 2. opening hours                closed_now
+ 3. age of the trust data        trust_too_old
+ 4. format and kind of document  format_not_accepted, kind_not_accepted
+ 5. assurance level              level_too_low
+ 6. dynamic where asked          static_not_accepted
+ 7. revocation                   revoked, suspended, status_unknown
+ 8. blocked list, roster         blocked, not_on_roster
+ 9. region                       region_not_accepted
+10. age of the person            age_unknown, under_age
+11. direction, anti-passback     wrong_direction, already_inside
+12. ticket                       ticket_required, ticket_invalid
+13. lockout                      locked_out
+14. biometric reference          no_reference
+
+Levels are signed by issuers and never inferred. Nothing here reads a clock, a file or a device.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import zoneinfo
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.credential.model import Credential, Kind, Level, Modality, StatusVerdict
+from agent.policy.profile import DAYS, Ask, Profile
+from agent.reason import Reason
+
+__all__ = ["Demand", "Denial", "Moment", "decide"]
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the shell knows when a credential is judged.
+
+    Attributes:
+        now: Unix seconds.
+        direction: the way the gate lets people.
+        clock_trusted: False when the wall clock is known to be wrong.
+        trust_age_s: age of the trust data; `max_trust_age_s` 0 accepts any.
+        max_trust_age_s: from the settings.
+        status: what the status list said; None where the credential has no reference.
+        ticket_status: the same for the ticket beside it.
+        on_roster: the roster that the profile names lists the subject.
+        on_blocked: True when a blocked list names the subject.
+        inside: the subject entered this zone and was not seen leaving, within the timeout.
+        locked_out: too many biometric failures of the subject.
+        finger_enrolled: the fingerprint module holds a finger of the subject.
+    """
+
+    now: int
+    direction: Literal["in", "out"] = "in"
+    clock_trusted: bool = True
+    trust_age_s: float = 0.0
+    max_trust_age_s: float = 0.0
+    status: StatusVerdict | None = None
+    ticket_status: StatusVerdict | None = None
+    on_roster: bool = False
+    on_blocked: bool = False
+    inside: bool = False
+    locked_out: bool = False
+    finger_enrolled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """The credential is good for this place; this is still asked of the person."""
+
+    ask: Ask
+    direction: Literal["in", "out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The credential is not good for this place."""
+
+    reason: Reason
+
+
+def decide(credential: Credential, profile: Profile, moment: Moment) -> Demand | Denial:
+    """Judge a verified credential for a place.
+
+    Args:
+        credential: signatures and times already proven by its format.
+        profile: what the place asks.
+        moment: what the shell looked up.
+
+    Returns:
+        A `Demand`, or the `Denial` of the first check in the module's list that failed.
+    """
+    reason = (
+        _place(profile, moment)
+        or _document(credential, profile)
+        or _standing(profile, moment)
+        or _person(credential, profile, moment)
+        or _way(profile, moment)
+        or _ticket(credential, profile, moment)
+        or (Reason.LOCKED_OUT if moment.locked_out else None)
+    )
+    if reason is not None:
+        return Denial(reason)
+    ask = profile.biometric
+    if credential.level < Level.UPGRADED and profile.biometric_basic is not None:
+        ask = profile.biometric_basic
+    chosen = _answerable(ask, credential, enrolled=moment.finger_enrolled)
+    if chosen is None:
+        return Denial(Reason.NO_REFERENCE)
+    return Demand(chosen, moment.direction)
+
+
+def kind_of(credential: Credential, profile: Profile) -> Kind:
+    """Return the kind that a credential counts as in a place."""
+    if credential.kind is Kind.UNKNOWN:
+        return profile.kind_names.get(credential.document_type, Kind.UNKNOWN)
+    return credential.kind
+
+
+def _place(profile: Profile, moment: Moment) -> Reason | None:
+    if not moment.clock_trusted:
+        return Reason.CLOCK_UNTRUSTED
+    if profile.hours and not _is_open(profile, moment.now):
+        return Reason.CLOSED_NOW
+    if moment.max_trust_age_s and moment.trust_age_s > moment.max_trust_age_s:
+        return Reason.TRUST_TOO_OLD
+    return None
+
+
+def _document(credential: Credential, profile: Profile) -> Reason | None:
+    if credential.format not in profile.formats:
+        return Reason.FORMAT_NOT_ACCEPTED
+    if kind_of(credential, profile) not in profile.kinds:
+        return Reason.KIND_NOT_ACCEPTED
+    if credential.level < profile.level:
+        return Reason.LEVEL_TOO_LOW
+    if profile.dynamic and not credential.dynamic:
+        return Reason.STATIC_NOT_ACCEPTED
+    return None
+
+
+def _standing(profile: Profile, moment: Moment) -> Reason | None:
+    if moment.status is StatusVerdict.INVALID:
+        return Reason.REVOKED
+    if moment.status is StatusVerdict.SUSPENDED:
+        return Reason.SUSPENDED
+    if moment.status is StatusVerdict.UNKNOWN and profile.status_unknown == "deny":
+        return Reason.STATUS_UNKNOWN
+    if moment.on_blocked:
+        return Reason.BLOCKED
+    if profile.roster and not moment.on_roster:
+        return Reason.NOT_ON_ROSTER
+    return None
+
+
+def _person(credential: Credential, profile: Profile, moment: Moment) -> Reason | None:
+    if profile.regions and credential.regions and not credential.regions & set(profile.regions):
+        return Reason.REGION_NOT_ACCEPTED
+    if not profile.minimum_age:
+        return None
+    try:
+        born = dt.date.fromisoformat(credential.birth_date or "")
+    except ValueError:
+        return Reason.AGE_UNKNOWN
+    today = _local(profile, moment.now).date()
+    age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
+    return Reason.UNDER_AGE if age < profile.minimum_age else None
+
+
+def _way(profile: Profile, moment: Moment) -> Reason | None:
+    if moment.direction not in profile.directions:
+        return Reason.WRONG_DIRECTION
+    if profile.anti_passback == "on" and moment.direction == "in" and moment.inside:
+        return Reason.ALREADY_INSIDE
+    return None
+
+
+def _ticket(credential: Credential, profile: Profile, moment: Moment) -> Reason | None:
+    if profile.ticket == "none":
+        return None
+    ticket = credential.business
+    if ticket is None:
+        return Reason.TICKET_REQUIRED
+    fits = not profile.ticket_kinds or ticket.kind in profile.ticket_kinds
+    withdrawn = {StatusVerdict.INVALID, StatusVerdict.SUSPENDED}
+    if profile.status_unknown == "deny":
+        withdrawn.add(StatusVerdict.UNKNOWN)
+    if moment.ticket_status in withdrawn:
+        return Reason.TICKET_INVALID
+    if not fits or not ticket.valid_from <= moment.now <= ticket.valid_until:
+        return Reason.TICKET_INVALID
+    return None
+
+
+def _answerable(ask: Ask, credential: Credential, *, enrolled: bool) -> Ask | None:
+    """Narrow what is asked to what the references at hand can answer, or None."""
+    modalities = {reference.modality for reference in credential.references}
+    face, finger = Modality.FACE in modalities, enrolled or Modality.FINGER in modalities
+    match ask:
+        case Ask.NONE:
+            return Ask.NONE
+        case Ask.FACE:
+            return Ask.FACE if face else None
+        case Ask.FINGER:
+            return Ask.FINGER if finger else None
+        case Ask.BOTH:
+            return Ask.BOTH if face and finger else None
+        case Ask.EITHER:
+            if face and finger:
+                return Ask.EITHER
+            return Ask.FACE if face else (Ask.FINGER if finger else None)
+
+
+def _local(profile: Profile, now: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(now, zoneinfo.ZoneInfo(profile.timezone))
+
+
+def _is_open(profile: Profile, now: int) -> bool:
+    local = _local(profile, now)
+    day, clock = DAYS[local.weekday()], local.strftime("%H:%M")
+    return any(day in hours.days and hours.open <= clock < hours.close for hours in profile.hours)

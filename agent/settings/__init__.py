@@ -1,0 +1,1 @@
+"""Typed settings from one TOML file, their checks and their errors."""

@@ -1,0 +1,118 @@
+"""What the types of the settings cannot say: doubled pins and names, keys that contradict others.
+
+Each rule names the key and what would be right; the first that is broken is told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from agent.settings.broker_url import parse_url
+from agent.settings.model import Config
+
+__all__ = ["OPTIONAL_LINES", "REGION", "contradiction"]
+
+OPTIONAL_LINES: Final = (
+    "relay_out", "green", "red", "buzzer", "ready", "passage", "passage_2", "fire",
+    "tamper", "release", "door", "key", "wiegand_d0", "wiegand_d1",
+)  # fmt: skip
+"""The keys of `[gpio]` at which a pin or `false` can stand."""
+
+REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+"""ISO 3166-1 or 3166-2, as gates read it in credentials (`agent.credential.native`)."""
+
+
+def contradiction(config: Config) -> str:
+    """Return the first contradiction as `key NAME: what is wrong`, "" where there is none.
+
+    Args:
+        config: settings whose types are right.
+    """
+    rules = (_pins, _place, _ways, _cameras, _cards, _trust, _broker)
+    return next((wrong for rule in rules for wrong in rule(config)), "")
+
+
+def _pins(config: Config) -> Iterator[str]:
+    pins: dict[int, str] = {}
+    for field in ("relay", *OPTIONAL_LINES):
+        pin = getattr(config.gpio, field)
+        if pin is None:
+            continue
+        if pin in pins:
+            yield (
+                f"key gpio.{field}: pin {pin} is already gpio.{pins[pin]}; "
+                "every line needs a pin of its own"
+            )
+        pins[pin] = field
+    if config.gpio.passage_2 is not None and config.gpio.passage is None:
+        yield "key gpio.passage_2: a second beam needs the first one, gpio.passage"
+
+
+def _place(config: Config) -> Iterator[str]:
+    region = config.gate.region
+    if region and not REGION.fullmatch(region):
+        yield f"key gate.region: {region!r} is no ISO 3166-2 code, such as DE-BE or CN-31"
+
+
+def _ways(config: Config) -> Iterator[str]:
+    gate, seen = config.gate, config.gpio.passage_2 is not None
+    if gate.direction == "both" and not seen:
+        yield (
+            "key gate.direction: both needs gpio.passage_2: with one beam nobody knows "
+            "which way somebody went"
+        )
+    if gate.free_exit and gate.direction == "out":
+        yield "key gate.free_exit: at a gate whose codes open outwards nobody would need one"
+    if gate.free_exit and not seen:
+        yield "key gate.free_exit: the way out is known by a second beam only, gpio.passage_2"
+
+
+def _cameras(config: Config) -> Iterator[str]:
+    names = [camera.name for camera in config.camera]
+    if len(set(names)) != len(names) or not 1 <= len(names) <= 2:
+        yield "key camera: one or two cameras, each with its own name"
+    serving = {camera.serves for camera in config.camera}
+    if serving == {"face"}:
+        yield "key camera.serves: no camera serves codes"
+    if config.face is not None and serving == {"code"}:
+        yield "key camera.serves: [face] needs a camera that serves faces"
+    for camera in config.camera:
+        if camera.timeout_s * camera.fps <= 1:
+            yield (
+                f"key camera.timeout_s: camera {camera.name} brings a frame each "
+                f"{1 / camera.fps:g} s; it must wait longer than that"
+            )
+
+
+def _cards(config: Config) -> Iterator[str]:
+    gpio = config.gpio
+    if gpio.output.startswith("wiegand") and None in (gpio.wiegand_d0, gpio.wiegand_d1):
+        yield "key gpio.wiegand_d0: Wiegand needs wiegand_d0 and wiegand_d1"
+    if gpio.output == "osdp" and not gpio.osdp_port:
+        yield "key gpio.osdp_port: OSDP needs a serial port"
+    if gpio.output == "osdp" and not gpio.osdp_key_file:
+        yield "key gpio.osdp_key_file: OSDP needs a file with the secure channel key"
+
+
+def _trust(config: Config) -> Iterator[str]:
+    if config.trust.url and not config.trust.signed:
+        yield "key trust.url: only signed sets are fetched: trust.signed = true"
+
+
+def _broker(config: Config) -> Iterator[str]:
+    mqtt = config.mqtt
+    if mqtt is None:
+        return
+    try:
+        _, _, tls = parse_url(mqtt.url)
+    except ValueError as error:
+        yield f"key mqtt.url: {error}"
+        return
+    for name in ("ca_file", "cert_file", "key_file"):
+        if getattr(mqtt, name) and not tls:
+            yield f"key mqtt.{name}: nothing is encrypted with mqtt://; the url needs mqtts://"
+    if bool(mqtt.cert_file) != bool(mqtt.key_file):
+        missing = "key_file" if mqtt.cert_file else "cert_file"
+        yield f"key mqtt.{missing}: a client certificate needs both cert_file and key_file"

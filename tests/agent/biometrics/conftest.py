@@ -1,0 +1,17 @@
+"""Fixtures of the biometric tests: two portraits, the shipped networks, a module on a pty."""
+
+from tests.support.faces import (  # noqa: F401
+    as_frame,
+    astronaut,
+    astronaut_face,
+    detector,
+    embedder,
+    encoded,
+    hopper,
+    models,
+    runtime,
+    scene,
+    shared_faces,
+    verifier,
+)
+from tests.support.fingers import ours, plug  # noqa: F401

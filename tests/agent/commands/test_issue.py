@@ -1,0 +1,300 @@
+"""`idgate issue` and the QR codes that it makes, from key to decision."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zxingcpp
+from cryptography.hazmat.primitives import serialization
+from PIL import Image
+
+from agent.cli import main
+from agent.credential import keys
+from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.model import FormatName, Kind, Level
+from agent.credential.numbers import Claim
+from agent.issuing import issue
+from agent.trust.directory import load_directory
+
+NOW = 1_800_000_000
+ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256", "SM2")
+
+
+def _idgate(*words: object) -> int:
+    return main(["issue", *map(str, words)])
+
+
+def _trusted(folder: Path, name: str) -> IssuerKey:
+    table = tomllib.loads((folder / f"{name}.toml").read_text())
+    return keys.issuer_key(
+        (folder / f"{name}.pem").read_bytes(),
+        issuer=table["issuer"],
+        algorithm=Algorithm(table["algorithm"]),
+        iss=frozenset(table["iss"]),
+        kinds=frozenset(map(Kind, table.get("kinds", ()))),
+    )
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_whole_way_by_command_line(pilot, tmp_path, capsys, algorithm):
+    out = tmp_path / "pilot"
+    assert (
+        _idgate("key", "city", "--out", out, "--algorithm", algorithm, "--kind", "online-id") == 0
+    )
+    assert _idgate("key", "rail", "--out", out, "--iss", "https://rail.example") == 0
+    assert _idgate("key", "phone", "--out", out, "--holder") == 0
+    face = tmp_path / "face.bin"
+    face.write_bytes(bytes(range(128)))
+    credential, ticket = tmp_path / "card.cbor", tmp_path / "ticket.cbor"
+    code, png = tmp_path / "code.txt", tmp_path / "code.png"
+    site_key = tmp_path / "site.key"
+    site_key.write_bytes(b"k" * 32)
+    assert _idgate(
+        "credential", "--issuer", out / "city.key.pem", "--holder", out / "phone.key.pem",
+        "--subject", "42", "--level", 2, "--birth-date", "1990-02-28", "--region", "CN-BJ",
+        "--face", face, "--face-model", "face-128", "--at", NOW - 60, "--valid-days", 1,
+        "--status", "https://city.example/status#7", "--out", credential,
+    ) == 0  # fmt: skip
+    assert _idgate(
+        "ticket", "--issuer", out / "rail.key.pem", "--holder", out / "phone.key.pem",
+        "--subject", "p", "--at", NOW - 60, "--detail", "train=G1", "--out", ticket,
+    ) == 0  # fmt: skip
+    assert _idgate(
+        "present", credential, "--holder", out / "phone.key.pem", "--aud", "station/g1",
+        "--at", "2027-01-15T08:00:00+00:00", "--challenge", "0a0b", "--ticket", ticket,
+        "--site-key", site_key, "--png", png, "--out", code,
+    ) == 0  # fmt: skip
+    trust = pilot.trusting(_trusted(out / "trust", "city"), _trusted(out / "trust", "rail"))
+    read = pilot.read(code.read_text(), keys=trust, challenge=b"\x0a\x0b")
+    assert (read.issuer, read.subject, read.level) == ("city", "42", Level.UPGRADED)
+    assert (read.birth_date, read.presented_at) == ("1990-02-28", NOW)
+    assert (read.status.uri, read.status.index) == ("https://city.example/status", 7)
+    assert read.references[0].data == bytes(range(128))
+    assert (read.business.issuer, read.business.claims) == ("rail", {"train": "G1"})
+    assert _decoded(png.read_bytes()) == code.read_text()
+
+
+def test_a_picture_and_a_finger_template(pilot, tmp_path):
+    picture, finger, card = tmp_path / "face.webp", tmp_path / "finger.bin", tmp_path / "card.cbor"
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(picture)
+    finger.write_bytes(b"template")
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    words = ("--finger", finger, "--finger-family", "r307", "--finger-position", 56)
+    signed = ("--issuer", tmp_path / "city.key.pem", "--subject", "1", "--at", NOW, "--out", card)
+    assert _idgate("credential", *signed, "--face", picture, *words) == 0
+    trust = pilot.trusting(_trusted(tmp_path / "trust", "city"))
+    finger_read, face_read = pilot.read(issue.present(card.read_bytes()), keys=trust).references
+    assert (finger_read.data, finger_read.issuer, finger_read.position) == (b"template", "r307", 56)
+    assert (face_read.data, face_read.form) == (picture.read_bytes(), "image")
+
+
+def _decoded(png: bytes) -> str:
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    return zxingcpp.read_barcode(image).text
+
+
+def test_the_text_is_printed_where_no_file_is_asked(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    card = tmp_path / "card.cbor"
+    assert (
+        _idgate(
+            "credential", "--issuer", tmp_path / "city.key.pem", "--subject", "1", "--out", card
+        )
+        == 0
+    )
+    capsys.readouterr()
+    assert _idgate("present", card) == 0
+    assert capsys.readouterr().out.startswith("NI1:")
+
+
+def test_private_keys_are_the_owners_alone_and_never_overwritten(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    private = tmp_path / "city.key.pem"
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    before = private.read_bytes()
+    assert _idgate("key", "city", "--out", tmp_path) == 2
+    assert private.read_bytes() == before
+    assert "city.key.pem" in capsys.readouterr().err
+    for file in (tmp_path / "trust").iterdir():
+        assert b"PRIVATE" not in file.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("present", "nosuch.cbor"),
+        ("present", "junk.bin"),
+        ("present", "card.cbor", "--site-key", "short.key"),
+        ("present", "card.cbor", "--ticket", "junk.bin"),
+        ("present", "card.cbor", "--ticket", "card.cbor"),
+        ("present", "card.cbor", "--holder", "junk.bin"),
+        ("present", "card.cbor", "--challenge", "00"),
+        ("credential", "--issuer", "junk.bin", "--subject", "1", "--out", "x"),
+        ("credential", "--issuer", "city.key.pem", "--subject", "", "--out", "x"),
+        (
+            "credential",
+            "--issuer",
+            "city.key.pem",
+            "--subject",
+            "1",
+            "--out",
+            "x",
+            "--face",
+            "face.bin",
+        ),
+        (
+            "credential",
+            "--issuer",
+            "city.key.pem",
+            "--subject",
+            "1",
+            "--out",
+            "x",
+            "--face",
+            "junk.bin",
+        ),
+        ("key", "phone", "--out", ".", "--holder", "--algorithm", "SM2"),
+        ("key", "phone", "--out", ".", "--holder", "--algorithm", "PS256"),
+    ],
+)
+def test_unusable_input_is_one_line_and_exit_code_2(tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert _idgate("key", "city", "--out", ".") == 0
+    assert (
+        _idgate("credential", "--issuer", "city.key.pem", "--subject", "1", "--out", "card.cbor")
+        == 0
+    )
+    Path("junk.bin").write_bytes(b"\xffjunk")
+    Path("face.bin").write_bytes(bytes(128))
+    Path("short.key").write_bytes(b"k" * 31)
+    capsys.readouterr()
+    assert _idgate(*words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("idgate issue: ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--issuer", "locked.pem"), "locked.pem: the key has a password"),
+        (("--issuer", "junk.pem"), "junk.pem: no private key in PEM"),
+        (("--issuer", "nameless.pem"), "nameless.toml: it must name issuer and iss"),
+        (("--valid-days", "-3"), "--valid-days: more than 0"),
+        (("--valid-days", "nan"), "--valid-days: more than 0"),
+        (("--face", "large.png"), "large.png: 65545 bytes; gates take a picture of at most 65536"),
+    ],
+)
+def test_what_no_gate_would_read_is_not_signed(tmp_path, capsys, monkeypatch, more, told):
+    monkeypatch.chdir(tmp_path)
+    assert _idgate("key", "city", "--out", ".") == 0
+    key = serialization.load_pem_private_key(Path("city.key.pem").read_bytes(), None)
+    under_password = serialization.BestAvailableEncryption(b"x")
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    Path("locked.pem").write_bytes(key.private_bytes(*form, under_password))
+    Path("nameless.pem").write_bytes(Path("city.key.pem").read_bytes())
+    Path("nameless.toml").write_text('issuer = "city"\n')
+    Path("junk.pem").write_bytes(b"junk")
+    Path("large.png").write_bytes(b"\x89PNG" + bytes(65_541))
+    capsys.readouterr()
+    words = ["--issuer", "city.key.pem", "--subject", "1", "--out", "x", *more]
+    assert _idgate("credential", *words) == 2
+    assert told in capsys.readouterr().err
+    assert not Path("x").exists()
+
+
+def test_a_region_that_no_gate_reads_is_a_usage_error(capsys):
+    with pytest.raises(SystemExit) as left:
+        _idgate("credential", "--issuer", "k", "--subject", "1", "--out", "x", "--region", "Berlin")
+    assert left.value.code == 2
+    assert "'Berlin' is no ISO 3166-2 code" in capsys.readouterr().err
+
+
+def test_an_operators_key_is_believed_for_its_roles(tmp_path, capsys):
+    words = ("key", "duty", "--out", tmp_path, "--operator")
+    assert _idgate(*words) == 2
+    assert "--role" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert _idgate(*words, "--role", "open", "--role", "mode") == 0
+    private = issue.SigningKey.from_file(tmp_path / "duty.key.pem")
+    (operator,) = load_directory(tmp_path / "trust", now=NOW).operators
+    assert operator.name == "duty"
+    assert operator.roles == {"open", "mode"}
+    assert operator.kid == keys.public_key_kid(private.public)
+
+
+@pytest.mark.parametrize("words", [(), ("key",), ("credential", "--subject", "1"), ("nonsense",)])
+def test_usage(words, capsys):
+    with pytest.raises(SystemExit) as left:
+        _idgate(*words)
+    assert left.value.code == 2
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_private_keys_survive_their_file(algorithm):
+    key = issue.SigningKey.new(algorithm)
+    again = issue.SigningKey.from_pem(key.private_pem())
+    assert (again.algorithm, again.public_pem()) == (key.algorithm, key.public_pem())
+
+
+def test_no_issuing_with_rs256():
+    with pytest.raises(ValueError, match="allowed: ES256"):
+        issue.new_issuer("city", "RS256")
+
+
+def test_codes_are_alphanumeric_and_read_by_a_decoder(pilot):
+    template = issue.face_template(bytes(range(128)), "face-128")
+    text = pilot.dynamic(pilot.credential(references=[template]), ticket=pilot.ticket())
+    symbol = issue.qr_symbol(text)
+    assert symbol.mode == "alphanumeric"
+    assert symbol.error in {"L", "M"}
+    assert symbol.version <= 25
+    assert _decoded(issue.qr_png(text, module_px=3)) == text
+
+
+def test_what_fits_no_symbol_is_told(pilot):
+    picture = issue.face_image(b"\xff\xd8\xff" + np.random.default_rng(1).bytes(4000))
+    with pytest.raises(ValueError, match="do not fit"):
+        issue.qr_symbol(pilot.static(pilot.credential(references=[picture])))
+
+
+def test_compression_only_where_it_helps(pilot):
+    from agent.credential import base45, inflate
+
+    plain = base45.decode(pilot.static()[4:].encode())
+    assert not inflate.is_zlib(plain)
+    wordy = pilot.static(pilot.credential(claims={Claim.SUB: "s" * 400}))
+    assert inflate.is_zlib(base45.decode(wordy[4:].encode()))
+    assert len(wordy) < 700
+    assert pilot.read(wordy).format is FormatName.NATIVE
+
+
+@pytest.mark.parametrize(
+    ("data", "subformat"),
+    [
+        (b"\x89PNG\r\n", 0),
+        (b"\xff\xd8\xff\xe0", 1),
+        (b"\x00\x00\x00\x1cftypavif", 3),
+        (b"RIFF\x00\x00\x00\x00WEBP", 4),
+    ],
+)
+def test_face_pictures_by_their_first_bytes(data, subformat):
+    assert issue.face_image(data).subformat == subformat
+
+
+def test_a_picture_of_another_kind_is_refused():
+    with pytest.raises(ValueError, match="PNG, JPEG, WEBP or AVIF"):
+        issue.face_image(b"GIF89a")
+
+
+def test_a_dynamic_code_needs_its_time_and_a_static_one_no_challenge(pilot):
+    with pytest.raises(ValueError, match="time"):
+        issue.present(pilot.credential(), pilot.holder)
+    with pytest.raises(ValueError, match="dynamic"):
+        issue.present(pilot.credential(), challenge=b"n")

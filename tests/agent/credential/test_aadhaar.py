@@ -1,0 +1,262 @@
+"""Aadhaar Secure QR: UIDAI's specimen, all five versions, and broken codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+
+from agent.credential import registry
+from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.limits import INFLATED_BYTES_AADHAAR, LATEST_TIME
+from agent.credential.model import FormatName, Kind, Level, Modality, ReferenceForm, Rejected
+from agent.reason import Reason
+from agent.trust.snapshot import TrustSnapshot
+from tests.support.makers import (
+    DAY,
+    NOW,
+    RULES,
+    VECTORS,
+    aadhaar,
+    aadhaar_signed,
+    codestream,
+    ed_key,
+    issuer_key,
+    rsa_key,
+    trust,
+    uidai_key,
+)
+
+TRUST = trust(uidai_key())
+
+
+def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        registry.read(payload, keys=keys, rules=replace(RULES, **rules))
+    return caught.value.reason
+
+
+def certificate_key(name: str, *, dated: bool = True) -> IssuerKey:
+    """Return a published certificate's key, with its validity as the trust set would pin it."""
+    path = VECTORS / "aadhaar" / name
+    if not path.exists():
+        pytest.skip("the shared Aadhaar vectors are not beside this checkout")
+    data = path.read_bytes()
+    pem = data.startswith(b"-----BEGIN")
+    certificate = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
+    pins = {
+        "valid_from": int(certificate.not_valid_before_utc.timestamp()),
+        "valid_until": int(certificate.not_valid_after_utc.timestamp()),
+    }
+    return IssuerKey(
+        name,
+        name.encode()[:8],
+        Algorithm.RS256,
+        certificate.public_key(),
+        **(pins if dated else {}),
+    )
+
+
+def specimen() -> bytes:
+    path = VECTORS / "aadhaar" / "uidai_official_sample_v1.txt"
+    if not path.exists():
+        pytest.skip("the shared Aadhaar vectors are not beside this checkout")
+    return path.read_bytes().strip()
+
+
+def test_official_specimen() -> None:
+    keys = trust(
+        certificate_key("uidai_offline_publickey_26022021.cer"),
+        certificate_key("uidai_prod_cdup.cer"),
+    )
+    credential = registry.read(specimen(), keys=keys, rules=RULES)
+    assert credential.issuer == "uidai_prod_cdup.cer"
+    assert (credential.kind, credential.level) == (Kind.NATIONAL_ID, Level.BASIC)
+    assert credential.issued_at == 1_552_025_647  # 2019-03-08T11:44:07+05:30
+    assert credential.birth_date == "1984-01-01"
+    assert credential.claims["name"] == "Sumit Kumar"
+    assert credential.claims["version"] == 1
+    (photo,) = credential.references
+    assert (photo.modality, photo.form, photo.subformat) == (Modality.FACE, ReferenceForm.IMAGE, 2)
+    assert photo.data.endswith(b"\xff\xd9")
+    assert len(photo.data) == 888
+    for personal in ("Sumit", "2697", "1984", "Delhi"):
+        assert personal not in repr(credential)
+
+
+def test_specimen_of_a_key_that_is_not_uidais() -> None:
+    assert reason(specimen(), trust(certificate_key("testCertificate.pem"))) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("name", ["test.json", "dataInput.json"])
+def test_resigned_samples(name: str) -> None:
+    key = certificate_key("testCertificate.pem", dated=False)
+    payload = json.loads((VECTORS / "aadhaar" / name).read_text())["testQRData"].encode()
+    credential = registry.read(payload, keys=trust(key), rules=RULES)
+    assert credential.claims["version"] == 2
+    assert credential.claims["mobile_last_4"] == "1234"
+    assert len(credential.references) == 1
+
+
+def test_letter_made_while_its_key_was_not_valid() -> None:
+    keys = trust(certificate_key("testCertificate.pem"))
+    payload = json.loads((VECTORS / "aadhaar" / "dataInput.json").read_text())["testQRData"]
+    assert reason(payload.encode(), keys) is Reason.ISSUER_KEY_EXPIRED
+
+
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("pack", ["gzip", "zlib"])
+@pytest.mark.parametrize("flag", ["0", "1", "2", "3"])
+def test_reads(version: int, pack: str, flag: str) -> None:
+    payload = aadhaar(aadhaar_signed(version, f0=flag), pack=pack)
+    assert registry.sniff(payload) is FormatName.AADHAAR
+    credential = registry.read(payload, keys=TRUST, rules=RULES)
+    assert credential.claims["version"] == version
+    assert credential.references[0].data == codestream()
+    assert credential.valid_until == LATEST_TIME
+    assert not credential.dynamic
+
+
+def test_hashes_after_the_photo_may_be_there_from_version_2_too() -> None:
+    payload = aadhaar(aadhaar_signed(2, f0="2", tail=b"\x11" * 32))
+    assert registry.read(payload, keys=TRUST, rules=RULES).references[0].data == codestream()
+
+
+def test_code_without_photo_has_no_reference() -> None:
+    for version in (1, 2):
+        payload = aadhaar(aadhaar_signed(version, photo=b""))
+        assert registry.read(payload, keys=TRUST, rules=RULES).references == ()
+
+
+def test_subject_is_the_same_from_letter_to_letter_and_no_personal_data() -> None:
+    first, second = (
+        registry.read(aadhaar(aadhaar_signed(f1=reference)), keys=TRUST, rules=RULES)
+        for reference in ("269720240308114407437", "269720250308114407437")
+    )
+    other = registry.read(aadhaar(aadhaar_signed(f2="Sumita Kumar")), keys=TRUST, rules=RULES)
+    assert first.subject == second.subject != other.subject
+    assert first.replay_key != second.replay_key
+    assert len(first.subject) == 64
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [("01-01-1984", "1984-01-01"), ("31/12/2001", "2001-12-31"), ("1984", None), ("31-02-1984", None), ("", None)],
+)  # fmt: skip
+def test_birth_date(printed: str, expected: str | None) -> None:
+    credential = registry.read(aadhaar(aadhaar_signed(f3=printed)), keys=TRUST, rules=RULES)
+    assert credential.birth_date == expected
+
+
+def number(data: bytes) -> bytes:
+    return str(int.from_bytes(data, "big")).encode()
+
+
+def signed_bytes() -> bytes:
+    body = aadhaar_signed()
+    return body + rsa_key().sign(body, padding.PKCS1v15(), hashes.SHA256())
+
+
+def bomb(size: int, pack: str) -> bytes:
+    data = bytes(size)
+    packed = gzip.compress(data, mtime=0) if pack == "gzip" else zlib.compress(data, 9)
+    # A bomb is small; bytes after its end make it long enough to be sniffed as a code.
+    return number(packed + bytes(600 - len(packed)) if len(packed) < 600 else packed)
+
+
+def pss() -> bytes:
+    return rsa_key().sign(
+        aadhaar_signed(), padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
+    )
+
+
+BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
+    "leading zero": (lambda: b"0" + aadhaar(), Reason.MALFORMED),
+    "neither gzip nor zlib": (lambda: aadhaar(pack="none"), Reason.MALFORMED),
+    "zip bomb, zlib": (lambda: bomb(1_500_000, "zlib"), Reason.TOO_LARGE),
+    "zip bomb, gzip": (lambda: bomb(1_500_000, "gzip"), Reason.TOO_LARGE),
+    "just over the limit": (lambda: bomb(INFLATED_BYTES_AADHAAR + 1, "zlib"), Reason.TOO_LARGE),
+    "cut short": (lambda: number(gzip.compress(signed_bytes(), mtime=0)[:-4]), Reason.MALFORMED),
+    "checksum wrong": (lambda: number(gzip.compress(signed_bytes(), mtime=0)[:-5] + bytes(5)), Reason.MALFORMED),
+    "bytes after the stream": (lambda: number(zlib.compress(signed_bytes()) + b"\0"), Reason.MALFORMED),
+    "a second gzip member": (
+        lambda: number(gzip.compress(signed_bytes(), mtime=0) + gzip.compress(b"more", mtime=0)),
+        Reason.MALFORMED,
+    ),
+    "no room for a signature": (lambda: number(zlib.compress(bytes(range(256)), 0)), Reason.UNSIGNED),
+    "key of another": (lambda: aadhaar(key=rsa_key(1)), Reason.BAD_SIGNATURE),
+    "signature with PSS": (lambda: aadhaar(signature=pss()), Reason.BAD_SIGNATURE),
+    "signature zero": (lambda: aadhaar(signature=bytes(256)), Reason.BAD_SIGNATURE),
+    "signature one": (lambda: aadhaar(signature=bytes(255) + b"\1"), Reason.BAD_SIGNATURE),
+    "signature over the modulus": (lambda: aadhaar(signature=b"\xff" * 256), Reason.BAD_SIGNATURE),
+    "name changed": (
+        lambda: aadhaar(
+            aadhaar_signed(f2="Another"),
+            signature=rsa_key().sign(aadhaar_signed(), padding.PKCS1v15(), hashes.SHA256()),
+        ),
+        Reason.BAD_SIGNATURE,
+    ),
+    "signature over SHA-1": (
+        lambda: aadhaar(signature=rsa_key().sign(aadhaar_signed(), padding.PKCS1v15(), hashes.SHA1())),
+        Reason.BAD_SIGNATURE,
+    ),
+    "version 6": (lambda: aadhaar(aadhaar_signed(6)), Reason.MALFORMED),
+    "flag 4": (lambda: aadhaar(aadhaar_signed(f0="4", tail=b"")), Reason.MALFORMED),
+    "fields missing": (lambda: aadhaar(b"V2\xff3\xff269720260308114407437\xff"), Reason.MALFORMED),
+    "no name": (lambda: aadhaar(aadhaar_signed(f2="")), Reason.MALFORMED),
+    "photo of another kind": (lambda: aadhaar(aadhaar_signed(photo=b"\xff\xd8\xff\xd9")), Reason.MALFORMED),
+    "photo cut short": (lambda: aadhaar(aadhaar_signed(photo=codestream()[:-2])), Reason.MALFORMED),
+    "hashes missing in version 1": (lambda: aadhaar(aadhaar_signed(1, tail=b"")), Reason.MALFORMED),
+    "bytes after the photo": (lambda: aadhaar(aadhaar_signed(tail=b"\0")), Reason.MALFORMED),
+    "reference id too short": (lambda: aadhaar(aadhaar_signed(f1="2697")), Reason.MALFORMED),
+    "reference id with letters": (lambda: aadhaar(aadhaar_signed(f1="2697" + "x" * 17)), Reason.MALFORMED),
+    "reference id with other digits": (lambda: aadhaar(aadhaar_signed(f1="\xb2" * 21)), Reason.MALFORMED),
+    "month 13": (lambda: aadhaar(aadhaar_signed(f1="269720261308114407437")), Reason.BAD_TIME),
+    "before 1970": (lambda: aadhaar(aadhaar_signed(f1="269719690308114407437")), Reason.BAD_TIME),
+    "year 0": (lambda: aadhaar(aadhaar_signed(f1="269700000308114407437")), Reason.BAD_TIME),
+    "made in future": (lambda: aadhaar(aadhaar_signed(f1="269720270308114407437")), Reason.NOT_YET_VALID),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_refused(case: str) -> None:
+    make, expected = BROKEN[case]
+    assert reason(make()) is expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (uidai_key(valid_until=NOW - 90 * DAY), Reason.ISSUER_KEY_EXPIRED),
+        (uidai_key(kinds=frozenset({Kind.EVENT_TICKET})), Reason.ISSUER_NOT_ENTITLED),
+        (uidai_key(formats=frozenset({FormatName.CLAIM169})), Reason.UNKNOWN_ISSUER),
+        (uidai_key(is_root=True), Reason.UNKNOWN_ISSUER),
+        (issuer_key(rsa_key()), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ed_key()), Reason.UNKNOWN_ISSUER),
+        (uidai_key(rsa_key(2, 3072)), Reason.UNKNOWN_ISSUER),
+    ],
+    ids=["over", "other kinds", "other formats", "root", "pinned to PS256", "EdDSA", "RSA-3072"],
+)
+def test_refused_by_trust(key: IssuerKey, expected: Reason) -> None:
+    assert reason(aadhaar(), trust(key)) is expected
+
+
+def test_key_over_today_was_valid_when_the_letter_was_made() -> None:
+    keys = trust(uidai_key(valid_until=NOW - DAY))
+    assert registry.read(aadhaar(), keys=keys, rules=RULES).issuer == "uidai"
+
+
+def test_clock_untrusted_denies() -> None:
+    assert reason(aadhaar(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED
+
+
+def test_short_numbers_are_no_aadhaar() -> None:
+    assert registry.sniff(b"4006381333931") is None

@@ -1,0 +1,425 @@
+"""The native profile: what comes out of a good code, and when a good code is not good here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.credential import base45, native
+from agent.credential.model import (
+    FormatName,
+    Kind,
+    Level,
+    Modality,
+    ReferenceForm,
+    StatusReference,
+)
+from agent.credential.numbers import Claim
+from agent.issuing import issue
+from agent.reason import Reason
+
+NOW = 1_800_000_000
+DAY = 86_400
+ALGORITHMS = ("ES256", "ES384", "EdDSA", "PS256", "SM2")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("holder_algorithm", [None, "ES256", "ES384", "EdDSA"])
+def test_every_algorithm_round_trips(pilot, algorithm, holder_algorithm):
+    city = issue.new_issuer("city", algorithm)
+    holder = holder_algorithm and issue.Holder.new(holder_algorithm)
+    credential = issue.sign_credential(
+        city, holder, subject="42", issued_at=NOW - 5, valid_until=NOW + 5
+    )
+    text = issue.present(credential, holder, at=NOW)
+    read = pilot.read(text, keys=pilot.trusting(city.issuer_key()))
+    assert (read.issuer, read.subject, read.dynamic) == ("city", "42", bool(holder))
+    assert read.key_id == city.kid
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda data: data[:-1] + bytes((data[-1] ^ 1,)),
+        lambda data: data.replace(b"subject-42", b"subject-43"),
+        lambda data: data[:-1] + b"\x00",
+    ],
+)
+def test_every_algorithm_refuses_another_signature(pilot, algorithm, bend):
+    city = issue.new_issuer("city", algorithm)
+    credential = issue.sign_credential(
+        city, None, subject="subject-42", issued_at=NOW - 5, valid_until=NOW + 5, cti=b"c"
+    )
+    keys = pilot.trusting(city.issuer_key())
+    assert pilot.reason(issue.present(credential), keys=keys) is Reason.GRANTED
+    forged = bend(credential)
+    if forged != credential:  # its last byte was the zero already
+        assert pilot.reason(issue.present(forged), keys=keys) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_every_algorithm_refuses_another_length(algorithm):
+    from agent.credential.algorithms import ALGORITHMS as BY_NUMBER
+
+    key = issue.SigningKey.new(algorithm)
+    signature = key.sign(b"message")
+    for entry in BY_NUMBER.values():
+        if entry.fits(key.public) and entry.pinned == algorithm:
+            assert entry.verify(key.public, signature, b"message")
+            for other in (
+                signature[:-1],
+                signature + b"\x00",
+                b"\x00" + signature,
+                b"",
+                signature * 2,
+            ):
+                assert not entry.verify(key.public, other, b"message")
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA"])
+def test_every_holder_algorithm_refuses_another_signature(pilot, algorithm):
+    holder = issue.Holder.new(algorithm)
+    credential = issue.sign_credential(
+        pilot.city, holder, subject="42", issued_at=NOW - 5, valid_until=NOW + 5
+    )
+    data = base45.decode(issue.present(credential, holder, at=NOW)[4:].encode())
+    forged = pilot.code(data[:-1] + bytes((data[-1] ^ 1,)))
+    assert pilot.reason(forged) is Reason.BAD_HOLDER_SIGNATURE
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA"])
+def test_fully_specified_numbers_of_rfc_9864(pilot, algorithm):
+    city = issue.new_issuer("city", algorithm)
+    credential = issue.sign_credential(
+        city, None, subject="42", issued_at=NOW, valid_until=NOW + 5, fully_specified=True
+    )
+    read = pilot.read(issue.present(credential), keys=pilot.trusting(city.issuer_key()))
+    assert read.issuer == "city"
+
+
+def test_all_that_a_credential_carries(pilot):
+    credential = pilot.credential(
+        kind="driving-licence",
+        birth_date="1990-02-28",
+        regions=["CN-BJ", "CN"],
+        status=StatusReference("https://city.example/status/1", 77),
+        references=[
+            issue.face_template(b"t" * 128, "face-128"),
+            issue.finger_template(b"f" * 64, "r503", position=55),
+        ],
+        identity={4: "Zhang San"},
+    )
+    read = pilot.read(pilot.dynamic(credential))
+    assert read.format is FormatName.NATIVE
+    assert (read.kind, read.level) == (Kind.DRIVING_LICENCE, Level.UPGRADED)
+    assert read.birth_date == "1990-02-28"
+    assert read.regions == {"CN-BJ", "CN"}
+    assert read.status == StatusReference("https://city.example/status/1", 77)
+    assert (read.issued_at, read.valid_from) == (NOW - DAY, NOW - DAY)
+    assert (read.valid_until, read.presented_at) == (NOW + DAY, NOW)
+    finger, face = read.references  # in the order of their numbers
+    assert (face.modality, face.form, face.subformat) == (
+        Modality.FACE,
+        ReferenceForm.TEMPLATE,
+        100,
+    )
+    assert (face.data, face.issuer, face.position) == (b"t" * 128, "face-128", 62)
+    assert (finger.modality, finger.subformat, finger.position) == (Modality.FINGER, 110, 55)
+    assert read.claims["full_name"] == "Zhang San"
+    assert read.business is None
+
+
+def test_personal_data_does_not_show_in_repr(pilot):
+    credential = pilot.credential(
+        subject="subject-4711", birth_date="1990-02-28", identity={4: "Zhang San"},
+        references=[issue.face_template(b"TEMPLATE" * 16, "face-128")],
+    )  # fmt: skip
+    shown = repr(pilot.read(pilot.dynamic(credential)))
+    for secret in ("4711", "1990", "Zhang", "TEMPLATE"):
+        assert secret not in shown
+
+
+def test_a_minimal_credential_is_basic_and_valid_everywhere(pilot):
+    credential = issue.sign1(
+        pilot.city.key,
+        {
+            Claim.ISS: pilot.city.iss,
+            Claim.SUB: "1",
+            Claim.EXP: NOW + 9,
+            Claim.IAT: NOW,
+            Claim.CTI: b"1",
+        },
+        kid=pilot.city.kid,
+    )
+    read = pilot.read(pilot.static(credential))
+    assert (read.level, read.kind, read.regions) == (Level.BASIC, Kind.UNKNOWN, frozenset())
+    assert (read.status, read.references, read.birth_date) == (None, (), None)
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        ("station/g1", Reason.GRANTED),
+        ("station", Reason.GRANTED),
+        ("station/*", Reason.GRANTED),
+        ("*", Reason.GRANTED),
+        ("station/g2", Reason.WRONG_AUDIENCE),
+        ("stations", Reason.WRONG_AUDIENCE),
+        ("library", Reason.WRONG_AUDIENCE),
+        ("station/", Reason.WRONG_AUDIENCE),
+        ("stat*", Reason.WRONG_AUDIENCE),
+        ("*/g1", Reason.WRONG_AUDIENCE),
+        (".*", Reason.WRONG_AUDIENCE),
+        ("", Reason.WRONG_AUDIENCE),
+        (7, Reason.WRONG_AUDIENCE),
+        (["station"], Reason.WRONG_AUDIENCE),
+        (b"station", Reason.WRONG_AUDIENCE),
+    ],
+)
+def test_audience(pilot, audience: Any, expected):
+    assert pilot.reason(pilot.dynamic(claims={Claim.AUD: audience})) is expected
+
+
+@pytest.mark.parametrize(
+    ("audience", "site", "fits"),
+    [
+        ("rail.*", "rail.beijing", True),
+        ("rail.*", "rail.beijing.south", True),
+        ("rail.*", "railway.beijing", False),
+        ("rail.*", "rail", False),
+        ("rail.beijing.*", "rail.shanghai", False),
+    ],
+)
+def test_audience_of_a_group_of_sites(audience, site, fits):
+    assert native.fits_audience(audience, site, "g1") is fits
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, Reason.GRANTED),
+        (-30, Reason.GRANTED),
+        (-31, Reason.STALE),
+        (5, Reason.GRANTED),
+        (6, Reason.ISSUED_IN_FUTURE),
+        (8 * 3600, Reason.ISSUED_IN_FUTURE),
+        (-8 * 3600, Reason.STALE),
+    ],
+)
+def test_age_of_a_dynamic_code(pilot, seconds, expected):
+    assert pilot.reason(pilot.dynamic(at=NOW + seconds)) is expected
+
+
+@pytest.mark.parametrize(
+    ("credential", "expected"),
+    [
+        ({"valid_until": NOW}, Reason.GRANTED),
+        ({"valid_until": NOW - 1}, Reason.EXPIRED),
+        ({"valid_from": NOW + 5}, Reason.GRANTED),
+        ({"valid_from": NOW + 6}, Reason.NOT_YET_VALID),
+        ({"valid_from": NOW + 3 * DAY}, Reason.BAD_TIME),
+        ({"issued_at": NOW + 5}, Reason.GRANTED),
+        ({"issued_at": NOW + 6}, Reason.ISSUED_IN_FUTURE),
+        ({"issued_at": NOW - 5, "valid_until": NOW - 9}, Reason.BAD_TIME),
+    ],
+)
+def test_validity_of_the_credential(pilot, credential, expected):
+    token = pilot.credential(**credential)
+    assert pilot.reason(pilot.static(token)) is expected
+    assert pilot.reason(pilot.dynamic(token)) is expected
+
+
+def test_a_presentation_older_than_its_credential_is_refused(pilot):
+    token = pilot.credential(issued_at=NOW)
+    assert pilot.reason(pilot.dynamic(token, at=NOW - 5)) is Reason.GRANTED
+    assert pilot.reason(pilot.dynamic(token, at=NOW - 6)) is Reason.BAD_TIME
+
+
+def test_an_untrusted_clock_fails_closed(pilot):
+    assert pilot.reason(pilot.static(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED
+    assert pilot.reason(pilot.dynamic(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED
+
+
+@pytest.mark.parametrize(
+    ("answer", "asked", "expected"),
+    [
+        (b"nonce", b"nonce", Reason.GRANTED),
+        (b"nonce", None, Reason.GRANTED),
+        (None, b"nonce", Reason.WRONG_CHALLENGE),
+        (b"other", b"nonce", Reason.WRONG_CHALLENGE),
+        (b"", b"nonce", Reason.WRONG_CHALLENGE),
+        (None, b"", Reason.WRONG_CHALLENGE),
+        ("nonce", b"nonce", Reason.MALFORMED),
+        (b"n" * 65, None, Reason.MALFORMED),
+    ],
+)
+def test_challenge(pilot, answer, asked, expected):
+    claims = {} if answer is None else {Claim.CNONCE: answer}
+    assert pilot.reason(pilot.dynamic(claims=claims), challenge=asked) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"valid_from": NOW, "valid_until": NOW}, Reason.GRANTED),
+        ({"valid_until": NOW - 1}, Reason.ISSUER_KEY_EXPIRED),
+        ({"valid_from": NOW + 1}, Reason.ISSUER_KEY_EXPIRED),
+        ({"kinds": frozenset({Kind.ONLINE_ID})}, Reason.GRANTED),
+        ({"kinds": frozenset({Kind.LIBRARY_CARD})}, Reason.ISSUER_NOT_ENTITLED),
+        ({"formats": frozenset({FormatName.NATIVE})}, Reason.GRANTED),
+        ({"formats": frozenset({FormatName.DCC})}, Reason.UNKNOWN_ISSUER),
+        ({"iss": frozenset({"urn:other"})}, Reason.UNKNOWN_ISSUER),
+        ({"is_root": True}, Reason.UNKNOWN_ISSUER),
+    ],
+)
+def test_what_a_key_may_vouch_for(pilot, changes, expected):
+    keys = pilot.trusting(pilot.city.issuer_key(**changes))
+    assert pilot.reason(pilot.static(), keys=keys) is expected
+
+
+def test_a_format_that_is_switched_off(pilot):
+    others = frozenset(FormatName) - {FormatName.NATIVE}
+    assert pilot.reason(pilot.static(), formats=others) is Reason.FORMAT_NOT_ACCEPTED
+
+
+def test_payloads_of_no_format(pilot):
+    assert pilot.reason("https://example.org/") is Reason.UNKNOWN_FORMAT
+    assert pilot.reason(b"") is Reason.UNKNOWN_FORMAT
+    assert pilot.reason(b"NI1:" + b"0" * 4293) is Reason.TOO_LARGE
+
+
+# --- the replay key ------------------------------------------------------------------------------
+
+
+def test_replay_key_names_the_use(pilot):
+    first = pilot.read(pilot.dynamic(at=NOW))
+    again = pilot.read(pilot.dynamic(at=NOW))
+    assert first.replay_key == again.replay_key  # signed anew, yet the same use
+    assert pilot.read(pilot.dynamic(at=NOW - 1)).replay_key != first.replay_key
+    assert pilot.read(pilot.dynamic(pilot.credential(cti=b"card-2"))).replay_key != first.replay_key
+    static = pilot.read(pilot.static())
+    assert static.replay_key == pilot.read(pilot.static(pilot.credential())).replay_key
+    assert static.replay_key != first.replay_key
+
+
+def test_same_cti_from_another_issuer_is_another_use(pilot):
+    other = issue.sign_credential(
+        pilot.rail, None, subject="42", issued_at=NOW - DAY, valid_until=NOW + DAY, cti=b"card-0001"
+    )
+    assert pilot.read(pilot.static(other)).replay_key != pilot.read(pilot.static()).replay_key
+
+
+def test_a_malleated_signature_is_the_same_use(pilot):
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    text = pilot.dynamic()
+    message = base45.decode(text[4:].encode())
+    s = int.from_bytes(message[-32:])
+    twin = "NI1:" + base45.encode(message[:-32] + (order - s).to_bytes(32))
+    assert twin != text
+    assert pilot.read(twin).replay_key == pilot.read(text).replay_key
+
+
+# --- encryption ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("site_key", "keys", "expected"),
+    [
+        (b"k" * 32, (b"k" * 32,), Reason.GRANTED),
+        (b"k" * 32, (b"a" * 32, b"k" * 32), Reason.GRANTED),
+        (b"k" * 32, (b"a" * 32,), Reason.DECRYPTION_FAILED),
+        (b"k" * 32, (), Reason.DECRYPTION_FAILED),
+        (b"k" * 32, (b"a" * 32,) * 8 + (b"k" * 32,), Reason.DECRYPTION_FAILED),
+        (None, (b"k" * 32,), Reason.GRANTED),
+    ],
+)
+def test_encrypted_codes(pilot, site_key, keys, expected):
+    for text in (pilot.dynamic(site_key=site_key), pilot.static(site_key=site_key)):
+        assert pilot.reason(text, site_keys=keys) is expected
+
+
+def test_a_photographed_encrypted_code_gives_no_template_away(pilot):
+    template = b"TEMPLATE" * 16
+    token = pilot.credential(references=[issue.face_template(template, "face-128")])
+    open_code = base45.decode(pilot.dynamic(token).removeprefix("NI1:").encode())
+    sealed = base45.decode(pilot.dynamic(token, site_key=b"k" * 32).removeprefix("NI1:").encode())
+    assert sealed[0] == 0xD0
+    assert template not in sealed
+    assert pilot.city.iss.encode() not in sealed
+    assert len(sealed) < len(open_code) + 64
+
+
+# --- the business part ---------------------------------------------------------------------------
+
+
+def test_a_ticket_beside_the_identity(pilot):
+    item = pilot.read(pilot.dynamic(ticket=pilot.ticket())).business
+    assert item is not None
+    assert (item.issuer, item.kind, item.reference) == ("rail", Kind.RAIL_TICKET, b"ticket-1")
+    assert (item.valid_from, item.valid_until) == (NOW - 60, NOW + 3600)
+    assert item.claims == {"train": "G1"}
+
+
+def test_a_tickets_status_is_handed_on(pilot):
+    reference = StatusReference("https://rail.example/status", 3)
+    item = pilot.read(pilot.dynamic(ticket=pilot.ticket(status=reference))).business
+    assert item is not None
+    assert item.status == reference
+
+
+def test_a_ticket_bound_by_subject(pilot):
+    def reason(subject: str) -> Reason:
+        ticket = issue.sign_ticket(
+            pilot.rail, None, subject=subject, issued_at=NOW, valid_until=NOW + 9
+        )
+        return pilot.reason(pilot.dynamic(ticket=ticket))
+
+    assert reason("42") is Reason.GRANTED
+    assert reason("43") is Reason.TICKET_INVALID
+
+
+def _other_holders(pilot):
+    return issue.sign_ticket(
+        pilot.rail, issue.Holder.new(), subject="42", issued_at=NOW, valid_until=NOW + 9
+    )
+
+
+def _unknown_issuers(pilot):
+    return issue.sign_ticket(
+        issue.new_issuer("rail"), pilot.holder, subject="42", issued_at=NOW, valid_until=NOW + 9
+    )
+
+
+@pytest.mark.parametrize(
+    "ticket",
+    [
+        _other_holders,
+        _unknown_issuers,
+        lambda pilot: pilot.ticket(valid_until=NOW - 1),
+        lambda pilot: pilot.ticket(valid_from=NOW + 60),
+        lambda pilot: pilot.ticket(details={"train": [1]}),
+        lambda pilot: pilot.ticket(details={"quiet": True}),
+        lambda pilot: pilot.ticket(claims={Claim.CNF: {1: 7}}),
+        lambda pilot: pilot.ticket(claims={Claim.CNF: {3: b"kid"}}),
+        lambda pilot: pilot.ticket(claims={Claim.STATUS: {}}),
+        lambda pilot: pilot.ticket()[:-1] + b"\x00",
+        lambda pilot: pilot.credential(),
+        lambda pilot: pilot.ticket(kind="passport"),
+        lambda pilot: b"",
+        lambda pilot: "text",
+        lambda pilot: base45.decode(pilot.dynamic()[4:].encode()),
+    ],
+)
+def test_a_ticket_that_does_not_fit(pilot, ticket):
+    claims = {Claim.BUSINESS: ticket(pilot)}
+    assert pilot.reason(pilot.dynamic(claims=claims)) is Reason.TICKET_INVALID
+
+
+def test_a_ticket_issuer_is_held_to_its_kinds(pilot):
+    keys = pilot.trusting(
+        pilot.city.issuer_key(), pilot.rail.issuer_key(kinds=frozenset({Kind.LIBRARY_CARD}))
+    )
+    text = pilot.dynamic(ticket=pilot.ticket())
+    assert pilot.reason(text, keys=keys) is Reason.TICKET_INVALID

@@ -1,0 +1,233 @@
+"""pretix tickets: the published ones, the lists that withdraw them, and broken ones."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from agent.credential import pretix as module
+from agent.credential import registry
+from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.limits import LATEST_TIME
+from agent.credential.model import FormatName, Kind, Rejected
+from agent.reason import Reason
+from agent.trust.roster import RosterEntry, load_roster, write_roster
+from agent.trust.snapshot import TrustSnapshot
+from tests.support.makers import (
+    DAY,
+    NOW,
+    RULES,
+    VECTORS,
+    ec_key,
+    ed_key,
+    issuer_key,
+    pretix,
+    ticket,
+    trust,
+)
+
+TRUST = trust(issuer_key(ed_key()))
+
+
+def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        registry.read(payload, keys=keys, rules=replace(RULES, **rules))
+    return caught.value.reason
+
+
+# --- published -------------------------------------------------------------------------------------
+
+
+def published() -> tuple[list[bytes], TrustSnapshot, TrustSnapshot]:
+    folder = VECTORS / "pretix"
+    if not folder.exists():
+        pytest.skip("the shared pretix vectors are not beside this checkout")
+    codes = [entry["qr"].encode() for entry in json.loads((folder / "vectors.json").read_text())]
+    return codes, event(folder / "event1.json", "demo"), event(folder / "event2.json", "demo2")
+
+
+def event(path: Path, name: str) -> TrustSnapshot:
+    keys = json.loads(path.read_text())["valid_keys"]["pretix_sig1"]
+    return trust(
+        *(
+            IssuerKey(
+                issuer=name,
+                kid=bytes([number]),
+                algorithm=Algorithm.EDDSA,
+                public_key=load_pem_public_key(base64.b64decode(key)),
+                formats=frozenset({FormatName.PRETIX}),
+            )
+            for number, key in enumerate(keys)
+        )
+    )
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def test_published_tickets() -> None:
+    codes, demo, demo2 = published()
+    assert len(codes) == 6
+    now = {"now": at("2023-02-03T12:00:00Z")}
+    first = registry.read(codes[0], keys=demo, rules=replace(RULES, **now))
+    assert (first.issuer, first.kind) == ("demo", Kind.EVENT_TICKET)
+    assert first.claims == {"seed": b"CTJqJOl1H".hex(), "item": 1, "subevent": 14}
+    assert reason(codes[0], demo2, **now) is Reason.BAD_SIGNATURE
+    assert registry.read(codes[1], keys=demo, rules=RULES).claims["item"] == 42
+    assert registry.read(codes[4], keys=demo, rules=RULES).claims["item"] == 100
+    assert reason(codes[5], demo) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("index", "now", "expected"),
+    [
+        (2, "2023-02-03T22:59:59Z", Reason.NOT_YET_VALID),
+        (2, "2023-02-03T23:01:01Z", None),
+        (3, "2023-02-03T11:01:01Z", Reason.EXPIRED),
+        (3, "2023-02-03T10:59:59Z", None),
+    ],
+)
+def test_published_validity(index: int, now: str, expected: Reason | None) -> None:
+    codes, demo, _ = published()
+    if expected is None:
+        registry.read(codes[index], keys=demo, rules=replace(RULES, now=at(now)))
+    else:
+        assert reason(codes[index], demo, now=at(now), max_future_s=0) is expected
+
+
+# --- lists -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("pretix-revoked", Reason.REVOKED), ("pretix-blocked", Reason.BLOCKED)],
+)
+def test_lists_withdraw_a_ticket(tmp_path: Path, name: str, expected: Reason) -> None:
+    listed, other = pretix(), pretix(ticket(seed=b"another"))
+    key = bytes(range(32))
+    path = tmp_path / f"{name}.roster"
+    entries = [RosterEntry(subject=listed.decode(), issuer="authority")]
+    assert write_roster(path, entries, key=key, blocks=True, created=NOW) == 1
+    keys = trust(issuer_key(ed_key()), rosters={name: load_roster(path, key)})
+    assert reason(listed, keys) is expected
+    assert registry.read(other, keys=keys, rules=RULES).subject == other.decode()
+
+
+# --- own, whole and broken -------------------------------------------------------------------------
+
+
+def test_reads() -> None:
+    payload = pretix(ticket(valid_from=NOW - DAY, valid_until=NOW + DAY))
+    assert registry.sniff(payload) is FormatName.PRETIX
+    credential = registry.read(payload, keys=TRUST, rules=RULES)
+    assert (credential.valid_from, credential.valid_until) == (NOW - DAY, NOW + DAY)
+    assert not credential.dynamic
+    assert payload.decode() not in repr(credential)
+
+
+def test_validity_is_inclusive_and_zero_means_none() -> None:
+    for data in (ticket(valid_until=NOW), ticket(valid_from=NOW), ticket(valid_until=0)):
+        registry.read(pretix(data), keys=TRUST, rules=RULES)
+    open_end = registry.read(pretix(ticket(valid_from=0)), keys=TRUST, rules=RULES)
+    assert (open_end.valid_from, open_end.valid_until) == (0, LATEST_TIME)
+
+
+def test_any_of_the_organisers_keys_may_have_signed() -> None:
+    keys = trust(issuer_key(ed_key(7), issuer="first"), issuer_key(ed_key(8), issuer="second"))
+    payload = pretix(key=ed_key(8))
+    assert registry.read(payload, keys=keys, rules=RULES).issuer == "second"
+    assert reason(pretix(key=ed_key(9)), keys) is Reason.BAD_SIGNATURE
+
+
+LONG = b"\x0a\x09CTJqJOl1H\x10" + b"\x80" * 10 + b"\x01"
+
+BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
+    "signature of another key": (lambda: pretix(key=ed_key(2)), Reason.BAD_SIGNATURE),
+    "ticket changed": (
+        lambda: pretix(ticket(item=2), signature=ed_key().sign(ticket(item=1))),
+        Reason.BAD_SIGNATURE,
+    ),
+    "empty signature": (lambda: pretix(signature=b""), Reason.UNSIGNED),
+    "short signature": (lambda: pretix(signature=bytes(63)), Reason.MALFORMED),
+    "long signature": (lambda: pretix(signature=bytes(65)), Reason.MALFORMED),
+    "zero signature": (lambda: pretix(signature=bytes(64)), Reason.BAD_SIGNATURE),
+    "lengths swapped": (lambda: pretix(sizes=(64, len(ticket()))), Reason.MALFORMED),
+    "length below its high byte, as upstream would read it": (
+        lambda: pretix(bytes(300), sizes=(300 & 0xFF, 64)),
+        Reason.MALFORMED,
+    ),
+    "length past the end": (lambda: pretix(sizes=(4_000, 64)), Reason.MALFORMED),
+    "trailing byte": (
+        lambda: base64.b64encode(base64.b64decode(pretix()[::-1]) + b"\0")[::-1],
+        Reason.MALFORMED,
+    ),
+    "base64 without its padding": (lambda: pretix(ticket(seed=b"12345678")).lstrip(b"="), Reason.MALFORMED),
+    "base64 not canonical": (lambda: uncanonical(pretix(ticket(seed=b"1234567890"))), Reason.MALFORMED),
+    "only a header": (lambda: base64.b64encode(b"\x01\0\0\0\0")[::-1], Reason.UNSIGNED),
+    "header cut short": (lambda: base64.b64encode(b"\x01\0\0")[::-1], Reason.MALFORMED),
+    "validity ends before it begins": (
+        lambda: pretix(ticket(valid_from=NOW, valid_until=NOW - 1)),
+        Reason.BAD_TIME,
+    ),
+    "huge time": (lambda: pretix(ticket(valid_from=2**63, valid_until=2**64 - 1)), Reason.BAD_TIME),
+    "negative time": (lambda: pretix(ticket(valid_until=2**64 - NOW)), Reason.BAD_TIME),
+    "not yet": (lambda: pretix(ticket(valid_from=NOW + 60)), Reason.NOT_YET_VALID),
+    "over": (lambda: pretix(ticket(valid_until=NOW - 1)), Reason.EXPIRED),
+    "number of more than ten bytes": (lambda: pretix(LONG), Reason.MALFORMED),
+    "unknown field": (lambda: pretix(ticket() + b"\x38\x01"), Reason.MALFORMED),
+    "field twice": (lambda: pretix(ticket() + b"\x10\x02"), Reason.MALFORMED),
+    "item as text": (lambda: pretix(b"\x0a\x01a\x12\x01b"), Reason.MALFORMED),
+    "seed as number": (lambda: pretix(b"\x08\x01\x10\x01"), Reason.MALFORMED),
+    "field number zero": (lambda: pretix(b"\x00\x01" + ticket()), Reason.MALFORMED),
+    "text past the end": (lambda: pretix(b"\x10\x01\x0a\x7fa"), Reason.MALFORMED),
+    "cut in a number": (lambda: pretix(ticket() + b"\x28\x80"), Reason.MALFORMED),
+    "no seed": (lambda: pretix(b"\x10\x01"), Reason.MISSING_CLAIM),
+    "no item": (lambda: pretix(b"\x0a\x01a"), Reason.MISSING_CLAIM),
+    "empty ticket": (lambda: pretix(b""), Reason.MISSING_CLAIM),
+}  # fmt: skip
+
+
+def uncanonical(payload: bytes) -> bytes:
+    """Change a bit of the last character that stands for nothing."""
+    text = payload[::-1]
+    position = len(text.rstrip(b"=")) - 1
+    assert text.endswith(b"="), "needs padding to have spare bits"
+    alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    other = alphabet[alphabet.index(text[position]) ^ 1]
+    return (text[:position] + bytes([other]) + text[position + 1 :])[::-1]
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_refused(case: str) -> None:
+    make, expected = BROKEN[case]
+    payload = make()
+    assert module.sniff(payload)
+    assert reason(payload) is expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (issuer_key(ed_key(), valid_until=NOW - 1), Reason.ISSUER_KEY_EXPIRED),
+        (issuer_key(ed_key(), kinds=frozenset({Kind.LIBRARY_CARD})), Reason.ISSUER_NOT_ENTITLED),
+        (issuer_key(ed_key(), formats=frozenset({FormatName.DCC})), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ec_key()), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ed_key(), is_root=True), Reason.UNKNOWN_ISSUER),
+    ],
+    ids=["over", "other kinds", "other formats", "other algorithm", "root"],
+)
+def test_refused_by_trust(key: IssuerKey, expected: Reason) -> None:
+    assert reason(pretix(), trust(key)) is expected
+
+
+def test_clock_untrusted_denies() -> None:
+    assert reason(pretix(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED

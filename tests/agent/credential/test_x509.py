@@ -1,0 +1,343 @@
+"""x5chain: from a leaf in the code to a root in the trust set, and every way not to get there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding
+
+from agent.credential import registry
+from agent.credential import x509 as module
+from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.model import FormatName, Kind, Rejected
+from agent.credential.numbers import Header
+from agent.reason import Reason
+from agent.trust.snapshot import TrustSnapshot
+from tests.support.makers import (
+    DAY,
+    DIRECT,
+    LEAF,
+    MIDDLE,
+    NOW,
+    ROOT,
+    RULES,
+    VECTORS,
+    Certificate,
+    claim169,
+    ec_key,
+    ed_key,
+    identity_claims,
+    issuer_key,
+    root_key,
+    rsa_key,
+    trust,
+)
+
+TRUST = trust(root_key())
+CHAIN = (LEAF, MIDDLE)
+
+
+def coded(
+    *chain: Certificate | bytes,
+    private: Any = None,
+    place: str = "unprotected",
+    kid: bytes | None = None,
+) -> bytes:
+    """Return a Claim 169 code, signed by the leaf, with the chain in a header."""
+    first = chain[0]
+    signer = private or (first.private if isinstance(first, Certificate) else ec_key(102))
+    items = [item.der() if isinstance(item, Certificate) else item for item in chain]
+    header = {Header.X5CHAIN: items[0] if len(items) == 1 else items}
+    algorithm = {
+        Algorithm.ES256: -7,
+        Algorithm.ES384: -35,
+        Algorithm.EDDSA: -8,
+        Algorithm.PS256: -37,
+    }
+    protected: dict[int, Any] = {Header.ALG: algorithm[issuer_key(signer).algorithm]}
+    if kid is not None:
+        protected[Header.KID] = kid
+    if place == "protected":
+        protected |= header
+    return claim169(
+        private=signer, protected=protected, unprotected=header if place == "unprotected" else {}
+    )
+
+
+def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+    with pytest.raises(Rejected) as caught:
+        registry.read(payload, keys=keys, rules=replace(RULES, **rules))
+    return caught.value.reason
+
+
+# --- whole -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["protected", "unprotected"])
+@pytest.mark.parametrize(
+    "chain", [(DIRECT,), CHAIN, (*CHAIN, ROOT)], ids=["one", "two", "with root"]
+)
+def test_leads_to_the_root(chain: tuple[Certificate, ...], place: str) -> None:
+    credential = registry.read(coded(*chain, place=place), keys=TRUST, rules=RULES)
+    assert credential.issuer == "national-root"
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(chain[0].der())
+    assert credential.key_id == digest.finalize()[:8]
+
+
+@pytest.mark.parametrize(
+    "private",
+    [ec_key(7), ec_key(7, ec.SECP384R1), ed_key(7), rsa_key(7)],
+    ids=["ES256", "ES384", "EdDSA", "PS256"],
+)
+def test_leaf_keys(private: Any) -> None:
+    assert registry.read(coded(DIRECT.but(private=private)), keys=TRUST, rules=RULES).issuer
+
+
+@pytest.mark.parametrize(
+    "private", [ec_key(8, ec.SECP384R1), ed_key(8), rsa_key(8)], ids=["ES384", "EdDSA", "RSA"]
+)
+def test_root_keys(private: Any) -> None:
+    root = ROOT.but(private=private, signer=private)
+    keys = trust(root_key(root))
+    assert registry.read(coded(DIRECT.but(signer=private)), keys=keys, rules=RULES).issuer
+
+
+def test_pinned_key_counts_before_the_chain() -> None:
+    pinned = issuer_key(ec_key(102), kid=b"pinned", issuer="pinned")
+    keys = trust(root_key(), pinned)
+    payload = coded(*CHAIN, kid=b"pinned")
+    assert registry.read(payload, keys=keys, rules=RULES).issuer == "pinned"
+    assert registry.read(payload, keys=TRUST, rules=RULES).issuer == "national-root"
+
+
+def test_roots_of_one_name_are_told_apart_by_signature() -> None:
+    renewed = ROOT.but(private=ec_key(200), signer=ec_key(200))
+    keys = trust(root_key(renewed, issuer="renewed"), root_key())
+    assert registry.read(coded(*CHAIN), keys=keys, rules=RULES).issuer == "national-root"
+
+
+def test_published_chain() -> None:
+    folder = VECTORS / "cose_wg" / "x509-examples"
+    if not folder.exists():
+        pytest.skip("the shared COSE vectors are not beside this checkout")
+    root = (folder / "ca.der").read_bytes()
+    certificate = x509.load_der_x509_certificate(root)
+    pinned = IssuerKey(
+        "sample", b"ca", Algorithm.ES256, certificate.public_key(), certificate=root, is_root=True
+    )
+    chain = [(folder / "alice.der").read_bytes()]
+    key = module.leaf_key(chain, trust(pinned), FormatName.CLAIM169, NOW)
+    vector = json.loads((folder / "signed-01.json").read_text())
+    x = int(vector["input"]["sign"]["signers"][0]["key"]["x_hex"], 16)
+    assert (key.issuer, key.public_key.public_numbers().x) == ("sample", x)
+
+
+# --- attacks ---------------------------------------------------------------------------------------
+
+OLD = MIDDLE.but(first=NOW - 9 * DAY, last=NOW - 1)
+NOT_CA = MIDDLE.but(ca=False, path_length=None, usage="digital_signature")
+UNNAMED = MIDDLE.but(ca=None, path_length=None)
+LOW = Certificate("Low", "Middle", ec_key(103), ec_key(101), ca=True, usage="key_cert_sign")
+LOW_LEAF = LEAF.but(issuer="Low", signer=ec_key(103))
+EVIL = ROOT.but(private=ec_key(666), signer=ec_key(666))
+UNKNOWN_EXTENSION = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
+    "leaf over": (lambda: coded(LEAF.but(last=NOW - 1), MIDDLE), Reason.ISSUER_KEY_EXPIRED),
+    "leaf not begun": (lambda: coded(LEAF.but(first=NOW + 1), MIDDLE), Reason.ISSUER_KEY_EXPIRED),
+    "middle over": (lambda: coded(LEAF, OLD), Reason.ISSUER_KEY_EXPIRED),
+    "middle is no CA": (lambda: coded(LEAF, NOT_CA), Reason.ISSUER_NOT_ENTITLED),
+    "middle says nothing of being a CA": (lambda: coded(LEAF, UNNAMED), Reason.ISSUER_NOT_ENTITLED),
+    "middle may not sign certificates": (
+        lambda: coded(LEAF, MIDDLE.but(usage="crl_sign")),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "a leaf signs a leaf": (
+        lambda: coded(
+            LEAF.but(subject="Fake", issuer="Leaf", private=ec_key(9), signer=ec_key(102)), DIRECT
+        ),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "path too long": (lambda: coded(LOW_LEAF, LOW, MIDDLE), Reason.ISSUER_NOT_ENTITLED),
+    "leaf may not sign data": (
+        lambda: coded(LEAF.but(usage="key_encipherment"), MIDDLE),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "critical extension unknown in the leaf": (
+        lambda: coded(LEAF.but(extensions=((UNKNOWN_EXTENSION, True),)), MIDDLE),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "critical name constraints in the middle": (
+        lambda: coded(
+            LEAF,
+            MIDDLE.but(
+                extensions=((x509.NameConstraints([x509.DNSName("example.org")], None), True),)
+            ),
+        ),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "other root": (lambda: coded(DIRECT.but(issuer="Other root")), Reason.UNKNOWN_ISSUER),
+    "other root under the pinned name": (
+        lambda: coded(DIRECT.but(signer=ec_key(666))),
+        Reason.BAD_SIGNATURE,
+    ),
+    "brings a root of its own": (
+        lambda: coded(DIRECT.but(signer=ec_key(666)), EVIL),
+        Reason.BAD_SIGNATURE,
+    ),
+    "the root itself signs": (lambda: coded(ROOT), Reason.ISSUER_NOT_ENTITLED),
+    "self-signed leaf": (
+        lambda: coded(LEAF.but(issuer="Leaf", signer=ec_key(102))),
+        Reason.UNKNOWN_ISSUER,
+    ),
+    "middle forged": (lambda: coded(LEAF, MIDDLE.but(signer=ec_key(666))), Reason.BAD_SIGNATURE),
+    "leaf forged": (lambda: coded(LEAF.but(signer=ec_key(666)), MIDDLE), Reason.BAD_SIGNATURE),
+    "leaf of another middle": (
+        lambda: coded(LEAF.but(issuer="Another"), MIDDLE),
+        Reason.UNKNOWN_ISSUER,
+    ),
+    "middle missing": (lambda: coded(LEAF), Reason.UNKNOWN_ISSUER),
+    "wrong order": (lambda: coded(MIDDLE, LEAF, private=ec_key(101)), Reason.UNKNOWN_ISSUER),
+    "signed by another than the leaf": (
+        lambda: coded(*CHAIN, private=ec_key(5)),
+        Reason.BAD_SIGNATURE,
+    ),
+    "no certificate": (lambda: coded(b"\x30\x03\x02\x01\x01"), Reason.MALFORMED),
+    "empty certificate": (lambda: coded(b""), Reason.MALFORMED),
+    "bytes after the certificate": (lambda: coded(LEAF.der() + b"\0", MIDDLE), Reason.MALFORMED),
+    "four certificates": (lambda: coded(LOW_LEAF, LOW, MIDDLE, ROOT), Reason.MALFORMED),
+    "huge certificate": (lambda: coded(bytes(4_097)), Reason.MALFORMED),
+    "leaf with a key of no algorithm": (
+        lambda: coded(DIRECT.but(private=ec_key(5, ec.SECP521R1)), private=ec_key(5)),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+    "leaf with an RSA key that is too short": (
+        lambda: coded(DIRECT.but(private=rsa_key(5, 1024)), private=rsa_key(5)),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ATTACKS)
+def test_attacks(case: str) -> None:
+    build, expected = ATTACKS[case]
+    assert reason(build()) is expected
+
+
+def signed_with_sha1(certificate: Certificate) -> bytes:
+    """Return a certificate by an RSA key, its signature made with SHA-1, as the library refuses to."""
+    sha256, sha1 = (bytes.fromhex("2a864886f70d0101" + last) for last in ("0b", "05"))
+    der = certificate.der().replace(sha256, sha1)
+    body = x509.load_der_x509_certificate(der).tbs_certificate_bytes
+    signature = certificate.signer.sign(body, padding.PKCS1v15(), hashes.SHA1())
+    return der[: -len(signature)] + signature
+
+
+def test_weak_hash_is_refused() -> None:
+    root = ROOT.but(private=rsa_key(), signer=rsa_key())
+    keys = trust(root_key(root))
+    leaf = DIRECT.but(signer=rsa_key())
+    assert registry.read(coded(leaf), keys=keys, rules=RULES).issuer == "national-root"
+    assert reason(coded(signed_with_sha1(leaf)), keys) is Reason.ALGORITHM_MISMATCH
+
+
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_serial_number_that_is_not_positive(action: str) -> None:
+    """The library only warns of it, and whether a warning is an error must not matter."""
+    serial = b"\x02\x02\x12\x67"
+    assert LEAF.der().count(serial) == 1
+    changed = LEAF.der().replace(serial, b"\x02\x02\x92\x67")
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        assert reason(coded(changed, MIDDLE)) is Reason.MALFORMED
+
+
+@pytest.mark.parametrize("tag", [0x03, 0x02, 0x05, 0x1E, 0x80], ids=hex)
+def test_name_of_another_type(tag: int) -> None:
+    """Found by fuzzing: a name that is a bit string made the library raise a TypeError."""
+    name = b"\x0c\x04Leaf"
+    assert LEAF.der().count(name) == 1
+    changed = LEAF.der().replace(name, bytes([tag]) + name[1:])
+    assert reason(coded(changed, MIDDLE)) in {Reason.MALFORMED, Reason.BAD_SIGNATURE}
+
+
+@pytest.mark.parametrize("chain", [[], {}, 7, "x", [7], [[b"x"]], None], ids=repr)
+def test_header_of_another_type(chain: Any) -> None:
+    with pytest.raises(Rejected) as caught:
+        module.leaf_key(chain, TRUST, FormatName.CLAIM169, NOW)
+    assert caught.value.reason is Reason.MALFORMED
+
+
+TRUSTS: dict[str, tuple[IssuerKey, Reason]] = {
+    "root for other formats": (
+        root_key(formats=frozenset({FormatName.DCC})),
+        Reason.UNKNOWN_ISSUER,
+    ),
+    "root over": (root_key(valid_until=NOW - 1), Reason.ISSUER_KEY_EXPIRED),
+    "root for other kinds": (
+        root_key(kinds=frozenset({Kind.RAIL_TICKET, Kind.EVENT_TICKET})),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "root for another iss": (root_key(iss=frozenset({"other"})), Reason.UNKNOWN_ISSUER),
+    "root is no CA": (root_key(ROOT.but(ca=False)), Reason.ISSUER_NOT_ENTITLED),
+    "root may not sign certificates": (
+        root_key(ROOT.but(usage="digital_signature")),
+        Reason.ISSUER_NOT_ENTITLED,
+    ),
+    "root's path length": (root_key(ROOT.but(path_length=0)), Reason.ISSUER_NOT_ENTITLED),
+    "root without certificate": (
+        issuer_key(ec_key(100), is_root=True),
+        Reason.UNKNOWN_ISSUER,
+    ),
+    "certificate pinned as no root": (
+        replace(root_key(), is_root=False),
+        Reason.UNKNOWN_ISSUER,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRUSTS)
+def test_refused_by_trust(case: str) -> None:
+    key, expected = TRUSTS[case]
+    assert reason(coded(*CHAIN), trust(key)) is expected
+
+
+def test_leaf_counts_no_longer_than_chain_and_root() -> None:
+    key = module.leaf_key(
+        [DIRECT.but(first=NOW - 5, last=NOW + 5).der()],
+        trust(root_key(valid_from=NOW - 3, valid_until=NOW + 3)),
+        FormatName.CLAIM169,
+        NOW,
+    )
+    assert (key.valid_from, key.valid_until) == (NOW - 3, NOW + 3)
+
+
+def test_usages_of_a_pinned_certificate() -> None:
+    usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.4.1.1847.2021.1.1")])
+    named = DIRECT.but(extensions=((usage, False),)).der()
+    assert module.extended_usages(named) == {"1.3.6.1.4.1.1847.2021.1.1"}
+    assert module.extended_usages(DIRECT.der()) == frozenset()
+
+
+def test_validity_is_in_whole_seconds() -> None:
+    certificate = x509.load_der_x509_certificate(LEAF.der())
+    assert module.validity(certificate) == (NOW - DAY, NOW + DAY)
+    assert dt.datetime.fromtimestamp(NOW, dt.UTC).year == 2026
+
+
+def test_claims_name_does_not_become_the_issuer() -> None:
+    payload = claim169(
+        identity_claims(iss="https://somebody.example"),
+        ec_key(102),
+        kid=None,
+        unprotected={Header.X5CHAIN: [LEAF.der(), MIDDLE.der()]},
+    )
+    assert registry.read(payload, keys=TRUST, rules=RULES).issuer == "national-root"

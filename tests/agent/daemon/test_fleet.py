@@ -1,0 +1,286 @@
+"""The daemon and its fleet over a real Mosquitto: events, signed commands, desired settings."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+
+from agent.credential.model import StatusReference
+from agent.fleet.send import OperatorSigner, send_command
+from agent.issuing.issue import sign1
+from agent.issuing.keys import SigningKey
+from agent.journal.events import Mode
+from agent.journal.journal import Journal
+from agent.report.desired import CONFIG_TYPE, desired_claims
+from agent.report.link import LinkSettings
+from agent.report.topics import CommandName, GateAddress
+from agent.trust.roster import RosterEntry, write_roster
+from agent.trust.status import encode_statuses
+from agent.trust.update import pin_root, update
+from tests.support.gate_on_disk import RELAY, GateOnDisk, until
+from tests.support.trust_sets import Publisher
+
+GATE = GateAddress("s", "g")
+pytestmark = pytest.mark.broker
+
+
+@dataclass
+class Fleet:
+    port: int
+    signer: OperatorSigner
+    client: paho.Client
+    heard: dict[str, list[bytes]]
+
+    def send(self, name: str, **arguments: object) -> tuple[str, str | None]:
+        time.sleep(1.1)  # a command of the second in which the gate connected is refused
+        settings = LinkSettings(
+            host="127.0.0.1", port=self.port, tls=False, client_id=f"op-{time.monotonic_ns()}"
+        )
+        answer = send_command(settings, self.signer, CommandName(name), GATE, arguments)
+        assert answer is not None
+        return answer.status.value, answer.error
+
+    def on(self, path: str) -> list[dict]:
+        return [json.loads(each) for each in self.heard.get(GATE.topic(path), []) if each]
+
+
+@pytest.fixture
+def fleet(gate: GateOnDisk, mosquitto: Callable) -> Iterator[Fleet]:
+    broker = mosquitto()
+    key = SigningKey.new("ES256")
+    operators = gate.path / "trust" / "operators"
+    operators.mkdir()
+    (operators / "ops.pem").write_bytes(key.public_pem())
+    (operators / "ops.toml").write_text(
+        "operator = true\n"
+        'roles = ["open", "close", "mode", "update", "reload", "replay", "identify", "config"]\n'
+    )
+    gate.write(mqtt=f'url = "{broker.url}"\nhome_assistant = true\nhome_assistant_open = true\n')
+    heard: dict[str, list[bytes]] = {}
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+    client.on_message = lambda _c, _u, message: heard.setdefault(message.topic, []).append(
+        message.payload
+    )
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    client.subscribe("#", 1)
+    yield Fleet(broker.port, OperatorSigner.from_pem(key.private_pem()), client, heard)
+    client.disconnect()
+    client.loop_stop()
+
+
+def online(fleet: Fleet) -> bool:
+    said = fleet.heard.get(GATE.topic("status"), [])
+    return bool(said) and said[-1] == b"online"
+
+
+def test_what_is_decided_arrives_and_commands_act(gate: GateOnDisk, fleet: Fleet) -> None:
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    gate.show(gate.code())
+    until(lambda: fleet.on("event/decision"), "an event")
+    (event,) = fleet.on("event/decision")
+    assert event["specversion"] == "1.0"
+    assert event["data"]["decision"] == "granted"
+    gate.show()
+    until(lambda: fleet.on("event/passage"), "the annulment")
+
+    assert fleet.send("open") == ("SUCCEEDED", None)
+    until(lambda: gate.board.level(RELAY), "opened by the command")
+    assert fleet.send("close") == ("SUCCEEDED", None)
+    until(lambda: not gate.board.level(RELAY), "closed by the command")
+    assert fleet.send("mode", mode="locked") == ("SUCCEEDED", None)
+    gate.show(gate.code(subject="2"))
+    until(lambda: fleet.on("event/decision")[-1]["data"]["reason"] == "gate_locked", "locked")
+    assert fleet.send("mode", mode="fire")[0] == "FAILED"
+    assert fleet.send("identify") == ("SUCCEEDED", None)
+    assert fleet.send("update") == ("SUCCEEDED", None)
+    (gate.path / "trust" / "bad.pem").write_text("no key")
+    status, error = fleet.send("reload")
+    assert (status, error) == ("FAILED", "refused")
+    until(lambda: fleet.on("state")[-1]["gate"]["mode"] == "locked", "the state")
+
+
+DOOR = 'name = "door"\ntitle = "t"\nkinds = ["library-card"]\n'
+URI = "https://status.example/1"
+
+
+def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fleet) -> None:
+    """Keys, status list, roster and profile of a signed set; too old until it is confirmed."""
+    repo, cache, now = gate.path / "repo", gate.path / "cache", int(time.time())
+    publisher = Publisher(repo)
+
+    def publish(**files: bytes) -> None:
+        for name, data in files.items():
+            folder, _, rest = name.partition("__")
+            publisher.repository.add(f"{folder}/{rest.replace('__', '.')}", data)
+        publisher.publish()
+
+    def judged(**change: object) -> str:
+        return gate.judged(gate.code(**change))
+
+    operators = gate.path / "trust" / "operators"
+    listed = {"bits": 1, "lst": zlib.compress(encode_statuses([0, 1], 1))}
+    publish(
+        issuers__lib__pem=gate.issuer.key.public_pem(),
+        operators__ops__pem=(operators / "ops.pem").read_bytes(),
+        operators__ops__toml=(operators / "ops.toml").read_bytes(),
+        profiles__door__toml=DOOR.encode(),
+        status__lib__cwt=sign1(
+            gate.issuer.key,
+            {2: URI, 6: now, 65533: listed},
+            kid=gate.issuer.kid,
+            header={16: "application/statuslist+cwt"},
+        ),
+    )
+    pin_root(cache, publisher.first_root)
+    update(cache, str(repo), now=now - 1_000)
+    (cache / "roster.key").write_bytes(bytes(32))
+    gate.write(
+        gate='profile = "door"\ndenial_s = 0.2\n',
+        mqtt=f'url = "mqtt://127.0.0.1:{fleet.port}"\nmetrics_s = 1\n',
+        trust='directory = "cache"\nsigned = true\nurl = "repo"\nmax_age_s = 500\n',
+    )
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    assert judged() == "trust_too_old"
+    assert fleet.send("update") == ("SUCCEEDED", None)
+    until(lambda: judged() == "granted", "confirmed")
+    until(lambda: fleet.on("state")[-1]["gate"]["trust_age_s"] < 500, "the age in the state")
+    assert judged(status=StatusReference(URI, 1)) == "revoked"
+    assert judged(status=StatusReference(URI, 99)) == "status_unknown"
+    roster = gate.path / "members.roster"
+    write_roster(roster, [RosterEntry("4711")], key=bytes(32), blocks=False, created=now)
+    publish(
+        profiles__door__toml=(DOOR + 'roster = "members"\n').encode(),
+        rosters__members__roster=roster.read_bytes(),
+    )
+    assert fleet.send("update") == ("SUCCEEDED", None)
+    until(lambda: judged(subject="1") == "not_on_roster", "the new profile")
+    assert judged(status=StatusReference(URI, 0)) == "granted"
+
+
+def test_the_mode_outlives_a_kill(gate: GateOnDisk, fleet: Fleet) -> None:
+    process = gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    assert fleet.send("mode", mode="locked") == ("SUCCEEDED", None)
+    process.kill()
+    process.wait(10)
+    until(lambda: fleet.heard[GATE.topic("status")][-1] == b"offline", "the last will")
+    gate.log_mark()
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online again")
+    gate.show(gate.code())
+    until(lambda: fleet.on("event/decision"), "a decision")
+    assert fleet.on("event/decision")[-1]["data"]["reason"] == "gate_locked"
+
+
+def test_desired_settings_come_into_force_and_bad_ones_do_not(
+    gate: GateOnDisk, fleet: Fleet
+) -> None:
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+
+    def desire(version: int, **values: object) -> None:
+        wanted = {name.replace("__", "."): value for name, value in values.items()}
+        claims = desired_claims(GATE, version=version, values=wanted, issued_at=int(time.time()))
+        payload = fleet.signer.sign(claims, CONFIG_TYPE)
+        fleet.client.publish(GATE.topic("config/desired"), payload, qos=1, retain=True)
+
+    def reported() -> dict:
+        said = fleet.on("config/reported")
+        return said[-1] if said else {}
+
+    desire(1, gate__profile="railway")  # asks for a face, and nothing fitted can answer
+    until(lambda: reported().get("rejected_version") == 1, "rejected")
+    assert reported()["reason"] == "not_applicable"
+    desire(2, gate__profile="logistics", mqtt__url="mqtt://elsewhere")
+    until(lambda: reported().get("rejected_version") == 2, "rejected")
+    assert "mqtt.url" in reported()["detail"]
+    desire(3, gate__profile="logistics")
+    until(lambda: reported().get("version") == 3, "applied")
+    until(lambda: fleet.on("info")[-1]["profile"] == "logistics", "in force")
+    gate.show(gate.code(kind="driving-licence"))
+    until(lambda: fleet.on("event/decision"), "a decision")
+    assert fleet.on("event/decision")[-1]["data"]["decision"] == "granted"
+
+
+def test_home_assistant_gets_a_card_and_its_button_opens(gate: GateOnDisk, fleet: Fleet) -> None:
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    until(lambda: any("homeassistant/device/" in topic for topic in fleet.heard), "discovery")
+    (topic,) = [topic for topic in fleet.heard if topic.startswith("homeassistant/device/")]
+    card = json.loads(fleet.heard[topic][-1])
+    button = card["components"]["open"]
+    time.sleep(2.5)  # what arrives right after a connection is never believed
+    fleet.client.publish(button["command_topic"], button["payload_press"])
+    until(lambda: gate.board.level(RELAY), "opened by the button")
+
+
+def test_without_a_broker_everything_is_kept_and_delivered_later(
+    gate: GateOnDisk, fleet: Fleet, mosquitto: Callable, tmp_path: Path
+) -> None:
+    from tests.conftest import Mosquitto
+
+    quiet = Mosquitto(tmp_path)
+    gate.write(mqtt=f'url = "{quiet.url}"\n')
+    gate.run()
+    gate.ready()
+    gate.show(gate.code())
+    until(lambda: any(row[2] == "decision" for row in gate.rows()), "decided with no broker there")
+    quiet.start()
+    try:
+        heard: list[bytes] = []
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.on_message = lambda _c, _u, message: heard.append(message.payload)
+        client.connect("127.0.0.1", quiet.port)
+        client.loop_start()
+        client.subscribe(GATE.topic("event/decision"), 1)
+        until(lambda: heard, "delivered later", 40)
+        client.disconnect()
+        client.loop_stop()
+        assert json.loads(heard[0])["data"]["decision"] == "granted"
+    finally:
+        quiet.kill()
+
+
+def waiting(gate: GateOnDisk) -> int:
+    with sqlite3.connect(gate.path / "state" / "journal.sqlite") as journal:
+        (rows,) = journal.execute(
+            "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
+            " WHERE seq > acknowledged"
+        ).fetchone()
+    return int(rows)
+
+
+def test_a_journal_without_any_room_is_handed_over_all_the_same(
+    gate: GateOnDisk, fleet: Fleet
+) -> None:
+    """The reserve too is full, as after a hundred restarts without a collector."""
+    gate.config.write_text(gate.config.read_text() + "[journal]\ncapacity = 1000\n")
+    (gate.path / "state").mkdir()
+    with Journal.open(gate.path / "state" / "journal.sqlite", capacity=1_000) as journal:
+        for _ in range(1_000):
+            journal.append(Mode(mode="normal", cause="config"))
+        boot = journal.boot_id
+    gate.run()
+    gate.ready()
+    until(lambda: len(fleet.on("event/mode")) >= 1_000, "handed over")
+    fleet.client.publish(GATE.topic("ack"), json.dumps({"boot_id": boot, "seq": 1_000}), 1, True)
+    until(lambda: waiting(gate) < 100, "freed")
+    gate.show(gate.code())
+    until(lambda: gate.board.level(RELAY), "a grant, once there is room")

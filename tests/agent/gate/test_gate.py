@@ -1,0 +1,518 @@
+"""The gate's pins as waveforms: relay, lamps, inputs, fire, safe states."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+
+from agent.gate.gate import Gate, outputs
+from agent.gate.signals import PATTERNS
+from agent.passage.events import (
+    DoorChanged,
+    FireChanged,
+    GateFault,
+    KeyTurned,
+    LaneEntered,
+    PassageReversed,
+    PassageSensed,
+    ReleasePressed,
+    TamperChanged,
+)
+from agent.passage.types import Direction, Mode, Signal
+from agent.settings.model import GateConfig, GpioConfig
+from hal.errors import DeviceFault, DeviceUnavailable
+from hal.simulated.barrier import Behaviour
+from hal.simulated.gpio import SimulatedGpio
+from hal.simulated.pinboard import Function, PinBoard
+
+RELAY, GREEN, RED, BUZZER, READY = 17, 27, 22, 23, 24
+PASSAGE, FIRE, TAMPER, RELEASE = 5, 6, 13, 19
+IN, OUT = Direction.IN, Direction.OUT
+SECOND = GpioConfig(passage_2=26, relay_out=16, door=12, key=20)
+
+
+def timing(**values) -> GateConfig:
+    return GateConfig(site="s", gate="g", **values)
+
+
+# --- start and end
+
+
+def test_nothing_moves_at_start(rig):
+    rig.run(2)
+    assert rig.events == []
+    for pin in (RELAY, GREEN, RED, BUZZER, READY):
+        assert rig.edges(pin) == []
+        assert rig.board.function(pin) is Function.OUTPUT
+
+
+@pytest.mark.parametrize("active", ["high", "low"])
+def test_outputs_start_and_end_inactive_whatever_their_polarity(make_rig, active):
+    settings = GpioConfig(relay_active=active, lamps_active=active)
+    rig = make_rig(settings)
+    assert rig.board.level(RELAY) == (active == "low")
+    rig.gate.open(IN, 5)
+    rig.gate.hold(held=True)
+    rig.poll()
+    assert rig.board.level(RELAY) == (active == "high")
+    rig.gate.stop()
+    assert rig.board.function(RELAY) is Function.INPUT
+    last = [edge.level for edge in rig.edges(RELAY)]
+    assert last[-1] == (active == "low"), "the relay was let go while it was on"
+    rig.gate.stop()
+
+
+def test_outputs_are_all_defined():
+    settings = GpioConfig(output="wiegand26", wiegand_d0=20, wiegand_d1=21, relay_active="low")
+    assert outputs(settings) == {
+        RELAY: True, GREEN: False, RED: False, BUZZER: False, READY: False, 20: True, 21: True
+    }  # fmt: skip
+
+
+# --- relay
+
+
+def test_level_mode_holds_the_relay_until_it_is_closed(rig):
+    rig.gate.open(IN, 5)
+    rig.run(2)
+    rig.gate.close()
+    rig.run(1)
+    assert rig.widths(RELAY) == [2.0]
+
+
+@pytest.mark.parametrize("asked", [0.5, 5, 500, float("inf")])
+def test_the_relay_never_outlasts_its_limit(rig, asked):
+    rig.gate.open(IN, asked)
+    rig.run(8)
+    assert rig.widths(RELAY) == [min(asked, 5.0)]
+
+
+def test_asking_again_and_again_does_not_hold_the_relay(rig):
+    for _ in range(2500):
+        rig.gate.open(IN, 5)
+        rig.poll()
+    assert rig.widths(RELAY) == [5.0, 5.0]
+    off, on = rig.edges(RELAY)[1:3]
+    assert on.at_ns - off.at_ns >= 0.99e9
+
+
+def test_the_next_grant_need_not_wait_when_the_last_one_was_closed(rig):
+    for _ in range(3):
+        rig.gate.open(IN, 5)
+        rig.run(1)
+        rig.gate.close()
+        rig.poll()
+    assert len(rig.widths(RELAY)) == 3
+
+
+@pytest.mark.parametrize("pulse_ms", [100, 200, 1000])
+def test_pulse_mode(make_rig, pulse_ms):
+    rig = make_rig(timing=timing(relay_mode="pulse", pulse_ms=pulse_ms))
+    rig.gate.open(IN, 5)
+    rig.run(3)
+    assert rig.widths(RELAY) == [pulse_ms / 1000]
+
+
+def test_two_relays_for_two_directions(make_rig):
+    rig = make_rig(SECOND)
+    rig.gate.open(OUT, 5)
+    rig.run(1)
+    assert (rig.on(RELAY), rig.on(16)) == (False, True)
+    rig.gate.close()
+    rig.gate.open(IN, 5)
+    rig.poll()
+    assert (rig.on(RELAY), rig.on(16)) == (True, False)
+
+
+def test_one_relay_serves_both_directions(rig):
+    rig.gate.open(OUT, 5)
+    rig.poll()
+    assert rig.on(RELAY)
+
+
+def test_free_passage_holds_in_pulse_mode_too(make_rig):
+    rig = make_rig(timing=timing(relay_mode="pulse"))
+    rig.gate.hold(held=True)
+    rig.run(60)
+    assert rig.on(RELAY)
+    rig.gate.close()
+    rig.run(1)
+    assert rig.on(RELAY)
+    rig.gate.hold(held=False)
+    rig.poll()
+    assert not rig.on(RELAY)
+
+
+# --- fire
+
+
+def test_fire_opens_within_one_poll_and_holds(make_rig):
+    rig = make_rig(SECOND)
+    rig.barrier.fire(active=True)
+    rig.poll()
+    assert (rig.on(RELAY), rig.on(16)) == (True, True)
+    assert rig.events == [FireChanged(active=True)]
+    rig.gate.close()
+    rig.run(120)
+    assert (rig.on(RELAY), rig.on(16)) == (True, True)
+    rig.barrier.fire(active=False)
+    rig.run(0.99)
+    assert rig.on(RELAY)
+    rig.run(0.02)
+    assert (rig.on(RELAY), rig.on(16)) == (False, False)
+    assert rig.events[-1] == FireChanged(active=False)
+
+
+def test_a_cut_fire_wire_is_a_fire(rig):
+    rig.board.drive(FIRE, level=None)
+    rig.poll()
+    assert rig.on(RELAY)
+
+
+def test_fire_at_start_is_told_and_holds(make_rig):
+    rig = make_rig()
+    rig.gate.stop()
+    board, events = rig.board, []
+    board.drive(FIRE, level=True)
+    gate = Gate(SimulatedGpio(board=board), rig.settings, rig.timing, events.append)
+    gate.setup()
+    gate.tick(0.0)
+    assert board.level(RELAY)
+    assert events == [FireChanged(active=True)]
+
+
+def test_an_opening_does_not_survive_a_fire(rig):
+    rig.gate.open(IN, 5)
+    rig.poll()
+    rig.barrier.fire(active=True)
+    rig.poll()
+    rig.barrier.fire(active=False)
+    rig.run(1.1)
+    assert not rig.on(RELAY)
+
+
+# --- release
+
+
+def test_a_release_opens_at_once_without_a_controller(rig):
+    rig.barrier.press_release(0.3)
+    rig.run(0.03)
+    assert rig.events == [ReleasePressed()]
+    assert rig.on(RELAY)
+    rig.run(6)
+    assert rig.widths(RELAY) == [5.0]
+    assert rig.events == [ReleasePressed()]
+
+
+def test_a_release_held_down_at_start_opens_nothing(make_rig):
+    rig = make_rig()
+    rig.gate.stop()
+    rig.board.drive(RELEASE, level=False)
+    gate = Gate(SimulatedGpio(board=rig.board), rig.settings, rig.timing, rig.events.append)
+    gate.setup()
+    for n in range(300):
+        gate.tick(n * 0.005)
+    assert rig.events == []
+    assert not rig.board.level(RELAY)
+
+
+def test_each_press_restarts_the_limit(rig):
+    rig.barrier.press_release(0.3)
+    rig.run(3)
+    rig.barrier.press_release(0.3)
+    rig.run(9)
+    assert rig.widths(RELAY) == [8.0]
+
+
+def test_a_stuck_release_is_a_fault_and_no_open_gate(rig):
+    rig.board.drive(RELEASE, level=False)
+    rig.run(30)
+    assert rig.events == [
+        ReleasePressed(),
+        GateFault("input release has been active for 10 s"),
+    ]
+    assert not rig.on(RELAY)
+    rig.board.drive(RELEASE, level=True)
+    rig.run(30)
+    assert rig.events[2:] == [GateFault("input release has been active for 10 s", active=False)]
+
+
+def test_a_release_opens_both_ways_at_a_gate_for_both(make_rig):
+    rig = make_rig(SECOND, timing(direction="both"))
+    rig.barrier.press_release()
+    rig.run(0.1)
+    assert rig.on(RELAY)
+    assert rig.on(16)
+
+
+# --- inputs
+
+
+@pytest.mark.parametrize(("glitch_polls", "heard"), [(1, 0), (3, 0), (6, 1), (20, 1)])
+def test_debounce(rig, glitch_polls, heard):
+    rig.board.drive(TAMPER, level=True)
+    rig.poll(glitch_polls)
+    rig.board.drive(TAMPER, level=False)
+    rig.run(1.1)
+    assert rig.events.count(TamperChanged(active=True)) == heard
+    assert rig.events.count(TamperChanged(active=False)) == heard
+
+
+def test_every_input_says_what_it_means(make_rig):
+    rig = make_rig(SECOND)
+    rig.barrier.door(is_open=True)
+    rig.barrier.tamper(active=True)
+    rig.barrier.key(turned=True)
+    rig.run(0.1)
+    assert rig.events == [
+        TamperChanged(active=True),
+        DoorChanged(is_open=True),
+        KeyTurned(Mode.LOCKED),
+    ]
+    rig.events.clear()
+    rig.barrier.door(is_open=False)
+    rig.barrier.tamper(active=False)
+    rig.barrier.key(turned=False)
+    rig.run(1.1)
+    assert rig.events == [
+        KeyTurned(Mode.NORMAL),
+        DoorChanged(is_open=False),
+        TamperChanged(active=False),
+    ]
+
+
+def test_a_loose_contact_does_not_flood_the_journal(make_rig):
+    rig = make_rig(SECOND)
+    for _ in range(100):
+        for broken in (True, False):
+            rig.barrier.tamper(active=broken)
+            rig.barrier.door(is_open=broken)
+            rig.run(0.05)
+    assert rig.events == [TamperChanged(active=True), DoorChanged(is_open=True)]
+
+
+def test_what_is_not_at_rest_at_start_is_told(make_rig):
+    rig = make_rig(SECOND)
+    rig.gate.stop()
+    rig.barrier.door(is_open=True)
+    rig.barrier.key(turned=True)
+    rig.barrier.advance(rig.now)
+    gate = Gate(SimulatedGpio(board=rig.board), rig.settings, rig.timing, rig.events.append)
+    gate.setup()
+    gate.tick(0.0)
+    assert rig.events == [DoorChanged(is_open=True), KeyTurned(Mode.LOCKED)]
+
+
+def test_one_beam_counts_people(rig):
+    rig.barrier.expect(Behaviour.TAILGATED)
+    rig.gate.open(IN, 5)
+    rig.run(3)
+    assert rig.events == [PassageSensed(None)] * 2
+    assert rig.barrier.inside == 2
+
+
+@pytest.mark.parametrize(("gap_s", "people"), [(0.05, 1), (0.25, 1), (0.4, 2)])
+def test_one_beam_takes_legs_for_one_person(rig, gap_s, people):
+    for _ in range(2):
+        rig.board.drive(PASSAGE, level=False)
+        rig.run(0.1)
+        rig.board.drive(PASSAGE, level=True)
+        rig.run(gap_s)
+    assert rig.events == [PassageSensed(None)] * people
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "inwards", "events", "inside"),
+    [
+        (Behaviour.PASS, True, [LaneEntered(), PassageSensed(IN)], 1),
+        (Behaviour.PASS, False, [LaneEntered(), PassageSensed(OUT)], -1),
+        (Behaviour.STAY, True, [], 0),
+        (Behaviour.TURN_BACK, True, [LaneEntered(), PassageReversed()], 0),
+        (Behaviour.TAILGATED, True, [LaneEntered(), PassageSensed(IN)] * 2, 2),
+        (
+            Behaviour.CRAWL_BACK,
+            True,
+            [LaneEntered(), PassageSensed(IN), LaneEntered(), PassageSensed(OUT)],
+            0,
+        ),
+    ],
+)
+def test_two_beams_know_the_direction(make_rig, behaviour, inwards, events, inside):
+    rig = make_rig(GpioConfig(passage_2=26))
+    rig.barrier.expect(behaviour, inwards=inwards)
+    rig.gate.open(IN, 5)
+    rig.run(4)
+    assert rig.events == events
+    assert rig.barrier.inside == inside
+
+
+def test_somebody_who_jumps_over_is_seen(make_rig):
+    rig = make_rig(SECOND)
+    rig.barrier.force()
+    rig.run(2)
+    assert DoorChanged(is_open=True) in rig.events
+    assert PassageSensed(IN) in rig.events
+    assert not rig.edges(RELAY)
+
+
+# --- lamps
+
+
+@pytest.mark.parametrize("signal", [s for s in Signal if s is not Signal.ALARM])
+def test_lamps_follow_the_table(rig, signal):
+    rig.gate.signal(signal)
+    rig.poll()
+    pattern, elapsed = PATTERNS[signal], 0.0
+    for seconds, indication in pattern.steps:
+        rig.run(seconds / 2)
+        assert (rig.on(GREEN), rig.on(RED), rig.on(BUZZER)) == (
+            indication.green,
+            indication.red,
+            indication.buzzer,
+        )
+        rig.run(seconds / 2)
+        elapsed += seconds
+    if pattern.after is not None:
+        rig.run(30)
+        after = pattern.after
+        assert (rig.on(GREEN), rig.on(RED), rig.on(BUZZER)) == (after.green, after.red, False)
+
+
+def test_every_signal_has_a_pattern_and_denial_never_shows_green():
+    assert set(PATTERNS) == set(Signal)
+    assert not any(indication.green for _, indication in PATTERNS[Signal.DENIED].steps)
+    assert not any(indication.red for _, indication in PATTERNS[Signal.GRANTED].steps)
+
+
+def test_an_alarm_sounds_over_the_lamps_and_gives_them_back(rig):
+    rig.gate.signal(Signal.LOCKED)
+    rig.run(1)
+    rig.gate.signal(Signal.ALARM)
+    rig.run(3)
+    assert rig.widths(BUZZER) == [0.2] * 5
+    assert rig.on(RED)
+
+
+def test_showing_the_same_signal_again_does_not_begin_it_anew(rig):
+    for _ in range(20):
+        rig.gate.signal(Signal.DENIED)
+        rig.run(0.1)
+    assert rig.widths(BUZZER) == [0.3, 0.3]
+
+
+def test_ready_is_dark_until_told_and_dark_again_at_the_end(rig):
+    assert not rig.on(READY)
+    rig.gate.ready(ready=True)
+    rig.poll()
+    assert rig.on(READY)
+    rig.gate.stop()
+    assert not rig.on(READY)
+
+
+# --- the thread
+
+
+def test_a_controller_that_stands_still_does_not_stop_the_gate_and_hears_all_of_it_later(rig):
+    heard, rig.gate._on_input = [], _full
+    rig.barrier.tamper(active=True)
+    rig.run(0.1)
+    rig.barrier.fire(active=True)
+    rig.poll()
+    assert rig.on(RELAY)
+    rig.gate._on_input = heard.append
+    rig.poll()
+    assert heard == [TamperChanged(active=True), FireChanged(active=True)]
+
+
+def _full(_event) -> None:
+    raise queue.Full
+
+
+def test_requests_are_served_within_one_poll(rig):
+    rig.gate.open(IN, 5)
+    assert not rig.on(RELAY)
+    rig.poll()
+    assert rig.on(RELAY)
+
+
+def test_a_queue_that_nobody_serves_is_told(rig):
+    for _ in range(64):
+        rig.gate.signal(Signal.READY)
+    with pytest.raises(DeviceFault, match="does not serve"):
+        rig.gate.signal(Signal.READY)
+
+
+class Breaking(SimulatedGpio):
+    """Fails to read one line from a moment on."""
+
+    broken = False
+
+    def read(self, pin: int) -> bool:
+        if self.broken and pin == TAMPER:
+            raise DeviceFault("line gone")
+        return super().read(pin)
+
+
+def test_a_thread_that_dies_leaves_the_pins_safe_and_says_so():
+    board = PinBoard()
+    for pin in (FIRE, TAMPER):
+        board.drive(pin, level=False)
+    told = threading.Event()
+    events = []
+
+    def hear(event) -> None:
+        events.append(event)
+        told.set()
+
+    gpio = Breaking(board=board)
+    gate = Gate(gpio, GpioConfig(poll_hz=500), timing(), hear)
+    gate.start()
+    gate.ready(ready=True)
+    gate.hold(held=True)
+    for _ in range(10_000):
+        if board.level(RELAY):
+            break
+        threading.Event().wait(0.001)
+    assert board.level(RELAY)
+    gpio.broken = True
+    assert told.wait(5)
+    assert gate.dead.is_set()
+    assert events == [GateFault("gate I/O ended: DeviceFault: line gone")]
+    assert [board.level(pin) for pin in (RELAY, GREEN, READY)] == [False] * 3
+    assert board.function(RELAY) is Function.INPUT
+    health = gate.health()
+    assert (health.alive, health.error) == (False, "DeviceFault: line gone")
+    with pytest.raises(DeviceFault, match="has ended"):
+        gate.open(IN, 5)
+    gate.stop()
+
+
+def test_the_thread_polls_and_the_heartbeat_grows():
+    board = PinBoard()
+    for pin in (FIRE, TAMPER):
+        board.drive(pin, level=False)
+    with Gate(SimulatedGpio(board=board), GpioConfig(), timing(), lambda _event: None) as gate:
+        before = gate.health().polls
+        for _ in range(2_000):
+            if gate.health().polls > before + 10:
+                break
+            threading.Event().wait(0.002)
+        assert gate.health().polls > before + 10
+        assert gate.health().alive
+    assert not gate.health().alive
+
+
+def test_a_line_that_is_taken_stops_the_start_and_lets_go_of_the_others():
+    class Taken(SimulatedGpio):
+        def setup_input(self, pin, *, pull) -> None:
+            if pin == FIRE:
+                raise DeviceUnavailable("pin 6 cannot be taken")
+            super().setup_input(pin, pull=pull)
+
+    board = PinBoard()
+    gate = Gate(Taken(board=board), GpioConfig(), timing(), lambda _event: None)
+    with pytest.raises(DeviceUnavailable):
+        gate.start()
+    assert board.function(RELAY) is Function.INPUT

@@ -1,0 +1,487 @@
+"""The journal's promises, one by one."""
+
+from __future__ import annotations
+
+import resource
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent.journal.events import Decision, Fault, Mode, Passage, Tamper
+from agent.journal.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
+from agent.journal.model import Position
+from agent.reason import Reason
+
+PASSAGE_ID = "ab" * 16
+GRANT = Decision(passage=PASSAGE_ID, decision="granted", reason=Reason.GRANTED)
+DENIAL = Decision(passage=PASSAGE_ID, decision="denied", reason=Reason.EXPIRED)
+ANNULMENT = Decision(passage=PASSAGE_ID, decision="annulled", reason=Reason.NO_PASSAGE, annuls=1)
+FAULT = Fault(part="camera", code="timeout")
+MODE = Mode(mode="normal", cause="start")
+
+
+def test_seq_counts_from_one_and_survives_a_new_boot(make):
+    first = make(boot_id="aa" * 16)
+    assert [first.append(MODE), first.append(DENIAL), first.append(FAULT)] == [1, 2, 3]
+    first.close()
+    second = make(boot_id="bb" * 16)
+    assert second.append(MODE) == 1
+    assert [(row.boot_id[:2], row.seq, row.type) for row in second.pending()] == [
+        ("aa", 1, "mode"), ("aa", 2, "decision"), ("aa", 3, "fault"), ("bb", 1, "mode"),
+    ]  # fmt: skip
+
+
+def test_the_same_boot_goes_on_where_it_was(make):
+    journal = make(boot_id="aa" * 16)
+    journal.append(MODE)
+    journal.close()
+    assert make(boot_id="aa" * 16).append(MODE) == 2
+
+
+def test_a_use_is_committed_once_with_its_decision(make):
+    journal = make()
+    assert journal.commit_use(b"use", 2**40, GRANT) == 1
+    assert journal.was_used(b"use")
+    with pytest.raises(AlreadyUsed):
+        journal.commit_use(b"use", 2**40, GRANT)
+    assert len(journal.pending()) == 1
+    assert journal.append(DENIAL) == 2
+
+
+def test_an_annulled_use_can_be_used_again(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    journal.annul_use(b"use", ANNULMENT)
+    assert not journal.was_used(b"use")
+    assert journal.commit_use(b"use", 2**40, GRANT) == 3
+
+
+def test_marks_outlive_a_restart_and_expire_after_their_last_second(make, clock):
+    journal = make()
+    journal.commit_use(b"use", int(clock.now) + 60, GRANT)
+    journal.close()
+    journal = make()
+    clock.now += 60
+    assert journal.was_used(b"use")
+    with pytest.raises(AlreadyUsed):
+        journal.commit_use(b"use", int(clock.now) + 60, GRANT)
+    clock.now += 1
+    assert not journal.was_used(b"use")
+    journal.commit_use(b"use", int(clock.now) + 60, GRANT)
+
+
+def test_expired_marks_leave_the_disk_however_many_there_are(make, clock):
+    journal = make()
+    for number in range(100):
+        journal.commit_use(b"%d" % number, int(clock.now), GRANT)
+    clock.now += 10
+    journal.commit_use(b"99", int(clock.now) + 5, GRANT)
+    for number in range(4):
+        journal.commit_use(b"new %d" % number, int(clock.now) + 5, GRANT)
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT count(*) FROM used").fetchone() == (5,)
+    db.close()
+
+
+def test_a_passage_moves_the_subject_in_the_same_row(make, clock):
+    journal = make()
+    assert journal.last_zone("s1") is None
+    passed = Passage(passage=PASSAGE_ID, outcome="passed", direction="in")
+    journal.record_passage(passed, subject="s1", zone="hall", direction="in")
+    clock.now += 5
+    journal.record_passage(passed, subject="s1", zone="hall", direction="out")
+    entry = journal.last_zone("s1")
+    assert (entry.zone, entry.direction, entry.at) == ("hall", "out", clock.now)
+
+
+def test_old_whereabouts_are_forgotten(make, clock):
+    journal = make()
+    passed = Passage(passage=PASSAGE_ID, outcome="passed")
+    journal.record_passage(passed, subject="s1", zone="hall", direction="in")
+    clock.now += 31 * 86_400
+    journal.record_passage(passed, subject="s2", zone="hall", direction="in")
+    assert journal.last_zone("s1") is None
+
+
+def test_lockout_counts_across_a_restart_and_ends(make, clock):
+    journal = make()
+    assert journal.add_failure("s", limit=3, lockout_s=300) is None
+    assert journal.add_failure("s", limit=3, lockout_s=300) is None
+    journal.close()
+    journal = make()
+    assert journal.locked_until("s", limit=3) is None
+    assert journal.add_failure("s", limit=3, lockout_s=300) == clock.now + 300
+    assert journal.locked_until("s", limit=3) == clock.now + 300
+    assert journal.locked_until("other", limit=3) is None
+    clock.now += 301
+    assert journal.locked_until("s", limit=3) is None
+    assert journal.add_failure("s", limit=3, lockout_s=300) is None
+    journal.clear_failures("s")
+    assert journal.add_failure("s", limit=2, lockout_s=300) is None
+
+
+def test_rows_are_free_only_by_acknowledgement(make):
+    journal = make()
+    for _ in range(10):
+        journal.append(DENIAL)
+    assert journal.first_pending() == Position(1, 1)
+    assert journal.acknowledge(journal.boot_id, 4) == 4
+    assert journal.acknowledge(journal.boot_id, 4) == 0
+    assert journal.acknowledge(journal.boot_id, 2) == 0
+    assert journal.acknowledge("00" * 16, 7) == 0
+    assert [row.seq for row in journal.pending()] == [5, 6, 7, 8, 9, 10]
+    assert journal.unacknowledged() == 6
+    assert journal.first_pending() == Position(1, 5)
+    assert [row.seq for row in journal.replay(journal.boot_id, 2, 3)] == [2, 3]
+
+
+def test_an_acknowledgement_of_rows_to_come_is_refused(make):
+    journal = make()
+    journal.append(DENIAL)
+    with pytest.raises(ValueError, match="never written"):
+        journal.acknowledge(journal.boot_id, 2)
+    assert journal.unacknowledged() == 1
+
+
+def test_pending_is_bounded_by_positions_and_limit(make):
+    first = make(boot_id="aa" * 16)
+    for _ in range(5):
+        first.append(DENIAL)
+    first.close()
+    journal = make(boot_id="bb" * 16)
+    for _ in range(5):
+        journal.append(DENIAL)
+    rows = journal.pending(after=Position(1, 3), upto=Position(2, 2), limit=10)
+    assert [row.position for row in rows] == [(1, 4), (1, 5), (2, 1), (2, 2)]
+    assert [row.position for row in journal.pending(after=Position(1, 4), limit=2)] == [
+        (1, 5), (2, 1),
+    ]  # fmt: skip
+
+
+def test_acknowledged_rows_stay_until_the_room_is_needed_and_go_oldest_first(make):
+    journal = make(capacity=1_000)
+    for _ in range(900):
+        journal.append(DENIAL)
+    assert len(journal) == 900
+    with pytest.raises(JournalFull):
+        journal.append(DENIAL)
+    journal.acknowledge(journal.boot_id, 10)
+    assert journal.append(DENIAL) == 901
+    assert len(journal) == 891
+    assert [row.seq for row in journal.replay(journal.boot_id, 1, 12)] == [11, 12]
+
+
+def test_a_full_journal_still_takes_faults_until_the_reserve_is_gone(make):
+    journal = make(capacity=1_000)
+    for _ in range(1_000 - RESERVE):
+        journal.append(DENIAL)
+    for refused in (GRANT, Passage(passage=PASSAGE_ID, outcome="tailgating")):
+        with pytest.raises(JournalFull):
+            journal.append(refused)
+    with pytest.raises(JournalFull):
+        journal.commit_use(b"use", 2**40, GRANT)
+    assert not journal.was_used(b"use")
+    reserved = (
+        FAULT,
+        MODE,
+        Tamper(input="case", active=True),
+        Passage(passage=PASSAGE_ID, outcome="passed"),
+        msgspec.structs.replace(GRANT, decision="annulled"),
+    )
+    for number in range(RESERVE):
+        journal.append(reserved[number % len(reserved)])
+    with pytest.raises(JournalFull):
+        journal.append(FAULT)
+    assert len(journal) == 1_000
+    assert journal.unacknowledged() == 1_000
+
+
+def test_old_boots_are_freed_before_new_ones(make):
+    first = make(boot_id="aa" * 16, capacity=1_000)
+    for _ in range(450):
+        first.append(DENIAL)
+    first.close()
+    journal = make(boot_id="bb" * 16, capacity=1_000)
+    for _ in range(450):
+        journal.append(DENIAL)
+    journal.acknowledge("bb" * 16, 100)
+    journal.acknowledge("aa" * 16, 100)
+    journal.append(DENIAL)
+    assert [row.seq for row in journal.replay("aa" * 16, 1, 70)] == [65, 66, 67, 68, 69, 70]
+    assert len(journal.replay("bb" * 16, 1, 64)) == 64
+
+
+def test_an_event_that_breaks_its_schema_is_not_written(make):
+    journal = make()
+    with pytest.raises(ValueError, match="passage"):
+        journal.append(Decision(passage="Alice", decision="denied", reason=Reason.EXPIRED))
+    assert journal.append(DENIAL) == 1
+
+
+def test_a_second_process_is_refused(make):
+    make()
+    with pytest.raises(JournalFailed, match="another process"):
+        make()
+
+
+def test_a_damaged_database_is_set_aside_and_told(make, tmp_path, clock):
+    journal = make()
+    for _ in range(200):
+        journal.append(DENIAL)
+    journal.close()
+    path = tmp_path / "journal.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096 * 3 : 4096 * 6] = b"\xa5" * (4096 * 3)
+    path.write_bytes(data)
+    journal = make()
+    assert journal.set_aside.startswith("journal.sqlite.corrupt-")
+    assert (tmp_path / journal.set_aside).read_bytes() == bytes(data)
+    (row,) = journal.pending()
+    assert (row.seq, row.type) == (1, "fault")
+    assert b'"corrupt"' in row.data
+
+
+@pytest.mark.parametrize(
+    ("spoil", "detail"),
+    [(Path.unlink, "gone"), (lambda path: path.write_bytes(b""), "empty")],
+)
+def test_a_journal_that_is_gone_or_emptied_is_told(make, tmp_path, spoil, detail):
+    first = make()
+    assert first.lost == ""
+    first.append(DENIAL)
+    first.close()
+    for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
+        (tmp_path / name).unlink(missing_ok=True)
+    spoil(tmp_path / "journal.sqlite")
+    journal = make()
+    assert (journal.lost, journal.set_aside) == (f"the file was {detail}", "")
+    (row,) = journal.pending()
+    assert (row.seq, row.type) == (1, "fault")
+    assert b'"lost"' in row.data
+    journal.close()
+    assert make().lost == ""
+
+
+def test_a_first_start_that_failed_left_no_journal_to_miss(make, tmp_path):
+    """As on a full disk: nothing was used before, so nothing counts as used."""
+    (tmp_path / "journal.sqlite").mkdir()
+    with pytest.raises(JournalFailed):
+        make()
+    (tmp_path / "journal.sqlite").rmdir()
+    assert (tmp_path / "journal.sqlite.lock").exists()
+    assert make().lost == ""
+
+
+@pytest.mark.parametrize("content", [b"not a database, just text " * 400, b"\0" * 8192])
+def test_a_foreign_file_is_set_aside(make, tmp_path, content):
+    (tmp_path / "journal.sqlite").write_bytes(content)
+    journal = make()
+    assert journal.set_aside
+    assert journal.append(DENIAL) == 2
+
+
+def test_only_the_two_newest_damaged_files_are_kept(make, tmp_path, clock):
+    for _ in range(4):
+        (tmp_path / "journal.sqlite").write_bytes(b"damaged " * 1_000)
+        for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        clock.now += 10
+        make().close()
+    assert len(list(tmp_path.glob("*.corrupt-*"))) == 2
+
+
+def test_damage_found_later_fails_the_call_and_is_set_aside_at_the_next_start(make, tmp_path):
+    journal = make()
+    for _ in range(2_000):
+        journal.append(DENIAL)
+    journal.maintain()
+    size = (tmp_path / "journal.sqlite").stat().st_size
+    with (tmp_path / "journal.sqlite").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xa5" * (size - 4096))
+    with pytest.raises(JournalFailed):
+        journal.pending(limit=2_000)
+    journal.close()
+    assert make().set_aside
+
+
+def test_a_full_disk_keeps_the_gate_closed_and_seq_without_gap(tmp_path, clock):
+    """A file-size limit stands for the full disk: the same write error, SQLITE_FULL or IOERR."""
+    journal = Journal.open(tmp_path / "journal.sqlite", clock=clock)
+    written = [journal.append(DENIAL)]
+
+    def write_until_it_fails() -> None:
+        for number in range(200):
+            seq = journal.commit_use(b"%d" % number, 2**40, GRANT)
+            written.append(seq)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / "journal.sqlite-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30_000, hard))
+    try:
+        with pytest.raises(JournalFailed):
+            write_until_it_fails()
+        with pytest.raises(JournalFailed):
+            journal.commit_use(b"another", 2**40, GRANT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    last = written[-1]
+    assert 1 < last < 200
+    assert written == list(range(1, last + 1))
+    assert not journal.was_used(b"%d" % (last - 1))
+    assert journal.append(DENIAL) == last + 1
+    assert [row.seq for row in journal.pending(limit=500)] == list(range(1, last + 2))
+    journal.close()
+
+
+def test_a_missing_directory_is_one_clear_error(tmp_path):
+    with pytest.raises(JournalFailed, match="No such file"):
+        Journal.open(tmp_path / "nowhere" / "journal.sqlite")
+
+
+def test_a_newer_version_is_refused_and_left_alone(make, tmp_path):
+    make().close()
+    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(JournalFailed, match="version 99"):
+        make()
+    assert not list(tmp_path.glob("*.corrupt-*"))
+
+
+def test_threads_share_one_count_without_gap(make):
+    journal = make()
+    seen: list[int] = []
+    lock = threading.Lock()
+
+    def write(number: int) -> None:
+        got = [journal.commit_use(b"%d-%d" % (number, i), 2**40, GRANT) for i in range(50)]
+        with lock:
+            seen.extend(got)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(seen) == list(range(1, 401))
+
+
+def test_one_use_offered_by_many_threads_is_granted_once(make):
+    journal = make()
+    outcomes: list[bool] = []
+    start = threading.Barrier(8)
+
+    def use() -> None:
+        start.wait()
+        try:
+            journal.commit_use(b"the code", 2**40, GRANT)
+            outcomes.append(True)
+        except AlreadyUsed:
+            outcomes.append(False)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(True) == 1
+    assert outcomes.count(False) == 7
+
+
+def test_quick_questions_do_not_wait_for_a_writer_or_the_pump(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    answered = threading.Event()
+
+    def ask() -> None:
+        assert journal.was_used(b"use")
+        assert journal.last_zone("nobody") is None
+        answered.set()
+
+    # Both long-running parties hold their locks, and the writer an open transaction.
+    with journal._write_lock, journal._read_lock:
+        journal._writer.execute("BEGIN IMMEDIATE")
+        journal._writer.execute("INSERT INTO used VALUES(x'00', 1)")
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert answered.wait(5)
+        thread.join()
+        journal._writer.execute("ROLLBACK")
+
+
+def test_the_log_file_stays_small_with_and_without_a_pump(make, tmp_path):
+    journal = make(capacity=5_000)
+    for number in range(6_000):
+        journal.append(DENIAL)
+        if number % 100 == 99:
+            journal.acknowledge(journal.boot_id, number + 1)
+        if number % 500 == 499:
+            journal.maintain()
+    assert (tmp_path / "journal.sqlite-wal").stat().st_size < 8 * 2**20
+    assert (tmp_path / "journal.sqlite").stat().st_size < 4 * 2**20
+
+
+def test_a_hundred_thousand_events_fit_and_open_quickly(make):
+    journal = make(capacity=110_000)
+    with journal._transaction(journal._writer) as db:
+        db.executemany(
+            "INSERT INTO event VALUES(1, ?, 'decision', 0, ?)",
+            ((seq, b"x" * 300) for seq in range(1, 100_001)),
+        )
+    journal.close()
+    start = time.monotonic()
+    journal = make(capacity=110_000)
+    assert time.monotonic() - start < 10
+    assert journal.unacknowledged() == 100_000
+    assert journal.append(DENIAL) == 1
+    assert journal.pending(after=Position(1, 99_999))[0].seq == 100_000
+
+
+def test_the_listener_hears_every_row_and_only_rows(make):
+    journal = make()
+    heard: list[int] = []
+    journal.listen(lambda: heard.append(len(journal)))
+    journal.append(DENIAL)
+    journal.acknowledge(journal.boot_id, 1)
+    journal.append(DENIAL)
+    journal.commit_use(b"use", 2**40, GRANT)
+    assert heard == [1, 2], "the gate opens first"
+    journal.announce()
+    journal.listen(None)
+    journal.append(DENIAL)
+    journal.announce()
+    assert heard == [1, 2, 3]
+
+
+def test_closing_twice_is_fine_and_writing_then_is_not(make):
+    journal = make()
+    journal.append(DENIAL)
+    journal.close()
+    journal.close()
+    for call in (
+        lambda: journal.append(DENIAL), lambda: journal.was_used(b"x"), journal.pending,
+        lambda: journal.add_failure("s", limit=1, lockout_s=1),
+    ):  # fmt: skip
+        with pytest.raises(JournalFailed):
+            call()
+
+
+def test_the_path_may_hold_spaces(tmp_path: Path):
+    with Journal.open(tmp_path / "a journal.sqlite") as journal:
+        assert journal.append(DENIAL) == 1
+
+
+def test_a_replay_of_any_numbers_is_what_is_there(make):
+    """The numbers are a command's: what SQLite cannot hold must not stop the reporter."""
+    journal = make()
+    for _ in range(3):
+        journal.append(DENIAL)
+    boot = journal.boot_id
+    assert [row.seq for row in journal.replay(boot, -(2**70), 2**70)] == [1, 2, 3]
+    assert journal.replay(boot, 2**64, 2**65) == []
+    assert journal.replay(boot, -(2**64), -1) == []

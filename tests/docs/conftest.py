@@ -1,0 +1,3 @@
+"""Fixtures of the pages' tests."""
+
+from tests.support.gate_on_disk import free_port, gate  # noqa: F401

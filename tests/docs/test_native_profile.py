@@ -1,0 +1,63 @@
+"""The profile's page is held against the numbers and limits that the reader uses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from agent.biometrics.picture import CREDENTIAL_LIMITS
+from agent.credential import limits, registry
+from agent.credential.algorithms import ALGORITHMS
+from agent.credential.numbers import KB_TYP, SD_CWT_TYP, VCT_PREFIX, Alg, Claim
+from agent.issuing import issue
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "native-profile.md").read_text(encoding="utf-8")
+
+
+def test_private_numbers():
+    table = re.findall(r"^\| (-?\d+) \| ", PAGE, flags=re.MULTILINE)
+    ours = {int(claim) for claim in Claim if claim < -65536}
+    ours |= {int(Alg.SM2_SM3), issue.FACE_TEMPLATE, issue.FINGER_TEMPLATE}
+    assert {int(number) for number in table} == ours
+
+
+def test_algorithms():
+    line = next(line for line in PAGE.splitlines() if line.startswith("alg = "))
+    assert {int(number) for number in re.findall(r"-\d+", line)} == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"at most {limits.PAYLOAD_BYTES:,} characters",
+        f"unpack to {limits.INFLATED_BYTES // 1024} KiB",
+        f"more than {limits.CBOR_DEPTH} containers",
+        f"time = 0..{limits.LATEST_TIME}",
+        f".size (1..{limits.IDENTIFIER_BYTES})",
+        f"site keys in turn, {limits.SITE_KEYS} at most",
+        f"16: {KB_TYP}",
+        f"16: {SD_CWT_TYP}",
+        f'"{VCT_PREFIX}"',
+    ],
+)
+def test_limits(words):
+    assert words in PAGE
+
+
+def test_times_are_the_rules_defaults():
+    rules = registry.ReadRules(now=0, clock_trusted=True, site="s", gate="g")
+    assert f"from {rules.max_future_s} s before to {rules.max_age_s} s after" in PAGE
+
+
+def test_the_table_of_biometrics():
+    assert f"| 1, a template of a face | {issue.FACE_TEMPLATE} |" in PAGE
+    assert f"| 1, a template of a finger | {issue.FINGER_TEMPLATE} |" in PAGE
+    side, size = CREDENTIAL_LIMITS.side_px, CREDENTIAL_LIMITS.file_bytes
+    assert f"at most {size >> 10} KiB and {side:,} pixels a side" in PAGE
+    named = re.search(r"\| 0, a picture \(faces\) \| (.*?);", PAGE)
+    pictures = {"PNG": b"\x89PNG", "JPEG": b"\xff\xd8\xff", "AVIF": b"....ftypavif",
+                "WEBP": b"RIFF....WEBP"}  # fmt: skip
+    for name, data in pictures.items():
+        assert f"{issue.face_image(data).subformat} {name}" in named[1].split(", ")

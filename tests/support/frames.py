@@ -1,0 +1,32 @@
+"""Frames with codes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hal.simulated.scene import qr_matrix
+
+
+@pytest.fixture(scope="session")
+def draw() -> Callable[..., NDArray[np.uint8]]:
+    """Draw a code flat on grey: `draw(payload, module_px=4, size=(720, 1280), at=(100, 200))`."""
+
+    def drawn(
+        payload: str | bytes,
+        *,
+        module_px: int = 4,
+        size: tuple[int, int] = (720, 1280),
+        at: tuple[int, int] = (100, 200),
+        onto: NDArray[np.uint8] | None = None,
+    ) -> NDArray[np.uint8]:
+        modules = np.pad(qr_matrix(payload), 4)
+        code = np.kron(1 - modules, np.full((module_px, module_px), 255, dtype=np.uint8))
+        frame = np.full(size, 128, dtype=np.uint8) if onto is None else onto
+        frame[at[0] : at[0] + code.shape[0], at[1] : at[1] + code.shape[1]] = code
+        return frame
+
+    return drawn
