@@ -7,7 +7,6 @@ mutmut writes each function several times beside itself: a way in, `NAME__mutmut
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,8 @@ def read(core: Core, file: str, source: str, mutated: str) -> list[Mutant]:
         original = functions[f"{base}{_MARK}orig"]
         function = name.removeprefix("x").removeprefix("_") if _BETWEEN not in name else name
         function = function.removeprefix(f"x{_BETWEEN}").replace(_BETWEEN, ".")
-        old, new = _text(lines, original), _text(lines, node)
+        own = function.rpartition(".")[2]
+        old, new = _text(lines, original, own), _text(lines, node, own)
         at, before, after = differing(old, new)
         change = Change(core.name, function, plain("\n".join(before)), plain("\n".join(after)))
         seen[change] = seen.get(change, -1) + 1
@@ -81,9 +81,9 @@ def _functions(module: ast.Module) -> Iterator[tuple[str, Function]]:
             yield from ((f"{node.name}.{f.name}", f) for f in node.body if isinstance(f, Function))
 
 
-def _text(lines: Sequence[str], node: Function) -> list[str]:
+def _text(lines: Sequence[str], node: Function, name: str) -> list[str]:
     text = [line.strip() for line in lines[node.lineno - 1 : node.end_lineno]]
-    return [re.sub(rf"\b{re.escape(node.name)}\b", "_", text[0]), *text[1:]]
+    return [text[0].replace(node.name, name, 1), *text[1:]]
 
 
 def differing(old: Sequence[str], new: Sequence[str]) -> tuple[int, list[str], list[str]]:

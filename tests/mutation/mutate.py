@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -59,7 +60,10 @@ def main(words: Sequence[str] | None = None) -> int:
     except BadSettings as error:
         print(f"mutate: {error}", file=sys.stderr)
         return 2
-    shops = [Workshop(core, ROOT, PLACE / core.name, asked.children) for core in picked]
+    # What --survivors needs of a whole run outlives a sample.
+    place = PLACE / "sample" if asked.sample else PLACE
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # mutmut ends with us
+    shops = [Workshop(core, ROOT, place / core.name, asked.children) for core in picked]
     try:
         if asked.sample:
             seed = asked.seed if asked.seed is not None else commit_seed(ROOT)
@@ -89,7 +93,12 @@ def run(shop: Workshop, entries: Sequence[Equivalent], *, again: bool) -> Row:
     mutants = prepared(shop)
     if again:
         shop.mark(known_dead(shop.place / "results.json", mutants))
-    shop.test()
+    try:
+        shop.test()
+    except (KeyboardInterrupt, SystemExit):
+        fates = outcome(shop, mutants)
+        keep(shop.place, fates, verdict.judge(core.name, fates, (), whole=False))
+        raise
     fates = outcome(shop, mutants)
     row = verdict.judge(core.name, fates, entries, whole=core.whole)
     row.seconds = time.monotonic() - began

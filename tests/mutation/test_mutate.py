@@ -118,6 +118,11 @@ class TestReading:
         )
         assert mutants.read(METER, "agent/meter.py", SOURCE, text)[0].change == FULL
 
+    def test_a_change_in_the_first_line_shows_the_functions_own_name(self) -> None:
+        text = MUTATED.replace("x_check__mutmut_1(count: int)", "x_check__mutmut_1(count: int = 1)")
+        change = mutants.read(METER, "agent/meter.py", SOURCE, text)[1].change
+        assert change.after.splitlines()[0] == "def check(count: int = 1) -> None:"
+
     @pytest.mark.parametrize(
         ("old", "new", "at", "before", "after"),
         [

@@ -99,7 +99,7 @@ class Workshop:
 
     def refused_by_mypy(self) -> dict[str, str]:
         """Return the mutants that mypy refuses, by mutmut's name, with mypy's words."""
-        cache = self.place.parent / "mypy"
+        cache = self.root / ".mutation" / "mypy"
         command = [sys.executable, "-m", "mypy", "--output=json", f"--cache-dir={cache}"]
         done = subprocess.run(
             [*command, *self.core.sources],
