@@ -7,6 +7,7 @@ mutmut writes each function several times beside itself: a way in, `NAME__mutmut
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +153,36 @@ def _differences(old: object, new: object, trail: Trail) -> Iterator[tuple[Trail
             yield from _differences(one, other, trail)
     elif old != new or isinstance(old, ast.AST | list):
         yield trail, old, new
+
+
+def pruned(mutated: str, kept: Collection[str]) -> str:
+    """Return a file that mutmut made with only some of its mutants, by their functions' names.
+
+    A function without a mutant is as it was; one with a few is quicker to check.
+    """
+    kept = {*kept, *map(original_of, kept)}
+    with_mutants = {name.rpartition(_MARK)[0] for name in kept}
+    lines = mutated.splitlines(keepends=True)
+    for _, node in _functions(ast.parse(mutated)):
+        start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+        if _MARK in node.name and node.name not in kept:
+            for at in range(start - 1, node.end_lineno or node.lineno):
+                lines[at] = ""
+    return "".join(line for line in lines if _stays(line, kept, with_mutants))
+
+
+_ENTRY = re.compile(
+    r"\s*(@_mutmut_mutated\()?mutants_(?P<base>\w+?)__mutmut(\['(?P<name>\w+)'\]|\b)"
+)
+
+
+def _stays(line: str, kept: Collection[str], with_mutants: Collection[str]) -> bool:
+    """Say whether a line that registers a function or a mutant is still wanted."""
+    entry = _ENTRY.match(line)
+    if entry is None:
+        return True
+    name = entry["name"] or "_mutmut_orig"
+    return entry["base"] in with_mutants and (name == "_mutmut_orig" or name in kept)
 
 
 def by_line(mutated: str) -> dict[int, str]:

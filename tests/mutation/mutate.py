@@ -108,18 +108,26 @@ def run(shop: Workshop, entries: Sequence[Equivalent], *, again: bool) -> Row:
 
 
 def prepared(shop: Workshop) -> list[Mutant]:
-    """Write the mutants, and mark those that need no test."""
+    """Write all mutants, and mark those that need no test."""
+    mutants = written(shop)
+    messages = {mutant.key for mutant in mutants if mutant.message}
+    shop.mark(dict.fromkeys(messages, SKIPPED))
+    refuse(shop)
+    say(f"{shop.core.name}: {len(mutants)} mutants, {len(messages)} of them in messages, left out")
+    return mutants
+
+
+def written(shop: Workshop) -> list[Mutant]:
     say(f"{shop.core.name}: writing mutants")
     shop.lay_out()
-    mutants = shop.generate()
+    return shop.generate()
+
+
+def refuse(shop: Workshop) -> None:
+    """Mark what mypy refuses."""
     refused = shop.refused_by_mypy()
-    messages = {mutant.key for mutant in mutants if mutant.message}
-    shop.mark(dict.fromkeys(refused, CAUGHT_BY_TYPE) | dict.fromkeys(messages, SKIPPED))
-    say(
-        f"{shop.core.name}: {len(mutants)} mutants, {len(messages)} of them in messages left out, "
-        f"{len(refused.keys() - messages)} refused by mypy"
-    )
-    return mutants
+    open_ = {key for key, code in shop.codes().items() if code is None}
+    shop.mark({key: CAUGHT_BY_TYPE for key in refused if key in open_})
 
 
 def sample(
@@ -127,19 +135,19 @@ def sample(
 ) -> list[Row]:
     """Judge mutants drawn from all cores together; the same for the same seed and sources."""
     say(f"a sample of {size} with seed {seed}")
-    all_of = {shop.core.name: prepared(shop) for shop in shops}
-    drawn = draw(all_of, size, seed)
+    drawn = draw({shop.core.name: written(shop) for shop in shops}, size, seed)
     rows = []
     for shop in shops:
         mutants = drawn[shop.core.name]
         if not mutants:
             continue
         began = time.monotonic()
-        codes = shop.codes()
-        open_ = [mutant.key for mutant in mutants if codes[mutant.key] is None]
-        if open_:
-            say(f"{shop.core.name}: testing {len(open_)}")
-            shop.test(open_)
+        shop.prune(mutants)
+        refuse(shop)
+        left = [code for code in shop.codes().values() if code is None]
+        say(f"{shop.core.name}: testing {len(left)} of {len(mutants)}, mypy refused the rest")
+        if left:
+            shop.test()
         row = verdict.judge(shop.core.name, outcome(shop, mutants), entries, whole=False)
         row.seconds = time.monotonic() - began
         tell(row)

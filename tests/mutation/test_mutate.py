@@ -136,6 +136,53 @@ class TestReading:
         assert mutants.differing(old, new) == (at, before, after)
 
 
+class TestPruning:
+    FULL_TEXT = """\
+import os
+mutants_x_f__mutmut: MutantDict = {}  # type: ignore
+mutants_x_g__mutmut: MutantDict = {}  # type: ignore
+
+
+@_mutmut_mutated(mutants_x_f__mutmut)
+def f(): return 1
+def x_f__mutmut_orig(): return 1
+def x_f__mutmut_1(): return 2
+def x_f__mutmut_2(): return None
+
+mutants_x_f__mutmut['_mutmut_orig'] = x_f__mutmut_orig # type: ignore # mutmut generated
+mutants_x_f__mutmut['x_f__mutmut_1'] = x_f__mutmut_1 # type: ignore # mutmut generated
+mutants_x_f__mutmut['x_f__mutmut_2'] = x_f__mutmut_2 # type: ignore # mutmut generated
+class C:
+    @staticmethod
+    @_mutmut_mutated(mutants_xǁCǁg__mutmut)
+    def g(): return 1
+    @staticmethod
+    def xǁCǁg__mutmut_orig(): return 1
+    @staticmethod
+    def xǁCǁg__mutmut_1(): return 2
+"""
+
+    def test_a_few_mutants_are_kept(self) -> None:
+        text = mutants.pruned(self.FULL_TEXT, {"x_f__mutmut_2"})
+        for gone in ("mutmut_1", "x_g", "ǁ"):
+            assert gone not in text
+        for there in (
+            "(mutants_x_f__mutmut)",
+            "mutants_x_f__mutmut:",
+            "def x_f__mutmut_2",
+            "'x_f__mutmut_2'",
+        ):
+            assert text.count(there) == 1
+        assert text.count("x_f__mutmut_orig") == 2
+        assert text.count("@staticmethod") == 1
+        ast.parse(text)
+
+    def test_with_none_the_source_is_left(self) -> None:
+        text = mutants.pruned(self.FULL_TEXT, set())
+        assert "mutmut" not in text
+        ast.parse(text)
+
+
 class TestMessages:
     @pytest.mark.parametrize(
         ("old", "new"),

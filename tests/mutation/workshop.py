@@ -86,8 +86,9 @@ class Workshop:
             "pytest_add_cli_args_test_selection": list(self.core.tests),
             "track_dependencies": False,
             "use_git_change_detection": False,
-            "timeout_multiplier": 8.0,
-            "timeout_constant": 1.0,
+            # Of the time under mutmut's measuring, which is several times the time without.
+            "timeout_multiplier": 4.0,
+            "timeout_constant": 2.0,
         }
         rows = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
         return f"[tool.mutmut]\n{rows}"
@@ -96,6 +97,18 @@ class Workshop:
         """Have mutmut write all mutants, and return them."""
         self._run("mutmut's generation", [sys.executable, "-c", _GENERATE, str(self.children)])
         return made.files(self.mutants, self.core, self.root)
+
+    def prune(self, mutants: Iterable[made.Mutant]) -> None:
+        """Leave only these mutants in the files that mutmut wrote."""
+        mutants = list(mutants)
+        for file in self.core.sources:
+            keys = {mutant.key for mutant in mutants if mutant.file == file}
+            path = self.mutants / file
+            names = {key.rpartition(".")[2] for key in keys}
+            path.write_text(made.pruned(path.read_text("utf-8"), names), "utf-8")
+            meta = json.loads(self._meta(file).read_text("utf-8"))
+            meta["exit_code_by_key"] = dict.fromkeys(sorted(keys))
+            self._meta(file).write_text(json.dumps(meta))
 
     def refused_by_mypy(self) -> dict[str, str]:
         """Return the mutants that mypy refuses, by mutmut's name, with mypy's words."""
@@ -125,10 +138,10 @@ class Workshop:
             known.update({key: code for key, code in codes.items() if key in known})
             path.write_text(json.dumps(meta))
 
-    def test(self, only: Sequence[str] = ()) -> None:
-        """Test the mutants that are not marked, or those that are named."""
+    def test(self) -> None:
+        """Test the mutants that are not marked."""
         mutmut = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run"]
-        self._run("mutmut", [*mutmut, f"--max-children={self.children}", *only])
+        self._run("mutmut", [*mutmut, f"--max-children={self.children}"])
 
     def codes(self) -> dict[str, int | None]:
         """Return mutmut's exit codes by its names."""
