@@ -28,6 +28,8 @@ usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
   fuzz SECONDS                   coverage-guided fuzzing of codes, trust files and messages
   chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
                                  (50,000 events; --postgresql, --rabbitmq: with those servers)
+  mutate [--sample N] [MODULE ...]   mutation testing of the cores: all mutants, or N drawn by lot;
+                                 --survivors: only those that the last run did not kill
   soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
   picamera [--fresh]             the camera driver on the real picamera2, in a Debian tree (root)
   emulated-pi [--page] [--fresh] a whole Raspberry Pi in QEMU with the agent on it, checked from
@@ -292,6 +294,10 @@ case $command in
         prepare dev $run_apt
         cd "$here"
         step exec "$python" -m tests.soak.soak "${args[@]}" ;;
+    mutate)
+        prepare dev $run_apt $test_apt
+        cd "$here"
+        step exec "$python" -m tests.mutation.mutate "${args[@]}" ;;
     arm64)
         need_apt $tree_apt qemu-user-static
         cd "$here"

@@ -27,7 +27,7 @@ def setup(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command() -> None:
     done = setup("--help")
     assert done.returncode == 0
-    words = ["demo", "test", "check", "bench", "fuzz", "chaos", "soak", "emulated-pi"]
+    words = ["demo", "test", "check", "bench", "fuzz", "chaos", "soak", "emulated-pi", "mutate"]
     words += ["licences", "sbom", "deb"]
     words += ["install", "uninstall", "--dry-run"]
     assert [word for word in words if word not in done.stdout] == []

@@ -1,0 +1,213 @@
+"""Mutation testing of the cores: is there a test for every line that decides something?
+
+    python -m tests.mutation.mutate [--sample N] [--seed S] [--survivors] [CORE or FILE ...]
+
+mutmut changes the code of each core of cores.toml in thousands of small ways; a change that no test
+and not mypy notices is a survivor. Exit 0 where each core has the share killed that cores.toml asks
+for and each survivor is named in equivalent/, 1 where not, 2 for a call that cannot be served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.mutation import cores, verdict
+from tests.mutation.cores import ROOT, BadSettings, Equivalent
+from tests.mutation.mutants import Mutant
+from tests.mutation.verdict import Fate, Row
+from tests.mutation.workshop import CAUGHT_BY_TYPE, SKIPPED, Failed, Workshop
+
+PLACE = ROOT / ".mutation"
+HERE = Path(__file__).parent
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="setup.sh mutate", description="Mutation testing.")
+    made.add_argument("modules", nargs="*", metavar="MODULE", help="a core, or a file of one")
+    made.add_argument("--sample", type=_positive, metavar="N", help="N mutants drawn by lot")
+    made.add_argument("--seed", type=int, help="of the lot; else the commit's")
+    made.add_argument(
+        "--survivors",
+        action="store_true",
+        help="leave out what the last run killed: quick while tests are written, no proof",
+    )
+    made.add_argument("--children", type=_positive, default=os.cpu_count() or 1, metavar="N")
+    return made
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    asked = parser().parse_args(words)
+    try:
+        settings = cores.load()
+        picked = cores.chosen(settings, asked.modules)
+        entries = cores.equivalents(HERE / "equivalent", settings.cores)
+    except BadSettings as error:
+        print(f"mutate: {error}", file=sys.stderr)
+        return 2
+    # What --survivors needs of a whole run outlives a sample.
+    place = PLACE / "sample" if asked.sample else PLACE
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # mutmut ends with us
+    shops = [Workshop(core, ROOT, place / core.name, asked.children) for core in picked]
+    try:
+        if asked.sample:
+            seed = asked.seed if asked.seed is not None else commit_seed(ROOT)
+            rows = sample(shops, entries, asked.sample, seed)
+        else:
+            rows = [run(shop, entries, again=asked.survivors) for shop in shops]
+    except Failed as error:
+        print(f"mutate: {error}", file=sys.stderr)
+        return 1
+    print()
+    print(verdict.table(rows))
+    return verdict.exit_code(rows, None if asked.sample else settings.least_killed_percent)
+
+
+def commit_seed(root: Path) -> int:
+    """Return a number that a commit always has and another commit has not; 0 outside git."""
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+    )
+    return int(done.stdout[:8], 16) if done.returncode == 0 else 0
+
+
+def run(shop: Workshop, entries: Sequence[Equivalent], *, again: bool) -> Row:
+    """Judge a whole core, or all of it that the last run did not kill."""
+    began = time.monotonic()
+    core = shop.core
+    mutants = prepared(shop)
+    if again:
+        shop.mark(known_dead(shop.place / "results.json", mutants))
+    try:
+        shop.test()
+    except (KeyboardInterrupt, SystemExit):
+        fates = outcome(shop, mutants)
+        keep(shop.place, fates, verdict.judge(core.name, fates, (), whole=False))
+        raise
+    fates = outcome(shop, mutants)
+    row = verdict.judge(core.name, fates, entries, whole=core.whole)
+    row.seconds = time.monotonic() - began
+    keep(shop.place, fates, row)
+    tell(row)
+    return row
+
+
+def prepared(shop: Workshop) -> list[Mutant]:
+    """Write all mutants, and mark those that need no test."""
+    mutants = written(shop)
+    messages = {mutant.key for mutant in mutants if mutant.message}
+    shop.mark(dict.fromkeys(messages, SKIPPED))
+    refuse(shop)
+    say(f"{shop.core.name}: {len(mutants)} mutants, {len(messages)} of them in messages, left out")
+    return mutants
+
+
+def written(shop: Workshop) -> list[Mutant]:
+    say(f"{shop.core.name}: writing mutants")
+    shop.lay_out()
+    return shop.generate()
+
+
+def refuse(shop: Workshop) -> None:
+    """Mark what mypy refuses."""
+    refused = shop.refused_by_mypy()
+    open_ = {key for key, code in shop.codes().items() if code is None}
+    shop.mark({key: CAUGHT_BY_TYPE for key in refused if key in open_})
+
+
+def sample(
+    shops: Sequence[Workshop], entries: Sequence[Equivalent], size: int, seed: int
+) -> list[Row]:
+    """Judge mutants drawn from all cores together; the same for the same seed and sources."""
+    say(f"a sample of {size} with seed {seed}")
+    drawn = draw({shop.core.name: written(shop) for shop in shops}, size, seed)
+    rows = []
+    for shop in shops:
+        mutants = drawn[shop.core.name]
+        if not mutants:
+            continue
+        began = time.monotonic()
+        shop.prune(mutants)
+        refuse(shop)
+        left = [code for code in shop.codes().values() if code is None]
+        say(f"{shop.core.name}: testing {len(left)} of {len(mutants)}, mypy refused the rest")
+        if left:
+            shop.test()
+        row = verdict.judge(shop.core.name, outcome(shop, mutants), entries, whole=False)
+        row.seconds = time.monotonic() - began
+        tell(row)
+        rows.append(row)
+    return rows
+
+
+def draw(all_of: dict[str, list[Mutant]], size: int, seed: int) -> dict[str, list[Mutant]]:
+    """Draw among what is judged at all."""
+    lot = [
+        (core, mutant) for core, mutants in all_of.items() for mutant in mutants
+        if not mutant.message
+    ]  # fmt: skip
+    picked = random.Random(seed).sample(lot, min(size, len(lot)))
+    return {core: [mutant for name, mutant in picked if name == core] for core in all_of}
+
+
+def outcome(shop: Workshop, mutants: Sequence[Mutant]) -> list[tuple[Mutant, Fate]]:
+    codes = shop.codes()
+    return [(mutant, verdict.fate(mutant, codes)) for mutant in mutants]
+
+
+def keep(place: Path, fates: Sequence[tuple[Mutant, Fate]], row: Row) -> None:
+    """Leave what --survivors and people need."""
+    results = [[*_name(mutant), became.value] for mutant, became in fates]
+    (place / "results.json").write_text(json.dumps(results))
+    for name, form in (("survivors.txt", verdict.as_diff), ("survivors.toml", verdict.as_entry)):
+        blocks = [form(mutant, became) + "\n" for mutant, became in row.unnamed]
+        (place / name).write_text("\n".join(blocks))
+
+
+def known_dead(path: Path, mutants: Sequence[Mutant]) -> dict[str, int]:
+    """Return mutmut's code for each mutant that tests killed in the last run."""
+    try:
+        results = json.loads(path.read_text("utf-8"))
+    except OSError:
+        return {}
+    codes = {Fate.KILLED: 1, Fate.TIMEOUT: 36}
+    dead = {tuple(name): codes[became] for *name, became in results if became in codes}
+    return {mutant.key: dead[_name(mutant)] for mutant in mutants if _name(mutant) in dead}
+
+
+def _name(mutant: Mutant) -> tuple[str | int, ...]:
+    change = mutant.change
+    return (mutant.file, change.function, change.before, change.after, mutant.twin)
+
+
+def tell(row: Row) -> None:
+    for mutant, became in row.unnamed:
+        print(f"\n{verdict.as_diff(mutant, became)}", flush=True)
+    for entry in row.stale:
+        change = entry.change
+        print(f"\nstale in equivalent/{change.core}.toml: {change.function}: no such survivor")
+        print("".join(f"  - {line}\n" for line in change.before.splitlines()), end="")
+        print("".join(f"  + {line}\n" for line in change.after.splitlines()), end="", flush=True)
+
+
+def say(text: str) -> None:
+    print(f"mutate: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

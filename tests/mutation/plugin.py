@@ -1,0 +1,43 @@
+"""What pytest does differently under mutmut: same inputs every time, quick tests first, no rests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, settings
+
+# Shrinking a counterexample is for people; a mutant is dead with the first.
+settings.register_profile(
+    "mutation",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
+)
+
+
+def _scratch() -> Path:
+    """Return this process's own folder: mutmut's children end without pytest's tidying."""
+    return Path(os.environ["IDGATE_MUTATION_SCRATCH"]) / str(os.getpid())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.basetemp = _scratch()
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_scratch(), ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    try:
+        seconds = json.loads(Path("mutmut-stats.json").read_text("utf-8"))["duration_by_test"]
+    except (OSError, ValueError):
+        return  # the first run, which measures them
+    items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
