@@ -110,8 +110,8 @@ def run(parts: Sequence[Workshop], entries: Sequence[Equivalent], *, again: bool
             keep(place, fates, verdict.judge(core.name, fates, entries, whole=False))
             raise
         fates += outcome(shop, mutants)
-    row = verdict.judge(core.name, fates, entries, whole=core.whole)
-    keep(place, fates, row)
+        row = verdict.judge(core.name, fates, entries, whole=core.whole and shop is parts[-1])
+        keep(place, fates, row)
     row.seconds = time.monotonic() - began
     tell(row)
     return row
