@@ -92,9 +92,9 @@ class Workshop:
             "pytest_add_cli_args_test_selection": list(self.part.tests),
             "track_dependencies": False,
             "use_git_change_detection": False,
-            # For all tests of a mutant together; pytest's --timeout above ends a single one. Wide,
-            # as a busy machine must not pass for a test that noticed something.
-            "timeout_multiplier": 6.0,
+            # A test that hangs is ended by its own --timeout. This is for all tests of a mutant
+            # together, and so wide that a busy machine does not pass for one that noticed.
+            "timeout_multiplier": 20.0,
             "timeout_constant": 3.0,
         }
         rows = "".join(f"{key} = {json.dumps(value)}\n" for key, value in said.items())
