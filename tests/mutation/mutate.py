@@ -17,10 +17,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.mutation import cores, verdict
+from tests.mutation import cores, verdict, workshop
 from tests.mutation.cores import ROOT, BadSettings, Equivalent
 from tests.mutation.mutants import Mutant
 from tests.mutation.verdict import Fate, Row
@@ -145,22 +148,39 @@ def sample(
 ) -> list[Row]:
     """Judge mutants drawn from all cores together; the same for the same seed and sources."""
     say(f"a sample of {size} with seed {seed}")
-    written_ = [(shop, mutant) for parts in cores_ for shop in parts for mutant in written(shop)]
-    drawn = draw(written_, size, seed)
+    shops = [replace(shop, children=1) for parts in cores_ for shop in parts]
+    with at_once(cores_[0][0].children) as pool:
+        lots = pool.map(written, shops)
+        lot = [
+            (shop, mutant) for shop, mutants in zip(shops, lots, strict=True) for mutant in mutants
+        ]
+        drawn = draw(lot, size, seed)
+        own = {shop: [mutant for home, mutant in drawn if home == shop] for shop in shops}
+        took = dict(zip(shops, pool.map(tried, shops, own.values()), strict=True))
     rows = []
     for parts in cores_:
-        began = time.monotonic()
-        fates: list[tuple[Mutant, Fate]] = []
-        for shop in parts:
-            mutants = [mutant for home, mutant in drawn if home == shop]
-            if mutants:
-                fates += tried(shop, mutants)
+        mine = [took[shop] for shop in shops if shop.core == parts[0].core]
+        fates = [pair for found, _ in mine for pair in found]
         if fates:
             row = verdict.judge(parts[0].core.name, fates, entries, whole=False)
-            row.seconds = time.monotonic() - began
+            row.seconds = sum(seconds for _, seconds in mine)
             tell(row)
             rows.append(row)
     return rows
+
+
+@contextmanager
+def at_once(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Lend threads; leave no process of theirs behind."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        workshop.end_all()
+        raise
+    finally:
+        pool.shutdown()
 
 
 def draw(
@@ -171,15 +191,18 @@ def draw(
     return random.Random(seed).sample(judged, min(size, len(judged)))
 
 
-def tried(shop: Workshop, mutants: Sequence[Mutant]) -> list[tuple[Mutant, Fate]]:
-    """Judge a few mutants of a part."""
+def tried(shop: Workshop, mutants: Sequence[Mutant]) -> tuple[list[tuple[Mutant, Fate]], float]:
+    """Judge a few mutants of a part; return the seconds too."""
+    began = time.monotonic()
+    if not mutants:
+        return [], 0.0
     shop.prune(mutants)
     refuse(shop)
-    left = [code for code in shop.codes().values() if code is None]
+    left = [key for key, code in shop.codes().items() if code is None]
     say(f"{shop.name}: {len(mutants)} drawn, {len(mutants) - len(left)} refused by mypy")
     if left:
-        shop.test()
-    return outcome(shop, mutants)
+        shop.test(left)
+    return outcome(shop, mutants), time.monotonic() - began
 
 
 def outcome(shop: Workshop, mutants: Sequence[Mutant]) -> list[tuple[Mutant, Fate]]:

@@ -28,6 +28,7 @@ CAUGHT_BY_TYPE = 37  # mutmut's exit codes
 SKIPPED = 34
 _LINKS = ("agent", "hal", "models", "tests", "docs", "systemd", "packaging", "README.md")
 _MEMORY = 6 << 30  # a mutant that fills a list for ever ends before the machine does
+_running: set[int] = set()
 _GENERATE = """
 import os, sys
 from mutmut.__main__ import create_mutants
@@ -145,10 +146,10 @@ class Workshop:
             known.update({key: code for key, code in codes.items() if key in known})
             path.write_text(json.dumps(meta))
 
-    def test(self) -> None:
-        """Test the mutants that are not marked."""
+    def test(self, only: Sequence[str] = ()) -> None:
+        """Test the mutants that are not marked, or those that are named."""
         mutmut = [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run"]
-        self._run("mutmut", [*mutmut, f"--max-children={self.children}"])
+        self._run("mutmut", [*mutmut, f"--max-children={self.children}", *only])
 
     def codes(self) -> dict[str, int | None]:
         """Return mutmut's exit codes by its names."""
@@ -170,6 +171,7 @@ class Workshop:
                 command, cwd=self.place, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment, start_new_session=True,
             )  # fmt: skip
+            _running.add(process.pid)
             try:
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
                 resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
@@ -177,6 +179,7 @@ class Workshop:
             finally:
                 _end_group(process.pid)
                 process.wait()
+                _running.discard(process.pid)
                 shutil.rmtree(scratch, ignore_errors=True)
         if code != 0:
             raise Failed(f"{what} ended with {code}: {_end(path.read_text(errors='replace'))}")
@@ -200,6 +203,12 @@ def refusals(function_at: Mapping[int, str], errors: Iterable[Mapping[str, Any]]
         if own and not name.endswith("_orig"):
             found[name] = messages[min(own)]
     return found
+
+
+def end_all() -> None:
+    """End what other threads wait for."""
+    for group in list(_running):
+        _end_group(group)
 
 
 def _end_group(group: int) -> None:
