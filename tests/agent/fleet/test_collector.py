@@ -79,8 +79,8 @@ class Wire:
 
     def step(self, timeout_s: float) -> None:
         self.link.wait(timeout_s)
-        while self.link.link_events:
-            happening = self.link.link_events.popleft()
+        while self.link.happenings:
+            happening = self.link.happenings.popleft()
             if isinstance(happening, Received):
                 self.heard.append(happening)
 
