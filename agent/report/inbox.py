@@ -64,7 +64,7 @@ class CommandDispatcher:
     Args:
         gate: this gate.
         operator: looks operator keys up.
-        handler: carries a command out; runs in the desk's thread.
+        handler: carries a command out; runs in the thread `commands`.
         send: queues a message; may be called from any thread.
         replay: sends journaled rows again; (boot_id, first, last).
         faults: where refusals are told.
@@ -189,7 +189,7 @@ class CommandDispatcher:
     def _carry_out(self, command: Command) -> CommandResult:
         try:
             return self._handler(command)
-        except Exception as error:  # noqa: BLE001 - a handler's fault must not end the desk
+        except Exception as error:  # noqa: BLE001 - a handler's fault must not end the thread
             _LOG.exception("command failed: %s", command.name.value)
             self._faults.note(
                 "handler", f"cmd/{command.name} raised {type(error).__name__}", self._monotonic()
@@ -198,11 +198,11 @@ class CommandDispatcher:
 
 
 class GateInbox:
-    """Hands messages to the command desk and the other parts.
+    """Hands messages to the dispatcher of commands and to the other parts.
 
     Args:
         gate: this gate.
-        desk: None for a gate that takes no commands; they are not even subscribed to.
+        dispatcher: None for a gate that takes no commands; they are not even subscribed to.
         parts: configuration, discovery.
     """
 
