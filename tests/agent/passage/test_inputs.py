@@ -369,6 +369,15 @@ def test_a_release_while_open_gives_the_whole_time_again(machine):
     assert machine.state.phase is Phase.IDLE
 
 
+@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.LOCKED])
+def test_a_release_while_a_grant_is_on_its_way_says_that_staff_pressed_it(make_machine, mode):
+    machine = make_machine(mode=mode)
+    machine.send(Command("open", "t"))
+    released = passage(Occurrence.RELEASED, Reason.MANUAL_RELEASE, attempt=1)
+    assert machine.send(ReleasePressed()) == (released,)
+    assert machine.state.phase is Phase.GRANTED
+
+
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
