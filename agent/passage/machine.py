@@ -218,7 +218,7 @@ def _judge(transition: Transition, fresh: list[Code]) -> None:
     elif len(candidates) > 1:
         transition.deny(Reason.SEVERAL_CODES)
     else:
-        code = candidates[0]
+        (code,) = candidates
         deadline = transition.now + transition.rules.verify_timeout_s
         transition.put(phase=Phase.READ, code=code, deadline=deadline)
         transition.add(Verify(transition.state.attempt, code))
@@ -236,7 +236,7 @@ def _compare(transition: Transition, fresh: list[Code], in_view: tuple[Code, ...
     elif state.phase is Phase.READ:
         transition.deny(Reason.CODE_CHANGED)
     else:
-        other = others[0]
+        (other,) = others
         transition.put(refreshed=(*state.refreshed, other.digest))
         transition.add(Verify(state.attempt, other))
 
@@ -248,20 +248,22 @@ def _on_verified(transition: Transition, event: Verified) -> None:
     state = transition.state
     if event.attempt != state.attempt or state.code is None:
         return
-    if state.phase in BIOMETRIC:
-        other = state.use is None or event.use.subject != state.use.subject
-        if event.digest in state.refreshed and other:
+    if state.phase is Phase.READ and event.digest == state.code.digest:
+        _judge_use(transition, event.use)
+    elif state.phase in BIOMETRIC and event.digest in state.refreshed:
+        same = state.use is not None and event.use.subject == state.use.subject
+        if not same:
             transition.deny(Reason.CODE_CHANGED)
-        return
-    if state.phase is not Phase.READ or event.digest != state.code.digest:
-        return
-    use = event.use
+
+
+def _judge_use(transition: Transition, use: Use) -> None:
+    """Let a verified use in, or ask for what its policy asks for."""
     transition.put(use=use)
     if transition.locked_out(use.subject):
         transition.deny(Reason.LOCKED_OUT)
     elif use.requirement is Requirement.NONE:
         transition.commit(Reason.GRANTED, use.direction)
-    elif state.tamper:
+    elif transition.state.tamper:
         transition.deny(Reason.SENSOR_FAULT)
     else:
         _start_biometrics(transition, use)
@@ -297,8 +299,7 @@ def _on_refused(transition: Transition, event: Refused) -> None:
 
 def _on_biometric(transition: Transition, event: BiometricDone) -> None:
     state = transition.state
-    current = event.attempt == state.attempt and state.phase in BIOMETRIC
-    if not current or state.use is None or event.modality not in state.pending:
+    if event.attempt != state.attempt or state.use is None or event.modality not in state.pending:
         return
     if state.phase is not Phase.EITHER and event.modality.value != state.phase.value:
         return

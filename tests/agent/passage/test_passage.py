@@ -269,7 +269,9 @@ BIOMETRIC_TABLE = [
     (Requirement.FINGER, [(FINGER, True, Reason.GRANTED)], WON, None),
     (Requirement.FINGER, [(FINGER, False, Reason.FINGER_QUALITY)], LOST, Reason.FINGER_QUALITY),
     (Requirement.BOTH, [(FACE, True, Reason.GRANTED)], Phase.FINGER, None),
+    (Requirement.BOTH, [(FACE, False, Reason.FACE_MISMATCH)], LOST, Reason.FACE_MISMATCH),
     (Requirement.BOTH, [(FINGER, True, Reason.GRANTED)], Phase.FACE, None),
+    (Requirement.BOTH, [(FINGER, False, Reason.FINGER_MISMATCH)], Phase.FACE, None),
     (
         Requirement.BOTH,
         [(FACE, True, Reason.GRANTED), (FINGER, True, Reason.GRANTED)],
