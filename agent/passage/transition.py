@@ -167,7 +167,7 @@ class Transition:
 
     def granted(self, reason: Reason, *, direction: Direction) -> Record:
         """Return the row of a positive decision, stopping what still works for the attempt."""
-        if self.state.phase in BIOMETRIC and self.state.pending:
+        if self.state.pending:
             self.add(StopBiometrics(self.state.attempt))
         return Record(
             RecordKind.DECISION,

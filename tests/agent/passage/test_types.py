@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
+from agent.journal import events
 from agent.passage.events import Record, Refused
 from agent.passage.types import (
     Code,
@@ -59,6 +62,13 @@ def test_a_beam_tells_of_a_passage_before_a_door_does(passage, door, sensing):
 @pytest.mark.parametrize(("way", "other"), [(IN, OUT), (OUT, IN)])
 def test_each_way_has_its_opposite(way, other):
     assert way.opposite is other
+
+
+def test_the_journal_knows_each_word_for_a_passage_and_no_other():
+    others = {"granted", "denied", "fault", "fire", "fire_cleared", "mode_changed"}
+    others |= {"tamper", "tamper_cleared"}
+    known = set(get_args(get_type_hints(events.Passage)["outcome"]))
+    assert {*Occurrence} == known | others
 
 
 def record(context: object = None) -> Record:
