@@ -249,7 +249,11 @@ def test_a_clock_in_doubt_denies_what_a_format_did_not(judged) -> None:
 
 def test_outside_a_gate_nothing_is_remembered_of_anybody(judged) -> None:
     where = place('anti_passback = "on"\nbiometric = "finger"')
-    assert judged(credential(), where, memory=NoMemory()).reason is Reason.NO_REFERENCE
+    memory = NoMemory()
+    assert judged(credential(), where, memory=memory).reason is Reason.NO_REFERENCE
+    asked = memory.was_used, memory.inside, memory.locked_out
+    assert [ask(credential(), NOW) for ask in asked] == [False] * 3
+    assert memory.finger_enrolled(credential()) is False
 
 
 def test_the_sites_keys_are_in_no_log() -> None:
