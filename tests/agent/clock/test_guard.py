@@ -424,7 +424,8 @@ def test_a_real_time_clock_that_cannot_be_read_is_named(
     (tmp_path / "rtc0" / "since_epoch").write_text("soon")
     with caplog.at_level(logging.DEBUG):
         read_sources(tmp_path, tmp_path)
-    (told,) = caplog.messages
+    ((logger, _, told),) = caplog.record_tuples
+    assert logger == "agent.clock.guard"
     assert told.startswith("real-time clock rtc0 cannot be read: invalid literal")
 
 

@@ -54,6 +54,8 @@ CASES = [
     ("", {}, {"trust_age_s": 11, "max_trust_age_s": 10}, Reason.TRUST_TOO_OLD),
     ("", {}, {"trust_age_s": 10, "max_trust_age_s": 10}, Ask.NONE),
     ("", {}, {"trust_age_s": 11, "max_trust_age_s": 0}, Ask.NONE),
+    ("", {}, {"trust_age_s": 11}, Ask.NONE),
+    ("", {}, {"max_trust_age_s": 0.5}, Ask.NONE),
     ("", {}, {"trust_age_s": 1, "max_trust_age_s": 0.5}, Reason.TRUST_TOO_OLD),
     ("", {"format": FormatName.DCC}, {}, Reason.FORMAT_NOT_ACCEPTED),
     ("", {"kind": Kind.PASSPORT}, {}, Reason.KIND_NOT_ACCEPTED),
