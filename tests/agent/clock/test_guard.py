@@ -91,7 +91,7 @@ def test_judgements(
 ) -> None:
     verdict = judge(now, memory, sources, demand_source=demand)
     assert verdict.reason == reason
-    assert verdict.trusted is not bool(reason)
+    assert verdict.trusted is (not reason)
     if reason:
         assert verdict.memory.highest == memory.highest  # what is refused never moves it
     else:
