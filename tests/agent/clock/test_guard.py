@@ -346,13 +346,17 @@ def test_sources_are_asked_again_at_flush(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"\xff", b'{"highest":"x","boot_id":"","boottime":0}']
-)
+    "data",
+    [
+        b"", b"{}", b"\xff", b'{"highest":"x","boot_id":"","boottime":0}',
+        b'{"highest":1,"boot_id":"","boottime":0,"more":1}',
+    ],
+)  # fmt: skip
 def test_a_damaged_memory_needs_a_time_server(machine: Machine, data: bytes) -> None:
     machine.path.parent.mkdir()
     machine.path.write_bytes(data)
     guard = machine.guard()
-    assert not guard.trusted
+    assert guard.trusted is False
     assert guard.reason == f"the clock's memory {machine.path} is damaged"
     guard.flush(force=True)
     assert machine.path.read_bytes() == data  # evidence is not overwritten by a doubtful time
@@ -364,6 +368,17 @@ def test_a_damaged_memory_needs_a_time_server(machine: Machine, data: bytes) -> 
     machine.sources = UNKNOWN  # one word of the server is enough
     guard.flush(force=True)
     assert guard.trusted
+
+
+def test_a_server_vouches_for_no_time_that_is_not_believed_anyway(machine: Machine) -> None:
+    machine.path.parent.mkdir()
+    machine.path.write_bytes(b"")
+    machine.wall, machine.sources = 3_600.0, NTP
+    guard = machine.guard()
+    assert guard.reason == "the clock was never set: 1970-01-01T01:00:00Z"
+    machine.wall, machine.sources = NOW, UNKNOWN
+    guard.flush(force=True)
+    assert guard.reason == f"the clock's memory {machine.path} is damaged"
 
 
 def test_an_unreadable_memory_is_not_a_first_start(machine: Machine) -> None:
