@@ -116,11 +116,10 @@ class Store:
         end = self.head() if upto is None else upto
         rows: list[Row] = []
         for boot in list(self._boots.values()):
-            if not after.boot <= boot.number <= end.boot or len(rows) >= limit:
-                continue
-            low = max(boot.acknowledged, after.seq if boot.number == after.boot else 0)
-            high = min(boot.last, end.seq) if boot.number == end.boot else boot.last
-            rows += self._rows(boot, low + 1, high, limit - len(rows))
+            if after.boot <= boot.number <= end.boot:
+                low = max(boot.acknowledged, after.seq if boot.number == after.boot else 0)
+                high = min(boot.last, end.seq) if boot.number == end.boot else boot.last
+                rows += self._rows(boot, low + 1, high, limit - len(rows))
         return rows
 
     def replay(self, boot_id: str, first: int, last: int, limit: int = 100) -> list[Row]:
@@ -142,9 +141,9 @@ class Store:
         """
         rows: list[Row] = []
         for boot in reversed(list(self._boots.values())):
-            if boot.boot_id != self.boot_id and len(rows) < limit:
-                first = max(1, boot.last - (limit - len(rows)) + 1)
-                rows += reversed(self._rows(boot, first, boot.last, limit - len(rows)))
+            if boot.boot_id != self.boot_id:
+                left = limit - len(rows)
+                rows += reversed(self._rows(boot, boot.last - left + 1, boot.last, left))
         return rows
 
     def acknowledge(self, boot_id: str, seq: int) -> int:
