@@ -130,7 +130,7 @@ class Beams:
         """Take both beams (True is broken); return what that means."""
         if self._origin is None:
             if self._both and not (outer and inner):
-                return self._uncovered(outer, inner)
+                return self._uncovered(outer, inner, now)
             self._both = outer and inner
             if outer == inner:
                 return []
@@ -156,7 +156,7 @@ class Beams:
             return self._left(now)
         return []
 
-    def _uncovered(self, outer: bool, inner: bool) -> list[InputEvent]:
+    def _uncovered(self, outer: bool, inner: bool, now: float) -> list[InputEvent]:
         """Both beams broke in one poll: the one that is free first was passed first."""
         self._both = False
         if not outer and not inner:
@@ -164,6 +164,7 @@ class Beams:
         self._origin = Direction.OUT if outer else Direction.IN
         self._counted, self._last_near = True, False
         self._near, self._far = False, True
+        self._near_free_at = now
         self._idle_since = None
         return [PassageSensed(self._origin)]
 

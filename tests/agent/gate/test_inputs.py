@@ -62,6 +62,8 @@ TABLE = [
     ("something over both that goes at once", "b300", [PassageSensed(None)]),
     ("something over both that goes at once, then a body in", "b300 -300 o100 b100 i100",
      [PassageSensed(None), LANE, IN]),
+    ("both covered, and a leg behind", "b200 i50 b50 i100", [IN]),
+    ("both covered on the way out, and a leg behind", "b200 o50 b50 o100", [OUT]),
     ("both covered, a second person in the first one's back", "b200 i200 b200 i200", [IN, LANE, IN]),
     ("in, and gone while in both", "o100 b100", [LANE, IN]),
     ("out, and gone while in both", "i100 b100", [LANE, OUT]),
