@@ -701,6 +701,8 @@ def test_a_grant_does_not_wait_for_the_poll_and_a_lamp_does(rig):
     assert turns.woken == 0
     rig.gate.open(IN, 5)
     assert turns.woken == 1
+    rig.gate.stop()
+    assert turns.woken == 2, "nor does the end"
 
 
 def test_the_newest_events_are_kept_while_a_controller_stands_still(make_rig):
@@ -750,10 +752,14 @@ def test_requests_are_served_within_one_poll(rig):
 
 
 def test_a_queue_that_nobody_serves_is_told(rig):
-    for _ in range(64):
+    for _ in range(63):
         rig.gate.signal(Signal.READY)
-    with pytest.raises(DeviceFault, match="does not serve"):
-        rig.gate.signal(Signal.READY)
+    rig.gate.open(IN, 5)
+    with pytest.raises(DeviceFault, match=r"^the gate's I/O thread does not serve its queue$"):
+        rig.gate.open(IN, 5)
+    rig.poll()
+    assert rig.on(RELAY), "all of it is served in one poll"
+    rig.gate.close()
 
 
 class Breaking(SimulatedGpio):

@@ -25,8 +25,8 @@ TABLE = [
     (Signal.GRANTED, "G100", "g"),
     (Signal.DENIED, "R300 r100 R300", "r"),
     (Signal.ALARM, ALARM, "-"),
-    (Signal.FREE, "g1000", "g"),
-    (Signal.LOCKED, "r1000", "r"),
+    (Signal.FREE, "", "g"),
+    (Signal.LOCKED, "", "r"),
     (Signal.MAINTENANCE, "r1000 g1000", None),
     (Signal.FIRE, "G200 -200", None),
 ]
