@@ -85,7 +85,7 @@ class Player:
 
     def __init__(self) -> None:
         self._pattern: Pattern | None = None
-        self._since = 0.0
+        self._since: float  # set with each pattern
         self._alarm_since: float | None = None
 
     def show(self, signal: Signal, now: float) -> None:

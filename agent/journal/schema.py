@@ -84,6 +84,7 @@ class Lock:
         except OSError as error:
             os.close(self._fd)
             raise JournalFailed(f"{path}: another process writes this journal") from error
+        self._held = True
         self.begun = os.fstat(self._fd).st_size > 0
 
     def begin(self) -> None:
@@ -103,9 +104,9 @@ class Lock:
 
     def close(self) -> None:
         """Let go; may be called twice."""
-        if self._fd >= 0:
+        if self._held:
+            self._held = False
             os.close(self._fd)
-            self._fd = -1
 
 
 def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.Connection:

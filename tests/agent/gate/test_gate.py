@@ -179,9 +179,9 @@ def test_a_level_that_is_there_is_not_written_again():
     gpio = Recording(board=board)
     gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None)
     gate.setup()
+    gpio.done.clear()
     gate.tick(0.0)
     gate.hold(held=True)
-    gpio.done.clear()
     for n in range(1, 10):
         gate.tick(n * 0.005)
     assert gpio.done == [(RELAY, True)]

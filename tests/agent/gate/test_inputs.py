@@ -46,6 +46,8 @@ TABLE = [
     ("turns round between the beams", "o200 b300 o200", [LANE, BACK]),
     ("turns round twice, then goes", "o200 b100 o100 b100 i100", [LANE, IN]),
     ("a thin body that breaks one after the other", "o100 -100 i100", [LANE, IN]),
+    ("steps back, stands, and goes", "o100 -100 o600 b100 i100", [LANE, IN]),
+    ("in at a run, and gone while in both", "o5 b100", [LANE, IN]),
     ("too long between the beams to be one body", "o100 -600 i100", [LANE, BACK, LANE, BACK]),
     ("legs: the first beam flickers", "o100 b50 i30 b50 i100", [LANE, IN]),
     ("a second person in the first one's back", "o200 b200 i200 b200 i200", [LANE, IN, LANE, IN]),
@@ -94,6 +96,10 @@ def test_beams(what, walk, events):
         ([(0, "o"), (0, "i"), (0.140625, "b"), (1, "i")], [LANE, IN]),
         ([(0, "o"), (1, "i"), (1.15625, "b"), (2, "i")], [LANE, IN, LANE, IN]),
         ([(0, "o"), (1, "i"), (1.125, "b"), (2, "i")], [LANE, IN]),
+        # also where both were broken at once
+        ([(0, "b"), (0, "i"), (0.15, "b"), (1, "i")], [IN, LANE, IN]),
+        ([(0, "b"), (1, "i"), (1.125, "b"), (2, "i")], [IN]),
+        ([(0, "b"), (1, "i"), (1.125, "-"), (2, "i")], [IN, LANE]),
         # Free again for a moment only counts from the last time
         ([(0, "o"), (1, "i"), (1.125, "b"), (1.25, "i"), (1.375, "b"), (2, "i")], [LANE, IN]),
     ],
@@ -226,7 +232,7 @@ def test_every_line_is_set_up_with_its_pull():
 )
 def test_how_long_each_input_must_be_steady(name, debounce_ms, rise_s, fall_s):
     levels = Levels(**ALL, debounce_ms=debounce_ms)
-    before = 1 / 64
+    before = 2**-20
     levels.at(0.0, name)
     if rise_s:
         levels.at(rise_s - before, name)

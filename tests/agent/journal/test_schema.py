@@ -61,6 +61,17 @@ def test_a_lock_remembers_that_a_journal_was_begun(tmp_path):
     assert path.read_bytes() == b"begun\n"
 
 
+def test_a_lock_lets_go_of_its_own_file_once(tmp_path, monkeypatch):
+    """A second close would be of whatever has the number by then."""
+    lock, closed, really = Lock(tmp_path / "lock"), [], os.close
+    monkeypatch.setattr(os, "close", closed.append)
+    lock.close()
+    lock.close()
+    monkeypatch.undo()
+    assert closed == [lock._fd]
+    really(lock._fd)
+
+
 def test_a_lock_that_was_only_taken_remembers_nothing(tmp_path):
     Lock(tmp_path / "lock").close()
     lock = Lock(tmp_path / "lock")
@@ -131,6 +142,13 @@ def test_a_connection_is_what_was_asked_for(path, synchronous, level, readonly):
     db.close()
 
 
+def test_a_connection_that_fails_is_let_go_of(path):
+    path.write_bytes(DAMAGED)
+    with pytest.raises(sqlite3.DatabaseError) as refused:
+        connect(path, synchronous="OFF")
+    assert open_files(path.parent) == [], refused.value
+
+
 def test_a_connection_writes_unless_it_is_told_not_to(path):
     db = connect(path, synchronous="OFF")
     db.execute("CREATE TABLE t(x)")
@@ -159,9 +177,9 @@ def test_another_version_is_refused_and_let_go_of(path, version):
     db.execute(f"PRAGMA user_version={version}")
     db.close()
     said = f"^the journal is of version {version}, this program writes 1$"
-    with pytest.raises(JournalFailed, match=said):
+    with pytest.raises(JournalFailed, match=said) as refused:
         open_checked(path, synchronous="OFF", now=T0)
-    assert open_files(path.parent) == []
+    assert open_files(path.parent) == [], refused.value
 
 
 def test_a_disk_without_a_write_ahead_log_is_refused():

@@ -371,6 +371,8 @@ def test_an_acknowledgement_that_failed_frees_nothing(make):
     assert journal.unacknowledged() == 3
     journal._marker = whole
     assert journal.acknowledge(AA, 2) == 2
+    spoil(journal, "_marker", "BEGIN")
+    assert journal.acknowledge(AA, 2) == 0, "known already, so nothing to write"
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from agent.journal import subjects
 from agent.journal.subjects import SubjectHasher, SubjectKeyError, load_or_create_key
 
 KEY = bytes(range(32))
@@ -52,6 +52,17 @@ def test_issuer_and_subject_do_not_run_together():
     assert hasher.local("", "abc") != hasher.local("abc", "")
 
 
+@pytest.fixture(params=["UTC0", "XXX+11", "XXX-14"])
+def zone(request, monkeypatch):
+    """The gate's own time zone, which must not matter."""
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", request.param)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
 def test_daily_rotation_changes_at_midnight_utc_and_keeps_the_local_value():
     hasher = SubjectHasher(KEY, rotate_daily=True)
     midnight = DAY - DAY % 86_400
@@ -130,11 +141,12 @@ def test_a_disk_that_refuses_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_the_file_of_another_start_is_not_written_over(tmp_path, monkeypatch):
-    monkeypatch.setattr(subjects.secrets, "token_hex", lambda _bytes: "ab")
-    (tmp_path / "subject.key.ab.new").write_bytes(b"another's")
+    monkeypatch.setattr(os, "urandom", bytes)
+    scratch = tmp_path / "subject.key.0000000000000000.new"
+    scratch.write_bytes(b"another's")
     with pytest.raises(SubjectKeyError, match="File exists"):
         load_or_create_key(tmp_path / "subject.key")
-    assert (tmp_path / "subject.key.ab.new").read_bytes() == b"another's"
+    assert scratch.read_bytes() == b"another's"
 
 
 @pytest.mark.parametrize("content", [b"", b"short", b"x" * 31, b"x" * 33])
