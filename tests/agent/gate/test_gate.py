@@ -276,6 +276,28 @@ def test_pulse_mode(make_rig, pulse_ms):
     assert rig.widths(RELAY) == [pulse_ms / 1000]
 
 
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({"relay_mode": "pulse", "pulse_ms": 250}, 0.25),
+        ({"relay_mode": "pulse", "pulse_ms": 8_000, "passage_timeout_s": 10}, 8.0),
+        ({"relay_mode": "pulse", "pulse_ms": 8_000, "passage_timeout_s": 6}, 6.0),
+        ({"relay_mode": "level", "pulse_ms": 250, "passage_timeout_s": 6}, 6.0),
+    ],
+)
+@pytest.mark.parametrize("direction", [IN, OUT])
+def test_a_relay_ends_to_the_moment(values, seconds, direction):
+    board = PinBoard()
+    board.drive(FIRE, level=False)
+    gate = Gate(SimulatedGpio(board=board), SECOND, timing(**values), lambda _event: None)
+    gate.setup()
+    gate.open(direction, 100)
+    pin = RELAY if direction is IN else 16
+    for now, on in ((0.0, True), (seconds - 2**-20, True), (seconds, False)):
+        gate.tick(now)
+        assert board.level(pin) is on
+
+
 def test_two_relays_for_two_directions(make_rig):
     rig = make_rig(SECOND)
     rig.gate.open(OUT, 5)
@@ -690,7 +712,7 @@ class Turns:
 )  # fmt: skip
 def test_polls_keep_their_times(what, polls_s, polled_at):
     gate = Gate(SimulatedGpio(), GpioConfig(poll_hz=128), timing(), lambda _event: None)
-    turns = Turns(gate, polls_s)
+    turns = Turns(gate, list(polls_s))
     gate._run()
     assert turns.polled_at == polled_at
 
