@@ -27,6 +27,8 @@ CHECK_LIMIT_S = 1.0
 BUSY_S = 1.0
 """Longest wait for another process that writes, such as a hand-opened shell: a decision may take
 three seconds to the disk, and several rows in turn must not make the deciding loop look stuck."""
+_LOG_BYTES = 4 * 2**20
+"""The write-ahead log's file is cut to this when it was folded back."""
 _KEEP_ASIDE = 2
 _SUFFIXES = ("", "-wal", "-shm")
 
@@ -119,11 +121,10 @@ def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
-        db.execute(f"PRAGMA synchronous={synchronous}")
-        db.execute("PRAGMA wal_autocheckpoint=0")
-        db.execute("PRAGMA temp_store=MEMORY")
-        if readonly:
-            db.execute("PRAGMA query_only=1")
+        db.executescript(
+            f"PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0;"
+            f"PRAGMA temp_store=MEMORY; PRAGMA query_only={int(readonly)};"
+        )
     except BaseException:
         db.close()
         raise
@@ -156,8 +157,10 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
     try:
         _require_format(db)
         _check(db)
-        db.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
-        db.execute("PRAGMA journal_size_limit=4194304")
+        db.executescript(
+            f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;"
+            f"PRAGMA journal_size_limit={_LOG_BYTES};"
+        )
     except BaseException:
         db.close()
         raise

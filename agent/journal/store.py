@@ -65,15 +65,15 @@ class Store:
         self._clock = clock
         self._capacity = capacity
         self._writer = writer
-        weaker = "OFF" if synchronous == "OFF" else "NORMAL"
+        weaker = synchronous if synchronous == "OFF" else "NORMAL"
         self._marker = connect(path, synchronous=weaker)
         self._quick = connect(path, synchronous=weaker, readonly=True)
         self._reader = connect(path, synchronous=weaker, readonly=True)
         self._write_lock = threading.Lock()
         self._quick_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._boots: dict[str, BootCounters] = {}
-        self._stale = False
+        self._boots: dict[str, BootCounters]  # as `_load` finds them
+        self._stale: bool
         self._closed = False
         self._listener: Callable[[], None] | None = None
         self._since_checkpoint = 0
@@ -214,7 +214,7 @@ class Store:
         ).fetchall():
             last = db.execute("SELECT max(seq) FROM event WHERE boot = ?", (number,)).fetchone()[0]
             boots[boot_id] = BootCounters(
-                number, boot_id, acknowledged, freed, max(last or 0, freed, acknowledged)
+                number, boot_id, acknowledged, freed, max(last or 0, acknowledged)
             )
         if self.boot_id not in boots:
             with self._transaction(db):
@@ -249,7 +249,7 @@ class Store:
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
-            db.execute("COMMIT")
+            db.commit()
         except sqlite3.Error as error:
             self._stale = True
             self._roll_back(db)
@@ -261,9 +261,8 @@ class Store:
     @staticmethod
     def _roll_back(db: sqlite3.Connection) -> None:
         """Leave the transaction, if SQLite has not left it by itself."""
-        if db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            db.rollback()
 
     def _reload(self) -> None:
         try:

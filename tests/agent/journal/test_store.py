@@ -312,6 +312,12 @@ class Failing:
             raise sqlite3.OperationalError("disk I/O error")
         return found
 
+    def commit(self) -> None:
+        if self.word != "COMMIT" or self.after:
+            self.db.commit()
+        if self.word == "COMMIT":
+            raise sqlite3.OperationalError("disk I/O error")
+
     def __getattr__(self, name: str) -> object:
         return getattr(self.db, name)
 
