@@ -273,8 +273,6 @@ class Inputs:
                     self._beam_free_at = now
                 elif now - self._beam_free_at >= _LEGS_S:
                     yield PassageSensed(None)
-            case _:
-                return
 
 
 def _stuck(channel: _Channel, now: float) -> Iterator[InputEvent]:
