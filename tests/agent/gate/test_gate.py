@@ -707,7 +707,8 @@ class Turns:
         ("late by less than a period, and on time again", [0.00390625] * 3,
          [100, 100.0078125, 100.015625]),
         ("all of the time", [0.0078125, 0, 0], [100, 100.015625, 100.0234375]),
-        ("one that takes long, and no haste after it", [1, 0, 0], [100, 101.0078125, 101.015625]),
+        ("one that takes long, and no haste after it", [1.00390625, 0, 0],
+         [100, 101.01171875, 101.01953125]),
     ],
 )  # fmt: skip
 def test_polls_keep_their_times(what, polls_s, polled_at):
