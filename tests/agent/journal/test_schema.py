@@ -79,6 +79,13 @@ def test_a_lock_that_was_only_taken_remembers_nothing(tmp_path):
     lock.close()
 
 
+def test_a_begin_that_a_power_cut_left_half_written_is_remembered_too(tmp_path):
+    (tmp_path / "lock").write_bytes(b"b")
+    lock = Lock(tmp_path / "lock")
+    assert lock.begun
+    lock.close()
+
+
 def test_that_a_journal_was_begun_is_on_the_disk_when_begin_returns(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
