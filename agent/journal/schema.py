@@ -24,6 +24,8 @@ __all__ = ["Lock", "connect", "open_checked"]
 
 VERSION = 1
 CHECK_LIMIT_S = 1.0
+_CHECK_STEPS = 10_000
+"""SQLite's own instructions between two looks at the clock."""
 BUSY_S = 1.0
 """Longest wait for another process that writes, such as a hand-opened shell: a decision may take
 three seconds to the disk, and several rows in turn must not make the deciding loop look stuck."""
@@ -179,7 +181,7 @@ def _require_format(db: sqlite3.Connection) -> None:
 def _check(db: sqlite3.Connection) -> None:
     """Run SQLite's quick check for a limited time."""
     end = time.monotonic() + CHECK_LIMIT_S
-    db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    db.set_progress_handler(lambda: time.monotonic() > end, _CHECK_STEPS)
     try:
         rows = db.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError as error:
@@ -187,7 +189,7 @@ def _check(db: sqlite3.Connection) -> None:
             raise
         return
     finally:
-        db.set_progress_handler(None, 0)
+        db.set_progress_handler(None, _CHECK_STEPS)
     if rows != [("ok",)]:
         raise sqlite3.DatabaseError(f"damaged: {rows[0][0] if rows else 'no answer'}")
 

@@ -22,6 +22,8 @@ from agent.journal.schema import Lock, connect
 
 __all__ = ["BootCounters", "Clock", "Store"]
 
+_WEAKER = {"FULL": "NORMAL", "OFF": "OFF"}
+"""What an acknowledgement needs, by what a row needs."""
 _KEEP_BOOTS = 256
 _CHECKPOINT_ROWS = 256
 _START = Position(0, 0)
@@ -65,7 +67,7 @@ class Store:
         self._clock = clock
         self._capacity = capacity
         self._writer = writer
-        weaker = synchronous if synchronous == "OFF" else "NORMAL"
+        weaker = _WEAKER[synchronous]
         self._marker = connect(path, synchronous=weaker)
         self._quick = connect(path, synchronous=weaker, readonly=True)
         self._reader = connect(path, synchronous=weaker, readonly=True)
