@@ -288,9 +288,9 @@ def test_the_log_is_folded_back_by_the_writer_where_nobody_maintains(make, tmp_p
     for _ in range(2):
         fill(journal, 100)
         before = size()
-        journal._since_checkpoint += 3_995  # stands for as many rows
+        journal._since_checkpoint += 3_994  # stands for as many rows
+        journal.append(DENIAL)
         assert size() == before
-        assert journal._since_checkpoint == 4_095
         journal.append(DENIAL)
         assert size() > before
 
