@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import resource
 import sqlite3
@@ -403,6 +404,19 @@ def test_what_became_of_the_runs_before_is_logged(make, tmp_path):
         "warning", "the journal of the runs before is lost",
     )  # fmt: skip
     assert line["detail"] == journal.lost
+
+
+def test_a_disk_too_full_to_begin_is_one_error_and_lets_go_of_every_file(make, tmp_path):
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(JournalFailed, match=r"lock: No space left on device$") as refused:
+            make()
+    held = [str(entry.resolve()) for entry in Path("/proc/self/fd").iterdir()]
+    assert not any(name.startswith(str(tmp_path)) for name in held), refused.value
+    assert make().append(DENIAL) == 1
 
 
 def test_tables_of_another_program_are_one_error_and_let_go_of(make, tmp_path):
