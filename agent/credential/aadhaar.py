@@ -219,7 +219,7 @@ def parse(signed: bytes) -> Letter:
 def _photo(rest: bytes, hashes_size: int, version: int) -> bytes:
     """Return the codestream at the front of what follows the fields."""
     for size in (hashes_size,) if version == 1 else (0, hashes_size):
-        photo = rest[: len(rest) - size]
+        photo = rest[:-size] if size else rest
         if len(rest) == size:
             return b""
         if photo.startswith(_CODESTREAM) and photo.endswith(_END_OF_CODESTREAM):

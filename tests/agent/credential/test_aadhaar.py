@@ -305,6 +305,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "hashes missing in version 1": (lambda: aadhaar(aadhaar_signed(1, tail=b"")), Reason.MALFORMED),
     "more hashes than the flag says": (lambda: aadhaar(aadhaar_signed(f0="2", tail=bytes(64))), Reason.MALFORMED),
     "fewer hashes than the flag says": (lambda: aadhaar(aadhaar_signed(tail=bytes(32))), Reason.MALFORMED),
+    "hashes cut short after a photo that ends early": (
+        lambda: aadhaar(aadhaar_signed(1, photo=b"\xff\x4f\xff\x51\xff\xd9", tail=bytes(29))),
+        Reason.MALFORMED,
+    ),
     "bytes after the photo": (lambda: aadhaar(aadhaar_signed(tail=b"\0")), Reason.MALFORMED),
     "reference id too short": (lambda: aadhaar(aadhaar_signed(f1="2697")), Reason.MALFORMED),
     "reference id of 20 digits": (lambda: aadhaar(aadhaar_signed(f1="2697202603081144074")), Reason.MALFORMED),
