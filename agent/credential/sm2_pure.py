@@ -26,6 +26,7 @@ GENERATOR = (
     0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
 )
 
+_FIELD = range(P)
 _WINDOW_KEY = 5
 _WINDOW_GENERATOR = 8
 
@@ -37,7 +38,7 @@ _INFINITY: Jacobian = (1, 1, 0)
 
 def is_on_curve(x: int, y: int) -> bool:
     """Return whether (x, y) are field elements and satisfy the curve's equation."""
-    return 0 <= x < P and 0 <= y < P and (y * y - (x * x + A) * x - B) % P == 0
+    return x in _FIELD and y in _FIELD and (y * y - (x * x + A) * x - B) % P == 0
 
 
 def verify_digest(key: Affine, digest: int, r: int, s: int) -> bool:
@@ -98,7 +99,7 @@ def _double_multiply(scalar_g: int, scalar_key: int, key: Affine) -> Jacobian:
     table_g = _generator_table()
     table_key = _odd_multiples(key, 1 << (_WINDOW_KEY - 2)) if scalar_key else ()
     result = _INFINITY
-    for position in range(max(len(digits_g), len(digits_key)) - 1, -1, -1):
+    for position in reversed(range(max(len(digits_g), len(digits_key)))):
         result = _double(result)
         for digits, table in ((digits_g, table_g), (digits_key, table_key)):
             digit = digits[position] if position < len(digits) else 0
@@ -116,7 +117,7 @@ def _signed_digits(scalar: int, width: int) -> list[int]:
         digit = 0
         if scalar & 1:
             digit = scalar & (full - 1)
-            if digit >= half:
+            if digit & half:
                 digit -= full
             scalar -= digit
         digits.append(digit)
@@ -148,8 +149,9 @@ def _to_affine(points: list[Jacobian]) -> list[Affine]:
         products.append(products[-1] * z % P)
     inverse = pow(products[-1], -1, P)
     result: list[Affine] = []
-    for (x, y, z), before in zip(reversed(points), reversed(products[:-1]), strict=True):
-        own = inverse * before % P
+    for at in reversed(range(len(points))):
+        x, y, z = points[at]
+        own = inverse * products[at] % P
         inverse = inverse * z % P
         square = own * own % P
         result.append((x * square % P, y * square * own % P))
