@@ -171,6 +171,7 @@ def edited(certificate: Certificate, old: bytes, new: bytes) -> bytes:
 SERIAL = b"\x02\x02\x12\x67"
 USED = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.2.3.4")])
 NAMED = x509.SubjectAlternativeName([x509.DNSName("example.org")])
+NEAR_ROOT = ROOT.but(path_length=1)
 READ: dict[str, tuple[Callable[[], bytes], TrustSnapshot]] = {
     "largest certificate": (lambda: coded(filled(4_096)), ED_TRUST),
     "serial number 1": (lambda: coded(edited(ED_LEAF, SERIAL, b"\x02\x01\x01")), ED_TRUST),
@@ -186,7 +187,11 @@ READ: dict[str, tuple[Callable[[], bytes], TrustSnapshot]] = {
     "CA without path length": (lambda: coded(LEAF, MIDDLE.but(path_length=None)), TRUST),
     "path as long as the root allows": (
         lambda: coded(*CHAIN),
-        trust(root_key(ROOT.but(path_length=1))),
+        trust(root_key(NEAR_ROOT)),
+    ),
+    "the root brought along is no part of the path": (
+        lambda: coded(*CHAIN, NEAR_ROOT),
+        trust(root_key(NEAR_ROOT)),
     ),
     "no path where the root allows none": (
         lambda: coded(DIRECT),
