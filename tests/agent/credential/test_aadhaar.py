@@ -47,6 +47,7 @@ from tests.support.makers import (
     trust,
     uidai_key,
 )
+from tests.support.refusals import explained
 
 TRUST = trust(uidai_key())
 
@@ -54,7 +55,7 @@ TRUST = trust(uidai_key())
 def reason(payload: bytes, keys: KeySource = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 def certificate_key(name: str, *, dated: bool = True) -> IssuerKey:

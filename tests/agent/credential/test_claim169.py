@@ -52,6 +52,7 @@ from tests.support.makers import (
 from tests.support.makers import (
     claim169 as make,
 )
+from tests.support.refusals import explained
 
 TRUST = trust(issuer_key(ec_key()))
 
@@ -59,7 +60,7 @@ TRUST = trust(issuer_key(ec_key()))
 def reason(payload: bytes, keys: KeySource = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- published vectors -----------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from tests.support.makers import (
     sign1,
     trust,
 )
+from tests.support.refusals import explained
 
 TRUST = trust(issuer_key(ec_key()))
 
@@ -49,7 +50,7 @@ TRUST = trust(issuer_key(ec_key()))
 def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- published vectors -----------------------------------------------------------------------------

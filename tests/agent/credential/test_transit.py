@@ -26,6 +26,7 @@ from tests.support.makers import (
     issuer_key,
     trust,
 )
+from tests.support.refusals import explained
 
 TRUST = trust(ca_key())
 
@@ -33,7 +34,7 @@ TRUST = trust(ca_key())
 def reason(payload: bytes, keys: tuple[IssuerKey, ...] = (), **rules: object) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=trust(*keys) if keys else TRUST, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 @pytest.mark.parametrize("version", [0x80, 0x81])
