@@ -250,6 +250,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         lambda: pretix(bytes(300), sizes=(300 & 0xFF, 64)),
         Reason.MALFORMED,
     ),
+    "signature's length below its high byte": (lambda: pretix(sizes=(len(ticket()), 256 + 64)), Reason.MALFORMED),
     "length past the end": (lambda: pretix(sizes=(4_000, 64)), Reason.MALFORMED),
     "trailing byte": (
         lambda: base64.b64encode(base64.b64decode(pretix()[::-1]) + b"\0")[::-1],
@@ -313,6 +314,7 @@ def plain(data: bytes) -> bytes:
     ("payload", "said"),
     [
         (b"QA!" + pretix(), "malformed: not base64"),
+        (pretix()[:8] + b"!" + pretix()[8:], "malformed: not base64"),
         (b"", "malformed: unknown version"),
         (plain(b"\x01\0\0\0"), "malformed: unknown version"),
         (pretix(version=2), "malformed: unknown version"),
@@ -324,7 +326,7 @@ def plain(data: bytes) -> bytes:
         (pretix(b"\x10\x01"), "missing_claim: ticket has no seed"),
         (pretix(b"\x0a\x01a"), "missing_claim: ticket has no item"),
     ],
-    ids=["character", "empty", "header cut short", "version 2", "version 0", "lengths", "text", "number", "times",
+    ids=["padding", "character", "empty", "header cut short", "version 2", "version 0", "lengths", "text", "number", "times",
          "no seed", "no item"],
 )  # fmt: skip
 def test_what_the_operator_reads(payload: bytes, said: str) -> None:
