@@ -31,6 +31,7 @@ from agent.credential.model import (
     Rejected,
 )
 from agent.reason import Reason
+from tests.support.explained import explained
 from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
     AADHAAR_FIELDS,
@@ -47,7 +48,6 @@ from tests.support.makers import (
     trust,
     uidai_key,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(uidai_key())
 
@@ -347,7 +347,7 @@ def test_time_out_of_range_is_named() -> None:
 def test_refused_without_being_recognised_first(payload: bytes, expected: Reason) -> None:
     with pytest.raises(Rejected) as caught:
         module.read(payload, TRUST, RULES)
-    assert caught.value.reason is expected
+    assert explained(caught.value) is expected
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from agent.credential.model import (
 )
 from agent.credential.numbers import Claim, Header
 from agent.reason import Reason
+from tests.support.explained import explained
 from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
     DAY,
@@ -52,7 +53,6 @@ from tests.support.makers import (
 from tests.support.makers import (
     claim169 as make,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(issuer_key(ec_key()))
 
@@ -257,6 +257,10 @@ TIMES: dict[str, tuple[dict[str, Any], Any]] = {
     "issued by a fast clock": ({"nbf": NOW, "iat": NOW + 5}, (NOW + 5, NOW)),
     "issued by a clock too fast": ({"nbf": NOW, "iat": NOW + 6}, Reason.ISSUED_IN_FUTURE),
     "lasts a second": ({"iat": NOW, "nbf": None, "exp": NOW + 1}, (NOW, NOW)),
+    "ends as it is issued, having begun before": (
+        {"iat": NOW + 3, "nbf": NOW - 1, "exp": NOW + 3},
+        Reason.BAD_TIME,
+    ),
     "lasts no second": ({"iat": NOW, "nbf": None, "exp": NOW}, Reason.BAD_TIME),
 }
 

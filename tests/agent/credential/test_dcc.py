@@ -24,6 +24,7 @@ from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.numbers import Header
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
 from tests.support.makers import (
     DAY,
     DIRECT,
@@ -42,7 +43,6 @@ from tests.support.makers import (
     sign1,
     trust,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(issuer_key(ec_key()))
 

@@ -22,6 +22,7 @@ from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.reason import Reason
 from agent.trust.roster import RosterEntry, load_roster, write_roster
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
 from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
     DAY,
@@ -36,7 +37,6 @@ from tests.support.makers import (
     trust,
     varint,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(issuer_key(ed_key()))
 

@@ -12,6 +12,7 @@ from agent.credential.checks import replay_key
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.reason import Reason
+from tests.support.explained import explained
 from tests.support.makers import (
     CA,
     CA_NAME,
@@ -26,7 +27,6 @@ from tests.support.makers import (
     issuer_key,
     trust,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(ca_key())
 
@@ -338,6 +338,22 @@ SAID: dict[str, tuple[Callable[[], bytes], str]] = {
     "expiry's year": (
         lambda: Ride(certificate_expiry=b"\x12\x3a").code(),
         "malformed: the certificate's expiry is no month",
+    ),
+    "expiry in month 0": (
+        lambda: Ride(certificate_expiry=b"\x00\x30").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "expiry in month 13": (
+        lambda: Ride(certificate_expiry=b"\x13\x30").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "certificate over": (
+        lambda: Ride(certificate_expiry=b"\x04\x26").code(),
+        "issuer_key_expired: the issuer's certificate is over",
+    ),
+    "authorisation over": (
+        lambda: Ride(authorised_until=NOW - 1).code(),
+        "expired: the account's authorisation is over",
     ),
     "ahead": (lambda: Ride(generated_at=NOW + 6).code(), "issued_in_future: by 6 s"),
     "stale": (

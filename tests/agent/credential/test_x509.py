@@ -22,6 +22,7 @@ from agent.credential.model import FormatName, Kind, Rejected
 from agent.credential.numbers import Header
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
 from tests.support.makers import (
     DAY,
     DIRECT,
@@ -41,7 +42,6 @@ from tests.support.makers import (
     rsa_key,
     trust,
 )
-from tests.support.refusals import explained
 
 TRUST = trust(root_key())
 CHAIN = (LEAF, MIDDLE)
