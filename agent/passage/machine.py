@@ -1,4 +1,4 @@
-"""The state machine of one gate: (state, event, time) -> (state, effects). Pure; DESIGN section 6.
+"""The state machine of one gate: (state, event, time) -> (state, effects). Pure.
 
 Time runs first: a phase whose deadline is over ends before the event is looked at.
 
