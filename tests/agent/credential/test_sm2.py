@@ -148,6 +148,19 @@ def test_sum_at_infinity_is_no_signature(backend: str) -> None:
     assert not sm2.verify_digest(sm2.public_key(PRIVATE), signature[:32], signature)
 
 
+def test_key_off_the_curve_though_the_equation_holds(backend: str) -> None:
+    """The formulas of addition never ask whether a point is on the curve."""
+    x, y = sm2_pure.GENERATOR[0], 7
+    x_s, y_s = sm2_pure.public_point(SOME)
+    slope = (y_s - y) * pow(x_s - x, -1, sm2_pure.P)
+    r = (1 - SOME) % sm2_pure.N  # so that t is 1, and the sum [s]G + Q
+    digest = (r - (slope * slope - x_s - x) % sm2_pure.P) % sm2_pure.N
+    assert sm2_pure.verify_digest((x, y), digest, r, SOME)
+    point = b"\x04" + x.to_bytes(32, "big") + y.to_bytes(32, "big")
+    signature = r.to_bytes(32, "big") + SOME.to_bytes(32, "big")
+    assert not sm2.verify_digest(point, digest.to_bytes(32, "big"), signature)
+
+
 def test_key_that_lost_a_zero_is_no_key(backend: str) -> None:
     private = next(number for number in range(1, 2_000) if sm2.public_key(number)[33] == 0)
     point = sm2.public_key(private)
