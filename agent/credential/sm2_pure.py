@@ -97,7 +97,7 @@ def _double_multiply(scalar_g: int, scalar_key: int, key: Affine) -> Jacobian:
     digits_g = _signed_digits(scalar_g, _WINDOW_GENERATOR)
     digits_key = _signed_digits(scalar_key, _WINDOW_KEY)
     table_g = _generator_table()
-    table_key = _odd_multiples(key, 1 << (_WINDOW_KEY - 2)) if scalar_key else ()
+    table_key = _odd_multiples(key, _WINDOW_KEY)
     result = _INFINITY
     for position in reversed(range(max(len(digits_g), len(digits_key)))):
         result = _double(result)
@@ -128,16 +128,16 @@ def _signed_digits(scalar: int, width: int) -> list[int]:
 @cache
 def _generator_table() -> tuple[Affine, ...]:
     """Return the odd multiples of G, computed once a process."""
-    return _odd_multiples(GENERATOR, 1 << (_WINDOW_GENERATOR - 2))
+    return _odd_multiples(GENERATOR, _WINDOW_GENERATOR)
 
 
-def _odd_multiples(point: Affine, count: int) -> tuple[Affine, ...]:
-    """Return [1]P, [3]P, ... in affine form, with one inversion for all."""
+def _odd_multiples(point: Affine, width: int) -> tuple[Affine, ...]:
+    """Return the [1]P, [3]P, ... that a window needs in affine form, with one inversion for all."""
     first: Jacobian = (*point, 1)
     twice = _double(first)
     (twice_affine,) = _to_affine([twice])
     multiples = [first]
-    for _ in range(count - 1):
+    for _ in range((1 << (width - 2)) - 1):
         multiples.append(_add_affine(multiples[-1], *twice_affine))
     return tuple(_to_affine(multiples))
 

@@ -118,9 +118,9 @@ PRIVATE = 11
 SOME, OTHER = 5 << 200, 7 << 100
 
 
-def fitting(r: int, s: int) -> bytes:
-    """Return the digest with which (r, s) fulfils the equation of a signature by PRIVATE."""
-    x, _ = sm2_pure.public_point(s + (r + s) * PRIVATE)
+def fitting(r: int, s: int, private: int = PRIVATE) -> bytes:
+    """Return the digest with which (r, s) fulfils the equation of a signature."""
+    x, _ = sm2_pure.public_point(s + (r + s) * private)
     return ((r - x) % sm2_pure.N).to_bytes(32, "big")
 
 
@@ -139,6 +139,13 @@ def test_range_of_r_and_s(backend: str, r: int, s: int, expected: bool) -> None:
     signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
     point = sm2.public_key(PRIVATE)
     assert sm2.verify_digest(point, fitting(r, s), signature) is expected
+
+
+def test_sum_of_a_point_and_itself(backend: str) -> None:
+    """[3]G + [1](3G): the formula of addition has no answer for equal points."""
+    r, s = sm2_pure.N - 2, 3
+    signature = r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    assert sm2.verify_digest(sm2.public_key(3), fitting(r, s, 3), signature)
 
 
 def test_sum_at_infinity_is_no_signature(backend: str) -> None:
@@ -291,9 +298,9 @@ def test_coordinate_that_is_not_reduced_is_no_point(x: int) -> None:
 
 @pytest.mark.parametrize("width", [5, 8])
 def test_table_holds_the_odd_multiples_that_a_window_needs(width: int) -> None:
-    count = 1 << (width - 2)
-    assert sm2_pure._odd_multiples(sm2_pure.GENERATOR, count) == tuple(
-        sm2_pure.public_point(number) for number in range(1, 2 * count, 2)
+    largest = 2 ** (width - 1) - 1
+    assert sm2_pure._odd_multiples(sm2_pure.GENERATOR, width) == tuple(
+        sm2_pure.public_point(number) for number in range(1, largest + 1, 2)
     )
 
 
