@@ -169,8 +169,9 @@ def test_key_off_the_curve_though_the_equation_holds(backend: str) -> None:
 
 
 def test_key_that_lost_a_zero_is_no_key(backend: str) -> None:
-    private = next(number for number in range(1, 2_000) if sm2.public_key(number)[33] == 0)
+    private = 107  # the first whose y begins with a zero
     point = sm2.public_key(private)
+    assert point[33] == 0
     digest = sm2.message_digest(point, MESSAGE)
     signature = sm2.sign(private, MESSAGE)
     assert sm2.verify_digest(point, digest, signature)
