@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-from hal.osdp import OsdpReader
+from hal.cards import CardReader
 from hal.wiegand import WiegandLines, encode
 
 __all__ = ["OsdpCards", "WiegandCards", "card_number"]
@@ -54,7 +54,7 @@ class OsdpCards:
         reader: the reader on the bus.
     """
 
-    def __init__(self, reader: OsdpReader) -> None:
+    def __init__(self, reader: CardReader) -> None:
         self._reader = reader
 
     def present(self, subject: str) -> None:
