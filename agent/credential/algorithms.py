@@ -69,8 +69,8 @@ class _Ecdsa(SignatureAlgorithm):
         octets = cls.octets
         if len(signature) != 2 * octets:
             return False
-        r = int.from_bytes(signature[:octets], "big")
-        s = int.from_bytes(signature[octets:], "big")
+        r = int.from_bytes(signature[:octets])
+        s = int.from_bytes(signature[octets:])
         try:
             key.verify(encode_dss_signature(r, s), message, cls.scheme)
         except InvalidSignature:

@@ -104,5 +104,5 @@ def replay_key(issuer: str, identifier: bytes, made_at: int) -> ReplayKey:
         made_at: Unix seconds of the use (of the issue, for a static code).
     """
     name = issuer.encode()
-    parts = (len(name).to_bytes(4, "big"), name, identifier, made_at.to_bytes(8, "big"))
+    parts = (len(name).to_bytes(4), name, identifier, made_at.to_bytes(8))
     return ReplayKey(hashlib.sha256(b"".join(parts)).digest())

@@ -172,8 +172,8 @@ def cose_key(key: Any) -> dict[int, Any]:
                 return {
                     CoseKey.KTY: int(Kty.EC2),
                     CoseKey.CRV: int(crv),
-                    CoseKey.X: numbers.x.to_bytes(octets, "big"),
-                    CoseKey.Y: numbers.y.to_bytes(octets, "big"),
+                    CoseKey.X: numbers.x.to_bytes(octets),
+                    CoseKey.Y: numbers.y.to_bytes(octets),
                 }
     raise KeyFileError("a holder's key is P-256, P-384 or Ed25519")
 
@@ -324,7 +324,7 @@ def _from_jwk(text: bytes) -> PublicKey:
         jwk = json.loads(text)
     except (ValueError, RecursionError):
         raise KeyFileError("a damaged JWK") from None
-    if not isinstance(jwk, Mapping) or "keys" in jwk:
+    if "keys" in jwk:
         raise KeyFileError("a JWK holds one key; a set of keys is not taken")
     if "d" in jwk or "k" in jwk:
         raise KeyFileError("a private or secret key where the public one belongs")
