@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.credential import inflate
 from agent.credential.model import Rejected
 from agent.reason import Reason
+from tests.support.refusals import refused
 
 
 def _raw(data: bytes) -> bytes:
@@ -75,6 +76,32 @@ def test_the_limit_is_the_callers(name):
 def test_damaged_streams(name, bend):
     pack, unpack = CODECS[name]
     assert _reason(unpack, bend(pack(b"an honest text, an honest text"))) is Reason.MALFORMED
+
+
+TEXT = b"an honest text, an honest text"
+TOLD = {
+    "damaged": (lambda data: b"\xff" + data, Reason.MALFORMED, "compressed data is damaged"),
+    "cut": (lambda data: data[:-1], Reason.MALFORMED, "compressed data is cut short"),
+    "behind": (lambda data: data + b"\x00", Reason.MALFORMED, "bytes after the compressed data"),
+}
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("case", TOLD)
+def test_the_log_says_what_was_wrong(name, case):
+    pack, unpack = CODECS[name]
+    bend, reason, words = TOLD[case]
+    if (name, case) == ("brotli", "behind"):  # the library does not tell them apart
+        words = "compressed data is damaged"
+    assert refused(unpack, bend(pack(TEXT))) == (reason, words)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_the_log_says_what_the_limit_was(name):
+    pack, unpack = CODECS[name]
+    words = "unpacks to more than 29 bytes"
+    assert refused(unpack, pack(TEXT), limit=29) == (Reason.TOO_LARGE, words)
+    assert unpack(pack(TEXT), limit=30) == TEXT
 
 
 @pytest.mark.parametrize("name", CODECS)
