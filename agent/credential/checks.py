@@ -67,9 +67,9 @@ def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
     if not rules.clock_trusted:
         raise Rejected(Reason.CLOCK_UNTRUSTED, "validity cannot be judged")
     if rules.now > valid_until:
-        raise Rejected(Reason.EXPIRED, "")
+        raise Rejected(Reason.EXPIRED)
     if rules.now + rules.max_future_s < valid_from:
-        raise Rejected(Reason.NOT_YET_VALID, "")
+        raise Rejected(Reason.NOT_YET_VALID)
 
 
 def check_fresh(made_at: int, rules: ReadRules, *, max_age_s: int | None = None) -> None:

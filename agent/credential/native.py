@@ -97,7 +97,7 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
         if claim not in claims:
             raise Rejected(Reason.MISSING_CLAIM, f"{name} of the presentation")
     if not fits_audience(claims[Claim.AUD], rules.site, rules.gate):
-        raise Rejected(Reason.WRONG_AUDIENCE, "")
+        raise Rejected(Reason.WRONG_AUDIENCE)
     made_at = seconds(claims[Claim.IAT], "iat of the presentation")
     check_fresh(made_at, rules)
     if made_at + rules.max_future_s < token.issued_at:
@@ -108,7 +108,7 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     if rules.challenge is not None and (
         nonce is None or not hmac.compare_digest(nonce, rules.challenge)
     ):
-        raise Rejected(Reason.WRONG_CHALLENGE, "")
+        raise Rejected(Reason.WRONG_CHALLENGE)
     return claims
 
 

@@ -202,6 +202,7 @@ def test_refused(data):
         ("a201000100", "a key twice in one map"),
         ("818181818181818180", "nested deeper than 8"),
         ("c100", "tag 1 is not allowed here"),
+        ("e0", "simple value or float 0 is not allowed here"),
         ("f7", "simple value or float 23 is not allowed here"),
         ("f8ff", "simple value or float 24 is not allowed here"),
         ("fc", "simple value or float 28 is not allowed here"),
