@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -293,14 +294,11 @@ def _from_spki(der: bytes) -> Any:
 def _sm2_point(point: bytes) -> bytes:
     from agent.credential import sm2
 
-    try:
+    with suppress(ValueError):  # there is no point of such an x
         # Only a point of the curve comes back from its compressed form as itself.
-        sound = len(point) == SM2_POINT_BYTES and sm2.decompress(sm2.compress(point)) == point
-    except ValueError:
-        sound = False
-    if not sound:
-        raise KeyFileError("the SM2 key is no point of its curve")
-    return point
+        if len(point) == SM2_POINT_BYTES and sm2.decompress(sm2.compress(point)) == point:
+            return point
+    raise KeyFileError("the SM2 key is no point of its curve")
 
 
 def _from_certificate(der: bytes) -> PublicKey:
@@ -311,11 +309,10 @@ def _from_certificate(der: bytes) -> PublicKey:
     try:
         key: Any = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        at = der.find(_SM2_SPKI)
-        if at < 0:
+        _, found, rest = der.partition(_SM2_SPKI)
+        if not found:
             raise KeyFileError("the certificate's key is of an unknown kind") from None
-        start = at + len(_SM2_SPKI)
-        key = _sm2_point(der[start : start + SM2_POINT_BYTES])
+        key = _sm2_point(rest[:SM2_POINT_BYTES])
     return _public(key, certificate=der)
 
 

@@ -7,12 +7,33 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from agent.credential.algorithms import ALGORITHMS
+from agent.credential import algorithms
+from agent.credential.algorithms import ALGORITHMS, SignatureAlgorithm
 from agent.credential.numbers import Alg
 from agent.issuing import issue
 
 SIZES = {"ES256": 64, "ES384": 96, "EdDSA": 64, "SM2": 64}
 NUMBERS = {"ES256": Alg.ES256, "ES384": Alg.ES384, "EdDSA": Alg.EDDSA, "SM2": Alg.SM2_SM3}
+
+
+def test_adding_an_algorithm_is_adding_a_class(monkeypatch):
+    entered = {}
+    monkeypatch.setattr(algorithms, "ALGORITHMS", entered)
+
+    class Shared(SignatureAlgorithm):
+        """What two have in common, without a number of its own."""
+
+    class One(Shared):
+        number = -70_001
+
+    class SameUnderAnotherNumber(One):
+        number = -70_002
+
+    class Variant(One):
+        """Of the same number: the first keeps it."""
+
+    assert entered == {-70_001: One, -70_002: SameUnderAnotherNumber}
+    assert Variant.number == -70_001
 
 
 @pytest.mark.parametrize(

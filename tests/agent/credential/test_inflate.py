@@ -78,6 +78,13 @@ def test_damaged_streams(name, bend):
     assert _reason(unpack, bend(pack(b"an honest text, an honest text"))) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("other", CODECS)
+def test_each_codec_takes_its_own_alone(name, other):
+    if name != other:
+        assert _reason(CODECS[name][1], CODECS[other][0](b"an honest text")) is Reason.MALFORMED
+
+
 TEXT = b"an honest text, an honest text"
 TOLD = {
     "damaged": (lambda data: b"\xff" + data, Reason.MALFORMED, "compressed data is damaged"),
@@ -134,6 +141,7 @@ def test_a_stream_with_a_dictionary_is_refused():
         (b"\xd8\x08\x00", False),  # a window that no zlib has, though the check fits
         (b"\xd2\x84\x43", False),
         (b"\xd0\x83\x43", False),
+        (b"\x78\x9c", False),  # a header with nothing behind it
         (b"", False),
         (b"\x78", False),
     ],

@@ -33,10 +33,10 @@ KEYS = {name: issue.SigningKey.new(name) for name in ALGORITHMS}
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def _certificate(key) -> x509.Certificate:
+def _certificate(key, extension: x509.ExtensionType | None = None) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "signer")])
     digest = hashes.SHA256() if KEYS["EdDSA"].private is not key else None
-    return (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -44,8 +44,10 @@ def _certificate(key) -> x509.Certificate:
         .serial_number(1)
         .not_valid_before(BEGIN)
         .not_valid_after(BEGIN + timedelta(days=1))
-        .sign(key, digest)
     )
+    if extension is not None:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(key, digest)
 
 
 def _same(ours, theirs) -> bool:
@@ -209,7 +211,7 @@ UNUSABLE = {
         (b'{"kty":"EC","crv":"P-256","d":"AQAB"}', "private or secret key where the public one"),
         (b'{"kty":"EC"}', "JWK: KeyError in its members"),
         (b'{"kty":"EC","crv":"P-256","x":1}', "JWK: TypeError in its members"),
-        (b'{"kty":"EC","crv":"P-256","x":"A!AB"}', "JWK: Error in its members"),
+        (json.dumps(_jwk("ES256") | {"x": _jwk("ES256")["x"] + "!!!!"}).encode(), "JWK: Error in its members"),
         (b'{"kty":"EC","crv":"P-256","x":"AQAB"}', "JWK: x and y are not 32 bytes each"),
         (b'{"kty":"OKP","crv":"P-256","x":"AQAB"}', "JWK: neither P-256, P-384 nor Ed25519"),
         (b'{"crv":"SM2","point":"0400"}', "no point of its curve"),
@@ -302,9 +304,9 @@ def test_sm2_jwk(how):
 _P256_OID, _SM2_OID = (bytes.fromhex(text) for text in ("2a8648ce3d030107", "2a811ccf5501822d"))
 
 
-def _with_sm2_key(point: bytes, oid: bytes = _SM2_OID) -> bytes:
+def _with_sm2_key(point: bytes, oid: bytes = _SM2_OID, second=None) -> bytes:
     """Return a certificate for an SM2 key; its signature, which nobody checks here, is of another."""
-    der = _certificate(KEYS["ES256"].private).public_bytes(Encoding.DER)
+    der = _certificate(KEYS["ES256"].private, second).public_bytes(Encoding.DER)
     public = KEYS["ES256"].public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     return der.replace(_P256_OID, oid).replace(public, point)
 
@@ -316,10 +318,22 @@ def test_a_certificate_of_an_sm2_key():
     assert (found.certificate, found.valid_from) == (der, int(BEGIN.timestamp()))
 
 
+def test_a_key_that_an_extension_holds_is_not_the_certificates():
+    """A second one stands where a certificate is made for two algorithms (X.509, 9.8)."""
+    other = keys.spki(issue.SigningKey.new("SM2").public)
+    second = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.72"), other)
+    found = keys.load_public_key(_with_sm2_key(KEYS["SM2"].public, second=second))
+    assert found.key == KEYS["SM2"].public
+
+
 @pytest.mark.parametrize(
     ("certificate", "words"),
     [
         (_with_sm2_key(b"\x04" + b"\x01" * 64), "the SM2 key is no point of its curve"),
+        (
+            _with_sm2_key(b"\x04" + (2).to_bytes(32) + bytes(32)),
+            "the SM2 key is no point of its curve",
+        ),
         (
             _with_sm2_key(KEYS["SM2"].public, bytes.fromhex("2a8648ce3d03017f")),
             "the certificate's key is of an unknown kind",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import pytest
 from cwt import enums
 
@@ -61,3 +63,9 @@ def test_members_are_at_hand(enumeration):
     """In the class itself: a descriptor's call for each would cost the reader of every code."""
     for name, member in enumeration.__members__.items():
         assert vars(enumeration)[name] is member
+
+
+def test_how_members_are_laid_at_hand():
+    fresh = IntEnum("Fresh", {"ONE": 1, "TWO": 2})
+    assert numbers._at_hand(fresh) is fresh
+    assert (vars(fresh)["ONE"], vars(fresh)["TWO"]) == (1, 2)

@@ -110,6 +110,13 @@ def test_rules_that_a_site_leaves_out():
     assert "secret" not in repr(replace(rules, site_keys=(b"secret" * 6,)))
 
 
+def test_every_format_can_be_loaded_ahead(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(registry, "load_format", loaded.append)
+    registry.load_all()
+    assert loaded == list(registry.FORMATS)
+
+
 def test_modules_are_imported_when_needed(pilot):
     """A native code loads no other format, and no library that it does not need."""
     program = """
