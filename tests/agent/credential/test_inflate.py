@@ -62,6 +62,15 @@ def test_the_limit_is_the_callers(name):
 
 
 @pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("limit", [1, 32_751, 32_752, 32_753])
+def test_the_limit_holds_at_the_edges_of_the_librarys_blocks(name, limit):
+    """Brotli's first is of 32 KiB, less a few bytes."""
+    pack, unpack = CODECS[name]
+    assert len(unpack(pack(bytes(limit)), limit=limit)) == limit
+    assert _reason(unpack, pack(bytes(limit + 1)), limit=limit) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("name", CODECS)
 @pytest.mark.parametrize(
     "bend",
     [
