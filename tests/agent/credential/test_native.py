@@ -196,6 +196,8 @@ def test_audience(pilot, audience: Any, expected):
         ("rail.*", "railway.beijing", False),
         ("rail.*", "rail", False),
         ("rail.beijing.*", "rail.shanghai", False),
+        (["rail.*"], "rail.beijing", False),
+        (None, "rail.beijing", False),
     ],
 )
 def test_audience_of_a_group_of_sites(audience, site, fits):
