@@ -172,4 +172,4 @@ class Sm2(SignatureAlgorithm):
     def verify(cls, key: Any, signature: bytes, message: bytes) -> bool:
         from agent.credential import sm2
 
-        return len(signature) == 64 and sm2.verify(key, message, signature)
+        return sm2.verify(key, message, signature)

@@ -252,15 +252,10 @@ def issuer_key(
 
 
 def _public(key: Any, *, certificate: bytes | None = None, kid: bytes | None = None) -> PublicKey:
-    algorithms: tuple[Algorithm, ...]
-    if isinstance(key, bytes):
-        algorithms = (Algorithm.SM2,)
-    else:
-        algorithms = tuple(
-            dict.fromkeys(entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
-        )
-        if Algorithm.PS256 in algorithms:
-            algorithms += (Algorithm.RS256,)
+    fitting = (entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
+    algorithms = tuple(dict.fromkeys(fitting))
+    if Algorithm.PS256 in algorithms:
+        algorithms += (Algorithm.RS256,)
     if not algorithms:
         raise KeyFileError("a key of this kind and size signs nothing here")
     return PublicKey(key, algorithms, certificate, kid)

@@ -66,6 +66,9 @@ def test_signatures_are_two_numbers_of_fixed_length(name):
     assert len(signature) == SIZES[name]
     assert algorithm.verify(key.public, signature, b"message") is True
     assert algorithm.verify(key.public, signature, b"massage") is False
+    half = len(signature) // 2
+    padded = signature[:half] + b"\0" + signature[half:]  # the numbers are the same
+    assert algorithm.verify(key.public, padded, b"message") is False
     for size in (0, 1, SIZES[name] - 1, SIZES[name] + 1, SIZES[name] + 2):
         assert (
             algorithm.verify(key.public, signature.ljust(size, b"\0")[:size], b"message") is False
