@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import tracemalloc
 import zlib
 
@@ -87,6 +88,15 @@ def test_damaged_streams(name, bend):
     assert _reason(unpack, bend(pack(b"an honest text, an honest text"))) is Reason.MALFORMED
 
 
+@pytest.mark.parametrize("name", ["zlib", "raw", "gzip"])
+def test_what_was_said_a_whole_window_before(name):
+    pack, unpack = CODECS[name]
+    data = random.Random(1).randbytes(30_000) * 2
+    packed = pack(data)
+    assert len(packed) < 31_000
+    assert unpack(packed, limit=64 * 1024) == data
+
+
 @pytest.mark.parametrize("name", CODECS)
 @pytest.mark.parametrize("other", CODECS)
 def test_each_codec_takes_its_own_alone(name, other):
@@ -147,6 +157,7 @@ def test_a_stream_with_a_dictionary_is_refused():
         (b"\x78\x9c\x00", True),
         (b"\x78\x9d\x00", False),
         (b"\x18\x19\x00", True),
+        (b"\x79\x18\x00", False),  # another method than deflate, though the check fits
         (b"\xd8\x08\x00", False),  # a window that no zlib has, though the check fits
         (b"\xd2\x84\x43", False),
         (b"\xd0\x83\x43", False),
