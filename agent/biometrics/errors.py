@@ -1,4 +1,4 @@
-"""Errors of the face room: one for the operator at start, one for a reference in a credential."""
+"""What goes wrong with faces: a model that cannot be used; a face or a reference that cannot."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import threading
 import time
@@ -182,7 +183,7 @@ def read_boot_id() -> str:
     Raises:
         OSError: /proc cannot be read.
     """
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
 
 
 def read_sources(run: Path = Path("/run"), rtc: Path = Path("/sys/class/rtc")) -> ClockSources:
@@ -201,7 +202,7 @@ def read_sources(run: Path = Path("/run"), rtc: Path = Path("/sys/class/rtc")) -
 
 def _kernel_synchronized() -> bool | None:
     """Return what adjtimex(2) says; None where it may not be asked."""
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = ctypes.CDLL(None)
     timex = ctypes.create_string_buffer(1024)  # larger than any ABI's struct timex; modes = 0
     state = int(libc.adjtimex(timex))
     return None if state < 0 else state != _TIME_ERROR
@@ -212,7 +213,7 @@ def _rtc_plausible(rtc: Path) -> bool | None:
         return None
     for clock in sorted(rtc.iterdir()):
         try:
-            since = int((clock / "since_epoch").read_text(encoding="ascii"))
+            since = int((clock / "since_epoch").read_bytes())
         except (OSError, ValueError) as error:
             _log.debug("real-time clock %s cannot be read: %s", clock.name, error)
             continue
@@ -264,9 +265,8 @@ class ClockGuard:
         self._damage = ""
         self._memory = self._load()
         self._written: ClockMemory | None = self._memory
-        self._written_at = float("-inf")
-        self._verdict = ClockVerdict(False, "the clock was not looked at yet", self._memory)
-        self.check()
+        self._written_at = -math.inf
+        self._verdict = self.check()
 
     def check(self) -> ClockVerdict:
         """Look at the clocks and judge; no I/O."""
@@ -346,7 +346,7 @@ class ClockGuard:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._path)
-        directory = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        directory = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:

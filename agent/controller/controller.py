@@ -77,7 +77,7 @@ class Controller:
     """Owns the state of the passage.
 
     Args:
-        parts: what it works with.
+        ports: what it works with.
         rules: times and habits of the place.
         mode: the persisted mode.
     """

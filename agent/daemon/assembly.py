@@ -39,7 +39,7 @@ from agent.journal.journal import Journal
 from agent.journal.subjects import SubjectHasher, load_or_create_key
 from agent.passage.events import BiometricDone, InputEvent, StaffFound
 from agent.passage.types import Rules, Signal
-from agent.policy.judge import Judge
+from agent.policy.judge import Judge, Place
 from agent.policy.profile import Ask, Profile, ProfileError
 from agent.reason import Reason
 from agent.report.desired import DesiredConfig
@@ -77,7 +77,7 @@ class Assembly:
     biometrics: Biometrics
     checks: BiometricChecks
     judge: Judge
-    place: ActiveProfile
+    active_profile: ActiveProfile
     gate: Gate
     scanner: Scanner
     mode: KeptMode
@@ -98,7 +98,7 @@ class _Builder:
         self.gate: Gate
         self.faults: Faults
         self.trust: TrustStore
-        self.place: ActiveProfile
+        self.active_profile: ActiveProfile
 
     def observe(self, journaled: JournaledEvent) -> None:
         self.counters.observe(journaled)
@@ -113,7 +113,7 @@ class _Builder:
         return self.trust.snapshot.operator(kid)
 
     def trust_changed(self, snapshot: TrustSnapshot) -> None:
-        self.place.follow(snapshot)
+        self.active_profile.follow(snapshot)
 
     def challenge(self, path: Path) -> bytes:
         """Return the nonce that is shown; one that nobody knows where it cannot be read."""
@@ -180,10 +180,9 @@ def _build(
     apply: Callable[[Config], str],
 ) -> Assembly:
     file_config.state_path("").mkdir(parents=True, exist_ok=True)
-    address = GateAddress(file_config.gate.site, file_config.gate.gate)
     desired = DesiredConfig(
         file_config,
-        address,
+        GateAddress(file_config.gate.site, file_config.gate.gate),
         file_config.state_path("desired.json"),
         operator=builder.operator,
         apply=apply,
@@ -212,33 +211,15 @@ def _build(
         on_fault=builder.check_fault,
         staff=_staff_search(place.profile, biometrics),
     )
-    key_path = config.state_path(config.journal.subject_key_file)
-    forgotten = journal.head().boot > 1 and not key_path.exists()
-    key = load_or_create_key(key_path)
-    if forgotten:
-        builder.faults.happened(
-            "journal", "subject_key_lost", "a new one was made: lockouts and places begin anew"
-        )
-    hasher = SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
-    memory = JournalMemory(
-        journal,
-        hasher,
-        zone=config.gate.zone,
-        passback_s=place.profile.anti_passback_s,
-        reuse_s=place.profile.reuse_s,
-        began_at=clock.wall(),
-        failures=config.gate.lockout_failures,
-        enrolled=biometrics.enrolled,
-    )
-    judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
-    recorder = Recorder(boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone)
-    builder.place = ActiveProfile(
+    hasher = _hasher(config, journal, builder.faults)
+    judge, recorder = _judging(
         config,
-        judge=judge,
-        memory=memory,
-        recorder=recorder,
-        require=partial(require, fitted=biometrics.modalities),
-        faults=builder.faults,
+        builder,
+        place,
+        biometrics=biometrics,
+        journal=journal,
+        hasher=hasher,
+        clock=clock,
     )
     cards = make_card_output(config.gpio, builder.hardware.gpio, config.path(""), builder.show)
     builder.gate = Gate(
@@ -281,13 +262,59 @@ def _build(
         biometrics=biometrics,
         checks=checks,
         judge=judge,
-        place=builder.place,
+        active_profile=builder.active_profile,
         gate=builder.gate,
         scanner=scanner,
         mode=mode,
         controller=builder.controller,
         camera_loops=_camera_loops(config, builder, scanner, feed),
     )
+
+
+def _hasher(config: Config, journal: Journal, faults: Faults) -> SubjectHasher:
+    """Return what turns subjects into what may be written; tell where their key was lost."""
+    path = config.state_path(config.journal.subject_key_file)
+    forgotten = journal.head().boot > 1 and not path.exists()
+    key = load_or_create_key(path)
+    if forgotten:
+        faults.happened(
+            "journal", "subject_key_lost", "a new one was made: lockouts and places begin anew"
+        )
+    return SubjectHasher(key, rotate_daily=config.journal.rotate_subjects)
+
+
+def _judging(
+    config: Config,
+    builder: _Builder,
+    place: Place,
+    *,
+    biometrics: Biometrics,
+    journal: Journal,
+    hasher: SubjectHasher,
+    clock: SystemClock,
+) -> tuple[Judge, Recorder]:
+    """Return what judges codes and what records the answers, both kept in step with the profile."""
+    memory = JournalMemory(
+        journal,
+        hasher,
+        zone=config.gate.zone,
+        passback_s=place.profile.anti_passback_s,
+        reuse_s=place.profile.reuse_s,
+        began_at=clock.wall(),
+        failures=config.gate.lockout_failures,
+        enrolled=biometrics.enrolled,
+    )
+    judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
+    recorder = Recorder(boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone)
+    builder.active_profile = ActiveProfile(
+        config,
+        judge=judge,
+        memory=memory,
+        recorder=recorder,
+        require=partial(require, fitted=biometrics.modalities),
+        faults=builder.faults,
+    )
+    return judge, recorder
 
 
 @contextmanager

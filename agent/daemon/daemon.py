@@ -307,7 +307,7 @@ class Daemon:
             _log.error("reload refused, what was believed before stays", fault=wrong)
             self.parts.faults.begin("config", "reload_refused", wrong)
         else:
-            wrong = self.parts.place.wrong
+            wrong = self.parts.active_profile.wrong
             _log.info("reloaded", trust=self.parts.trust.snapshot.version)
             self.parts.faults.end("config", "reload_refused")
         self._service.ready()

@@ -90,7 +90,7 @@ class Reporting:
             base_dir=base_dir,
             operator=handlers.operator,
             on_command=self.carry_out,
-            parts=(desired,),
+            subscribers=(desired,),
         )
 
     def start(self) -> None:

@@ -65,7 +65,7 @@ def _connect(settings: LinkSettings) -> Verdict:
         end = time.monotonic() + ANSWER_S
         while (left := end - time.monotonic()) > 0:
             link.wait(left)
-            for happening in link.link_events:
+            for happening in link.happenings:
                 if isinstance(happening, Connected) and not happening.code:
                     return "ok", f"{where} lets this gate in{' (TLS)' if settings.tls else ''}", ""
                 if isinstance(happening, Connected):
@@ -77,7 +77,7 @@ def _connect(settings: LinkSettings) -> Verdict:
                     return _hung_up(settings, where)
             if link.fileno() < 0:
                 return _hung_up(settings, where)
-            link.link_events.clear()
+            link.happenings.clear()
     finally:
         link.close()
     return "failed", f"{where} does not answer as a broker", "mend the port in mqtt.url"

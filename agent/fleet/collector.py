@@ -128,9 +128,9 @@ class Collector:
         end = self._monotonic() + 1.0
         while self._outstanding > 0 and link.fileno() >= 0 and self._monotonic() < end:
             link.wait(0.1)
-            confirmed = sum(isinstance(each, Delivered) for each in link.link_events)
+            confirmed = sum(isinstance(each, Delivered) for each in link.happenings)
             self._outstanding -= confirmed
-            link.link_events.clear()
+            link.happenings.clear()
 
     def step(self, timeout_s: float) -> None:
         """Do one turn: wait for the broker at most so long."""
@@ -175,8 +175,8 @@ class Collector:
     def _drain(self, now: float) -> int:
         """Take what the link brought; return how many messages that were."""
         received = 0
-        while self._link is not None and self._link.link_events:
-            match self._link.link_events.popleft():
+        while self._link is not None and self._link.happenings:
+            match self._link.happenings.popleft():
                 case Connected(code=0):
                     self._up = True
                     self._failures = 0

@@ -162,8 +162,8 @@ class Viewer:
             self._link.close()
 
     def _drain(self, link: Link) -> None:
-        while link.link_events:
-            match link.link_events.popleft():
+        while link.happenings:
+            match link.happenings.popleft():
                 case Connected(code=0):
                     self.connected = True
                     names = ("status", "info", "state", "metrics", "event/+")

@@ -180,8 +180,8 @@ def _exchange(
     try:
         while time.monotonic() < end:
             link.wait(min(0.2, max(0.0, end - time.monotonic())))
-            while link.link_events:
-                match link.link_events.popleft():
+            while link.happenings:
+                match link.happenings.popleft():
                     case Connected(code=0):
                         link.subscribe([(topic, 1)])
                         link.publish(make())

@@ -140,27 +140,27 @@ def simulate(
         site: the site's name in the topics.
         drain_s: how long to wait for acknowledgements at the end.
         metrics_s: how often metrics are published.
-        stop: asked at each turn.
+        stop: asked at each round.
         tell: receives progress lines.
     """
     fleet = [_Gate(number, site, link, metrics_s) for number in range(gates)]
-    turn = _Turn(fleet)
+    loop = _EventLoop(fleet)
     started = time.monotonic()
     while not stop() and not all(gate.engine.up for gate in fleet):
-        turn.run(0.01)
+        loop.run(0.01)
         if time.monotonic() - started > 30 + gates * 0.1:
             break
     connect_s = time.monotonic() - started
     tell(f"{sum(gate.engine.up for gate in fleet)} of {gates} gates connected in {connect_s:.1f} s")
     begun = time.monotonic()
-    decisions, late_s = _decide(fleet, turn, rate, seconds, stop)
+    decisions, late_s = _decide(fleet, loop, rate, seconds, stop)
     run_s = time.monotonic() - begun
     tell(f"{decisions} decisions in {run_s:.1f} s; waiting for the collector")
     ended = time.monotonic()
     while not stop() and time.monotonic() - ended < drain_s:
         if not any(gate.outbox.unacknowledged() for gate in fleet):
             break
-        turn.run(0.02)
+        loop.run(0.02)
     drained_s = time.monotonic() - ended
     for gate in fleet:
         gate.engine.stop()
@@ -178,7 +178,7 @@ def simulate(
 
 
 def _decide(
-    fleet: list[_Gate], turn: _Turn, rate: float, seconds: float, stop: Callable[[], bool]
+    fleet: list[_Gate], loop: _EventLoop, rate: float, seconds: float, stop: Callable[[], bool]
 ) -> tuple[int, float]:
     """Spread the decisions evenly over gates and time; return how many, and the worst delay."""
     chance = random.Random(1)  # noqa: S311 - made-up decisions, nothing secret
@@ -189,19 +189,19 @@ def _decide(
     while done < total and not stop():
         behind = time.monotonic() - begun - done * interval
         if behind < 0:
-            turn.run(-behind)
+            loop.run(-behind)
             continue
         late_s = max(late_s, behind)
         for _ in range(min(int(behind / interval) + 1, total - done, 64)):
             gate = fleet[done % len(fleet)]
             gate.decide(chance)
-            turn.touch(gate)
+            loop.touch(gate)
             done += 1
-        turn.run(0.0)
+        loop.run(0.0)
     return done, late_s
 
 
-class _Turn:
+class _EventLoop:
     """Serves all links with one epoll and a heap of due times."""
 
     def __init__(self, fleet: list[_Gate]) -> None:
@@ -214,7 +214,7 @@ class _Turn:
         self._numbers = {id(gate): number for number, gate in enumerate(fleet)}
 
     def touch(self, gate: _Gate) -> None:
-        """Step this gate at the next turn: it has something to send."""
+        """Step this gate in the next round: it has something to send."""
         self._touched.add(self._numbers[id(gate)])
 
     def run(self, longest_s: float) -> None:

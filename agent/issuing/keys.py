@@ -78,7 +78,7 @@ class SigningKey:
 
     @property
     def public(self) -> Any:
-        """The public key, as `agent.trust.model.IssuerKey` holds it."""
+        """The public key, as `agent.credential.issuers.IssuerKey` holds it."""
         if self.algorithm is Algorithm.SM2:
             from agent.credential import sm2
 

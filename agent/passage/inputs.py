@@ -177,14 +177,15 @@ def check_door(transition: Transition) -> None:
 def on_release(transition: Transition, _event: ReleasePressed) -> None:
     """Account for a manual release."""
     state = transition.state
-    if state.fire or state.effective is Mode.FREE or state.phase is Phase.GRANTED:
+    if state.effective in {Mode.FREE, Mode.FIRE}:
         transition.record(RecordKind.PASSAGE, Occurrence.RELEASED, MODE_REASON[state.effective])
         return
-    if state.phase is Phase.OPEN:
+    if state.phase in {Phase.GRANTED, Phase.OPEN}:
         transition.record(
             RecordKind.PASSAGE, Occurrence.RELEASED, Reason.MANUAL_RELEASE, attempt=state.attempt
         )
-        transition.open()
+        if state.phase is Phase.OPEN:
+            transition.open()
         return
     if state.phase not in WORKING:
         transition.begin()

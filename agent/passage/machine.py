@@ -1,4 +1,4 @@
-"""The state machine of one gate: (state, event, time) -> (state, effects). Pure; DESIGN section 6.
+"""The state machine of one gate: (state, event, time) -> (state, effects). Pure.
 
 Time runs first: a phase whose deadline is over ends before the event is looked at.
 
@@ -129,9 +129,7 @@ def start(
         rules: of the place.
         failures: recent failed biometric checks, so that a restart is no way round a lockout.
     """
-    transition = Transition(
-        State(mode=mode, failures=failures, direction=rules.direction), now, rules
-    )
+    transition = Transition(State(mode=mode, failures=failures), now, rules)
     transition.rest()
     if mode is Mode.FREE:
         transition.add(HoldGate(held=True))
@@ -196,8 +194,7 @@ def _on_tick(_turn: Transition, _event: Tick) -> None:
 
 def _on_codes(transition: Transition, event: CodesSeen) -> None:
     """Judge what is new in view."""
-    in_view = frozenset(code.digest for code in event.codes)
-    transition.watch(in_view)
+    transition.watch(frozenset(code.digest for code in event.codes))
     held = {digest for digest, _ in transition.state.held}
     fresh = [code for code in event.codes if code.digest not in held]
     if not fresh:
@@ -205,7 +202,7 @@ def _on_codes(transition: Transition, event: CodesSeen) -> None:
     if transition.state.phase in {Phase.IDLE, Phase.PASSED}:
         _judge(transition, fresh)
     elif transition.state.phase in WORKING:
-        _compare(transition, fresh, in_view)
+        _compare(transition, fresh, event.codes)
 
 
 def _judge(transition: Transition, fresh: list[Code]) -> None:
@@ -221,26 +218,25 @@ def _judge(transition: Transition, fresh: list[Code]) -> None:
     elif len(candidates) > 1:
         transition.deny(Reason.SEVERAL_CODES)
     else:
-        code = candidates[0]
+        (code,) = candidates
         deadline = transition.now + transition.rules.verify_timeout_s
         transition.put(phase=Phase.READ, code=code, deadline=deadline)
         transition.add(Verify(transition.state.attempt, code))
 
 
-def _compare(transition: Transition, fresh: list[Code], in_view: frozenset[bytes]) -> None:
+def _compare(transition: Transition, fresh: list[Code], in_view: tuple[Code, ...]) -> None:
     """See whether another code took the place of the one under judgement."""
     state = transition.state
-    own = b"" if state.code is None else state.code.digest
-    others = [code for code in fresh if code.known and code.digest != own]
+    others = [code for code in fresh if code.known and code != state.code]
     if not others:
         return
     transition.hold(*(code.digest for code in others))
-    if len(others) > 1 or own in in_view:
+    if len(others) > 1 or state.code in in_view:
         transition.deny(Reason.SEVERAL_CODES)
     elif state.phase is Phase.READ:
         transition.deny(Reason.CODE_CHANGED)
     else:
-        other = others[0]
+        (other,) = others
         transition.put(refreshed=(*state.refreshed, other.digest))
         transition.add(Verify(state.attempt, other))
 
@@ -252,41 +248,43 @@ def _on_verified(transition: Transition, event: Verified) -> None:
     state = transition.state
     if event.attempt != state.attempt or state.code is None:
         return
-    if state.phase in BIOMETRIC:
-        other = state.use is None or event.use.subject != state.use.subject
-        if event.digest in state.refreshed and other:
+    if state.phase is Phase.READ and event.digest == state.code.digest:
+        _judge_use(transition, event.use)
+    elif state.phase in BIOMETRIC and event.digest in state.refreshed:
+        same = state.use is not None and event.use.subject == state.use.subject
+        if not same:
             transition.deny(Reason.CODE_CHANGED)
-        return
-    if state.phase is not Phase.READ or event.digest != state.code.digest:
-        return
-    use = event.use
-    transition.put(use=use, direction=use.direction)
+
+
+def _judge_use(transition: Transition, use: Use) -> None:
+    """Let a verified use in, or ask for what its policy asks for."""
+    transition.put(use=use)
     if transition.locked_out(use.subject):
         transition.deny(Reason.LOCKED_OUT)
     elif use.requirement is Requirement.NONE:
         transition.commit(Reason.GRANTED, use.direction)
-    elif state.tamper:
+    elif transition.state.tamper:
         transition.deny(Reason.SENSOR_FAULT)
     else:
-        _start_biometrics(transition, use.requirement)
+        _start_biometrics(transition, use)
 
 
-def _start_biometrics(transition: Transition, requirement: Requirement) -> None:
+def _start_biometrics(transition: Transition, use: Use) -> None:
     """Ask for the face before the finger where both are asked; at once where either will do."""
     both = frozenset({Modality.FACE, Modality.FINGER})
-    match requirement:
+    match use.requirement:
         case Requirement.FACE:
             transition.put(pending=frozenset({Modality.FACE}))
-            transition.start_biometrics(Phase.FACE, Modality.FACE)
+            transition.start_biometrics(Phase.FACE, use, Modality.FACE)
         case Requirement.FINGER:
             transition.put(pending=frozenset({Modality.FINGER}))
-            transition.start_biometrics(Phase.FINGER, Modality.FINGER)
+            transition.start_biometrics(Phase.FINGER, use, Modality.FINGER)
         case Requirement.BOTH:
             transition.put(pending=both)
-            transition.start_biometrics(Phase.FACE, Modality.FACE)
+            transition.start_biometrics(Phase.FACE, use, Modality.FACE)
         case _:
             transition.put(pending=both)
-            transition.start_biometrics(Phase.EITHER, Modality.FACE, Modality.FINGER)
+            transition.start_biometrics(Phase.EITHER, use, Modality.FACE, Modality.FINGER)
 
 
 def _on_refused(transition: Transition, event: Refused) -> None:
@@ -301,8 +299,7 @@ def _on_refused(transition: Transition, event: Refused) -> None:
 
 def _on_biometric(transition: Transition, event: BiometricDone) -> None:
     state = transition.state
-    current = event.attempt == state.attempt and state.phase in BIOMETRIC
-    if not current or state.use is None or event.modality not in state.pending:
+    if event.attempt != state.attempt or state.use is None or event.modality not in state.pending:
         return
     if state.phase is not Phase.EITHER and event.modality.value != state.phase.value:
         return
@@ -315,7 +312,7 @@ def _on_biometric(transition: Transition, event: BiometricDone) -> None:
             unexplained = event.reason is Reason.GRANTED
             transition.deny(Reason.INTERNAL_ERROR if unexplained else event.reason)
     elif left and state.phase is Phase.FACE:
-        transition.start_biometrics(Phase.FINGER, Modality.FINGER)
+        transition.start_biometrics(Phase.FINGER, state.use, Modality.FINGER)
     else:
         transition.commit(Reason.GRANTED, state.use.direction)
 

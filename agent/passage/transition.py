@@ -37,6 +37,7 @@ from agent.passage.types import (
     Sensing,
     Signal,
     State,
+    Use,
 )
 from agent.reason import Reason
 
@@ -122,8 +123,7 @@ class Transition:
     # --- an attempt and its decision
 
     def begin(self) -> None:
-        """Number a new attempt and forget the last one's particulars."""
-        self._clear()
+        """Number a new attempt; the last one's particulars went when it ended."""
         self.put(attempt=self.state.attempt + 1)
 
     def rest(self) -> None:
@@ -154,12 +154,8 @@ class Transition:
         self.put(phase=Phase.DENIED, deadline=self.now + self.rules.denial_s)
         self.add(Show(Signal.DENIED))
 
-    def start_biometrics(self, phase: Phase, *modalities: Modality) -> None:
+    def start_biometrics(self, phase: Phase, use: Use, *modalities: Modality) -> None:
         """Begin checks of the attempt's use."""
-        use = self.state.use
-        if use is None:
-            self.deny(Reason.INTERNAL_ERROR)
-            return
         limit = self.rules.biometric_timeout_s
         self.put(phase=phase, deadline=self.now + limit + _ANSWER_GRACE_S)
         for modality in modalities:
@@ -171,7 +167,7 @@ class Transition:
 
     def granted(self, reason: Reason, *, direction: Direction) -> Record:
         """Return the row of a positive decision, stopping what still works for the attempt."""
-        if self.state.phase in BIOMETRIC and self.state.pending:
+        if self.state.pending:
             self.add(StopBiometrics(self.state.attempt))
         return Record(
             RecordKind.DECISION,
@@ -279,10 +275,9 @@ class Transition:
     # --- codes already judged
 
     def hold(self, *digests: bytes) -> None:
-        """Remember codes as judged until they have left the view for a while."""
-        kept = [entry for entry in self.state.held if entry[0] not in digests]
-        kept += [(digest, None) for digest in digests]
-        self.put(held=tuple(kept[-_MAX_HELD:]))
+        """Remember fresh codes as judged until they have left the view for a while."""
+        held = (*self.state.held, *((digest, None) for digest in digests))
+        self.put(held=held[-_MAX_HELD:])
 
     def watch(self, in_view: frozenset[bytes]) -> None:
         """Note which judged codes are in view, and forget those gone for long enough."""

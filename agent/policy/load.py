@@ -12,7 +12,7 @@ __all__ = ["load_profile", "shipped_profile"]
 
 def shipped_profile(name: str) -> Profile:
     """Return one of the profiles that come with the package."""
-    text = resources.files("agent.policy.profiles").joinpath(f"{name}.toml").read_text("utf-8")
+    text = resources.files("agent.policy.profiles").joinpath(f"{name}.toml").read_bytes()
     return parse_profile(text, source=f"profile {name}")
 
 

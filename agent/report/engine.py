@@ -282,7 +282,7 @@ class Engine:
         link, self.link = self.link, None
         if link is not None:
             # The broker's last word may still wait behind what failed after it.
-            if any(isinstance(h, Lost) and h.code == _TAKEN_OVER for h in link.link_events):
+            if any(isinstance(h, Lost) and h.code == _TAKEN_OVER for h in link.happenings):
                 code = "taken_over"
             link.close(will=True)
         if self.up:
@@ -302,8 +302,8 @@ class Engine:
     # -- receiving ----------------------------------------------------------------------------
 
     def _handle(self, now: float) -> None:
-        while self.link is not None and self.link.link_events:
-            happening = self.link.link_events.popleft()
+        while self.link is not None and self.link.happenings:
+            happening = self.link.happenings.popleft()
             match happening:
                 case Connected():
                     self._connected(happening, now)

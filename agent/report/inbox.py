@@ -31,7 +31,7 @@ from agent.report.link import Message, Received
 from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress, parse_topic
 
-__all__ = ["CommandDispatcher", "CommandHandler", "GateInbox", "Part"]
+__all__ = ["CommandDispatcher", "CommandHandler", "GateInbox", "Subscriber"]
 
 _LOG = logging.getLogger(__name__)
 _WAITING = 8
@@ -42,7 +42,7 @@ Replay = Callable[[str, int, int], None]
 Send = Callable[[Message], None]
 
 
-class Part(Protocol):
+class Subscriber(Protocol):
     """A further interest in messages: configuration, discovery."""
 
     def subscriptions(self) -> list[tuple[str, int]]:
@@ -64,7 +64,7 @@ class CommandDispatcher:
     Args:
         gate: this gate.
         operator: looks operator keys up.
-        handler: carries a command out; runs in the desk's thread.
+        handler: carries a command out; runs in the thread `commands`.
         send: queues a message; may be called from any thread.
         replay: sends journaled rows again; (boot_id, first, last).
         faults: where refusals are told.
@@ -189,7 +189,7 @@ class CommandDispatcher:
     def _carry_out(self, command: Command) -> CommandResult:
         try:
             return self._handler(command)
-        except Exception as error:  # noqa: BLE001 - a handler's fault must not end the desk
+        except Exception as error:  # noqa: BLE001 - a handler's fault must not end the thread
             _LOG.exception("command failed: %s", command.name.value)
             self._faults.note(
                 "handler", f"cmd/{command.name} raised {type(error).__name__}", self._monotonic()
@@ -198,31 +198,31 @@ class CommandDispatcher:
 
 
 class GateInbox:
-    """Hands messages to the command desk and the other parts.
+    """Hands messages to the dispatcher of commands and to the other subscribers.
 
     Args:
         gate: this gate.
-        desk: None for a gate that takes no commands; they are not even subscribed to.
-        parts: configuration, discovery.
+        dispatcher: None for a gate that takes no commands; they are not even subscribed to.
+        subscribers: configuration, discovery.
     """
 
     def __init__(
-        self, gate: GateAddress, dispatcher: CommandDispatcher | None, *parts: Part
+        self, gate: GateAddress, dispatcher: CommandDispatcher | None, *subscribers: Subscriber
     ) -> None:
         self._gate = gate
         self._dispatcher = dispatcher
-        self._parts = parts
+        self._subscribers = subscribers
 
     def subscriptions(self) -> list[tuple[str, int]]:
         """Return further (filter, QoS) pairs."""
         wanted = [(self._gate.topic("cmd/+"), 1)] if self._dispatcher is not None else []
-        for part in self._parts:
-            wanted += part.subscriptions()
+        for subscriber in self._subscribers:
+            wanted += subscriber.subscriptions()
         return wanted
 
     def births(self) -> list[Message]:
-        """Return the parts' messages for the start of a connection."""
-        return [message for part in self._parts for message in part.births()]
+        """Return the subscribers' messages for the start of a connection."""
+        return [message for subscriber in self._subscribers for message in subscriber.births()]
 
     def refused(self) -> int:
         """Return how many commands were refused."""
@@ -235,6 +235,6 @@ class GateInbox:
             if self._dispatcher is not None and message.payload:
                 self._dispatcher.take(address[1][4:], message, connected_at=connected_at)
             return
-        for part in self._parts:
-            if part.received(message, connected_at=connected_at):
+        for subscriber in self._subscribers:
+            if subscriber.received(message, connected_at=connected_at):
                 return

@@ -153,7 +153,7 @@ class Link:
     """
 
     def __init__(self, settings: LinkSettings, will: Message | None = None) -> None:
-        self.link_events: deque[LinkEvent] = deque()
+        self.happenings: deque[LinkEvent] = deque()
         self._v5 = settings.version5
         self._topics: dict[int, str] = {}
         self._client = self._make(settings)
@@ -195,12 +195,12 @@ class Link:
         )
 
     def service(self, *, read: bool, write: bool) -> None:
-        """Read and write what is ready; results stand in `link_events`."""
+        """Read and write what is ready; results stand in `happenings`."""
         if read:
             for _ in range(_READS):
-                before = len(self.link_events)
+                before = len(self.happenings)
                 self._client.loop_read()
-                if len(self.link_events) == before:
+                if len(self.happenings) == before:
                     break
         if write:
             self._client.loop_write()
@@ -232,7 +232,7 @@ class Link:
         """
         end = time.monotonic() + timeout_s
         while self.fileno() >= 0 and (left := end - time.monotonic()) > 0:
-            if any(isinstance(each, Delivered) and each.mid == mid for each in self.link_events):
+            if any(isinstance(each, Delivered) and each.mid == mid for each in self.happenings):
                 return True
             self.wait(left)
         return False
@@ -294,7 +294,7 @@ class Link:
             client.username_pw_set(settings.username, _read_password(settings.password_file))
         if settings.tls:
             client.tls_set_context(_tls_context(settings))
-        put = self.link_events.append
+        put = self.happenings.append
         client.on_connect = lambda _c, _u, flags, reason, _p: put(
             Connected(reason.value, str(reason), flags.session_present)
         )

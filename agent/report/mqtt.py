@@ -25,7 +25,7 @@ from agent.journal.model import JournalError, Outbox
 from agent.report.commands import CommandResult, OperatorLookup
 from agent.report.engine import Engine, EngineSettings
 from agent.report.faults import FaultBoard
-from agent.report.inbox import CommandDispatcher, CommandHandler, GateInbox, Part
+from agent.report.inbox import CommandDispatcher, CommandHandler, GateInbox, Subscriber
 from agent.report.link import LinkSettings, Message
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
@@ -93,7 +93,7 @@ class Reporter:
         operator: looks up operator keys in the trust snapshot of the moment; None: no commands.
         on_command: carries a believed command out, in a thread of its own; None: no commands.
         on_fault: receives faults of the reporter; None writes them into the journal.
-        parts: further interests, such as `agent.report.desired.DesiredConfig`.
+        subscribers: further interests, such as `agent.report.desired.DesiredConfig`.
         monotonic: seconds.
     """
 
@@ -108,7 +108,7 @@ class Reporter:
         operator: OperatorLookup | None = None,
         on_command: CommandHandler | None = None,
         on_fault: Callable[[Event], object] | None = None,
-        parts: tuple[Part, ...] = (),
+        subscribers: tuple[Subscriber, ...] = (),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -136,9 +136,9 @@ class Reporter:
                 clock=sources.clock,
                 monotonic=monotonic,
             )
-        parts = (*parts, *self._home_assistant(config, gate, sources, parts))
-        for part in parts:
-            part.attach(self.send)
+        subscribers = (*subscribers, *self._home_assistant(config, gate, sources, subscribers))
+        for subscriber in subscribers:
+            subscriber.attach(self.send)
         settings = EngineSettings(
             link=link_settings(config, gate, base_dir),
             gate=gate,
@@ -150,7 +150,7 @@ class Reporter:
             settings,
             journal,
             sources,
-            inbox=GateInbox(gate, self._dispatcher, *parts),
+            inbox=GateInbox(gate, self._dispatcher, *subscribers),
             tell=self._tell,
             now=monotonic(),
         )
@@ -175,7 +175,7 @@ class Reporter:
             self._dispatcher.respond(name, transaction, result)
 
     def send(self, message: Message) -> None:
-        """Publish a message beside the events; for `parts`."""
+        """Publish a message beside the events; for `subscribers`."""
         self._post(lambda engine: engine.send(message))
 
     def health(self) -> ReporterHealth:
@@ -204,23 +204,27 @@ class Reporter:
     # -- inside -------------------------------------------------------------------------------
 
     def _home_assistant(
-        self, config: MqttConfig, gate: GateAddress, sources: Sources, parts: tuple[Part, ...]
-    ) -> tuple[Part, ...]:
+        self,
+        config: MqttConfig,
+        gate: GateAddress,
+        sources: Sources,
+        subscribers: tuple[Subscriber, ...],
+    ) -> tuple[Subscriber, ...]:
         """Return the announcement, where it is wanted and the caller brought none."""
         if not config.home_assistant:
             return ()
         from agent.report.discovery import HomeAssistant
 
-        if any(isinstance(part, HomeAssistant) for part in parts):
+        if any(isinstance(subscriber, HomeAssistant) for subscriber in subscribers):
             return ()
-        part = HomeAssistant(
+        card = HomeAssistant(
             gate,
             sources.info,
             open_button=config.home_assistant_open,
             press=None if self._dispatcher is None else self._dispatcher.press,
             clock=sources.clock,
         )
-        return (part,)
+        return (card,)
 
     def _post(self, work: Callable[[Engine], None]) -> None:
         with self._lock:

@@ -1,4 +1,4 @@
-"""The topic tree of DESIGN section 7, in one place; `docs/asyncapi.yaml` is held against it.
+"""The topic tree, in one place; `docs/asyncapi.yaml` is held against it.
 
 Everything of a gate lies under `gates/v1/{site}/{gate}/`, so that a broker's ACL needs one pattern.
 """

@@ -120,7 +120,7 @@ class _Hashes:
 
 
 class Roster:
-    """An open roster; implements `agent.trust.model.RosterView`.
+    """An open roster; implements `agent.credential.issuers.RosterView`.
 
     Made by `load_roster`. The file may be removed while it is in use.
     """

@@ -107,7 +107,7 @@ def publish_code(link: Link, topic: str) -> int:
     """Publish and return the broker's reason code."""
     link.publish(Message(topic, b"x"))
     return until(
-        lambda: [each.code for each in link.link_events if isinstance(each, Delivered)],
+        lambda: [each.code for each in link.happenings if isinstance(each, Delivered)],
         lambda: link.wait(0.05),
     )[-1]
 
@@ -191,7 +191,7 @@ ALLOWED, DENIED = {0, 16}, {135}
 def test_who_may_write_what(broker, certificates, name, topic, expected):
     link = Link(settings(broker, certificates, name))
     until(
-        lambda: any(isinstance(each, Connected) for each in link.link_events),
+        lambda: any(isinstance(each, Connected) for each in link.happenings),
         lambda: link.wait(0.05),
     )
     assert publish_code(link, topic) in expected
@@ -212,7 +212,7 @@ def test_strangers_do_not_get_in(broker, certificates):
             refused = error.code in ("tls", "unreachable")
         else:
             until(lambda link=link: link.fileno() < 0, lambda link=link: link.wait(0.05))
-            refused = not any(isinstance(each, Connected) for each in link.link_events)
+            refused = not any(isinstance(each, Connected) for each in link.happenings)
         assert refused
 
 

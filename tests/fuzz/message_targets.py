@@ -67,7 +67,7 @@ def _journal() -> Journal:
 
 
 class _Desk:
-    """A real desk whose handler is what the daemon does before the passage machine is told."""
+    """A real dispatcher whose handler is what the daemon does before the passage machine is told."""
 
     def __init__(self) -> None:
         self.sent: list[Message] = []

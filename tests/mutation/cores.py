@@ -17,18 +17,31 @@ class BadSettings(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
-    """One row of the table; paths are relative to the root of the checkout.
-
-    whole: false where only some of its files are asked for.
-    """
+class Part:
+    """Files of a core that the same tests judge; paths are relative to the root of the checkout."""
 
     name: str
     sources: tuple[str, ...]
     tests: tuple[str, ...]
     skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One row of the table.
+
+    whole: false where only some of its files are asked for.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
     messages: tuple[str, ...] = ()
     whole: bool = True
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All its files."""
+        return tuple(source for part in self.parts for source in part.sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +76,26 @@ def load(path: Path = HERE / "cores.toml", root: Path = ROOT) -> Settings:
     table = _toml(path)
     cores = {}
     for name, said in table["core"].items():
-        unknown = set(said) - {"sources", "tests", "skip", "messages"}
-        if unknown:
-            raise BadSettings(f"{path}: {name}: unknown {', '.join(sorted(unknown))}")
-        files = tuple(dict.fromkeys(_found(path, root, said["sources"])))
-        tuple(_found(path, root, said["tests"]))  # told here, rather than by pytest much later
-        tests, skip, messages = (tuple(said.get(key, ())) for key in ("tests", "skip", "messages"))
-        cores[name] = Core(name, files, tests, skip, messages)
+        _known(path, name, said, {"sources", "tests", "skip", "messages", "part"})
+        parts = said.get("part") or {"": said}
+        made = tuple(_part(path, root, key, value) for key, value in parts.items())
+        core = cores[name] = Core(name, made, tuple(said.get("messages", ())))
+        if len(set(core.sources)) < len(core.sources):
+            raise BadSettings(f"{path}: {name}: a file in two parts")
     return Settings(float(table["least_killed_percent"]), cores)
+
+
+def _part(path: Path, root: Path, name: str, said: Mapping[str, Any]) -> Part:
+    if name:
+        _known(path, name, said, {"sources", "tests", "skip"})
+    files = tuple(dict.fromkeys(_found(path, root, said["sources"])))
+    tuple(_found(path, root, said["tests"]))  # told here, rather than by pytest much later
+    return Part(name, files, tuple(said["tests"]), tuple(said.get("skip", ())))
+
+
+def _known(path: Path, name: str, said: Mapping[str, Any], keys: set[str]) -> None:
+    if unknown := set(said) - keys:
+        raise BadSettings(f"{path}: {name}: unknown {', '.join(sorted(unknown))}")
 
 
 def _found(path: Path, root: Path, patterns: Sequence[str]) -> Iterator[str]:
@@ -97,9 +122,13 @@ def chosen(settings: Settings, words: Sequence[str]) -> list[Core]:
     picked = []
     for core in settings.cores.values():
         wanted = set(files.get(core.name, ()))
-        sources = tuple(source for source in core.sources if source in wanted)
-        if sources:
-            picked.append(replace(core, sources=sources, whole=sources == core.sources))
+        parts = tuple(
+            replace(part, sources=tuple(file for file in part.sources if file in wanted))
+            for part in core.parts
+            if wanted.intersection(part.sources)
+        )
+        if parts:
+            picked.append(replace(core, parts=parts, whole=parts == core.parts))
     return picked
 
 

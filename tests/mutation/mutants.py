@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.mutation.cores import Change, Core, plain
+from tests.mutation.cores import Change, Core, Part, plain
 
 _MARK = "__mutmut_"
 _BETWEEN = "ǁ"  # mutmut's, between class and method
@@ -200,11 +200,11 @@ def original_of(name: str) -> str:
     return f"{name.rpartition(_MARK)[0]}{_MARK}orig"
 
 
-def files(mutants: Path, core: Core, root: Path) -> list[Mutant]:
-    """Return the mutants of all files of a core."""
+def files(mutants: Path, core: Core, part: Part, root: Path) -> list[Mutant]:
+    """Return the mutants of all files of a part."""
     return [
         mutant
-        for file in core.sources
+        for file in part.sources
         for mutant in read(
             core, file, (root / file).read_text("utf-8"), (mutants / file).read_text("utf-8")
         )

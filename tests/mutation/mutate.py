@@ -17,10 +17,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from tests.mutation import cores, verdict
+from tests.mutation import cores, verdict, workshop
 from tests.mutation.cores import ROOT, BadSettings, Equivalent
 from tests.mutation.mutants import Mutant
 from tests.mutation.verdict import Fate, Row
@@ -28,6 +31,7 @@ from tests.mutation.workshop import CAUGHT_BY_TYPE, SKIPPED, Failed, Workshop
 
 PLACE = ROOT / ".mutation"
 HERE = Path(__file__).parent
+Name = tuple[str | int, ...]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -63,13 +67,19 @@ def main(words: Sequence[str] | None = None) -> int:
     # What --survivors needs of a whole run outlives a sample.
     place = PLACE / "sample" if asked.sample else PLACE
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # mutmut ends with us
-    shops = [Workshop(core, ROOT, place / core.name, asked.children) for core in picked]
+    shops = [
+        [
+            Workshop(core, part, ROOT, place / core.name / part.name, asked.children)
+            for part in core.parts
+        ]
+        for core in picked
+    ]
     try:
         if asked.sample:
             seed = asked.seed if asked.seed is not None else commit_seed(ROOT)
             rows = sample(shops, entries, asked.sample, seed)
         else:
-            rows = [run(shop, entries, again=asked.survivors) for shop in shops]
+            rows = [run(parts, entries, again=asked.survivors) for parts in shops]
     except Failed as error:
         print(f"mutate: {error}", file=sys.stderr)
         return 1
@@ -86,23 +96,26 @@ def commit_seed(root: Path) -> int:
     return int(done.stdout[:8], 16) if done.returncode == 0 else 0
 
 
-def run(shop: Workshop, entries: Sequence[Equivalent], *, again: bool) -> Row:
+def run(parts: Sequence[Workshop], entries: Sequence[Equivalent], *, again: bool) -> Row:
     """Judge a whole core, or all of it that the last run did not kill."""
     began = time.monotonic()
-    core = shop.core
-    mutants = prepared(shop)
-    if again:
-        shop.mark(known_dead(shop.place / "results.json", mutants))
-    try:
-        shop.test()
-    except (KeyboardInterrupt, SystemExit):
-        fates = outcome(shop, mutants)
-        keep(shop.place, fates, verdict.judge(core.name, fates, (), whole=False))
-        raise
-    fates = outcome(shop, mutants)
-    row = verdict.judge(core.name, fates, entries, whole=core.whole)
+    core = parts[0].core
+    place = PLACE / core.name
+    dead = known_dead(place / "results.json") if again else {}
+    fates: list[tuple[Mutant, Fate]] = []
+    for shop in parts:
+        mutants = prepared(shop)
+        shop.mark({m.key: dead[_name(m)] for m in mutants if _name(m) in dead})
+        try:
+            shop.test()
+        except (KeyboardInterrupt, SystemExit):
+            fates += outcome(shop, mutants)
+            keep(place, fates, verdict.judge(core.name, fates, entries, whole=False))
+            raise
+        fates += outcome(shop, mutants)
+        row = verdict.judge(core.name, fates, entries, whole=core.whole and shop is parts[-1])
+        keep(place, fates, row)
     row.seconds = time.monotonic() - began
-    keep(shop.place, fates, row)
     tell(row)
     return row
 
@@ -113,56 +126,83 @@ def prepared(shop: Workshop) -> list[Mutant]:
     messages = {mutant.key for mutant in mutants if mutant.message}
     shop.mark(dict.fromkeys(messages, SKIPPED))
     refuse(shop)
-    say(f"{shop.core.name}: {len(mutants)} mutants, {len(messages)} of them in messages, left out")
+    say(f"{shop.name}: {len(mutants)} mutants, {len(messages)} of them in messages, left out")
     return mutants
 
 
 def written(shop: Workshop) -> list[Mutant]:
-    say(f"{shop.core.name}: writing mutants")
+    say(f"{shop.name}: writing mutants")
     shop.lay_out()
     return shop.generate()
 
 
 def refuse(shop: Workshop) -> None:
-    """Mark what mypy refuses."""
+    """Mark what mypy refuses, unless it is marked already."""
     refused = shop.refused_by_mypy()
     open_ = {key for key, code in shop.codes().items() if code is None}
     shop.mark({key: CAUGHT_BY_TYPE for key in refused if key in open_})
 
 
 def sample(
-    shops: Sequence[Workshop], entries: Sequence[Equivalent], size: int, seed: int
+    cores_: Sequence[Sequence[Workshop]], entries: Sequence[Equivalent], size: int, seed: int
 ) -> list[Row]:
     """Judge mutants drawn from all cores together; the same for the same seed and sources."""
     say(f"a sample of {size} with seed {seed}")
-    drawn = draw({shop.core.name: written(shop) for shop in shops}, size, seed)
+    shops = [replace(shop, children=1) for parts in cores_ for shop in parts]
+    with at_once(cores_[0][0].children) as pool:
+        lots = pool.map(written, shops)
+        lot = [
+            (shop, mutant) for shop, mutants in zip(shops, lots, strict=True) for mutant in mutants
+        ]
+        drawn = draw(lot, size, seed)
+        own = {shop: [mutant for home, mutant in drawn if home == shop] for shop in shops}
+        took = dict(zip(shops, pool.map(tried, shops, own.values()), strict=True))
     rows = []
-    for shop in shops:
-        mutants = drawn[shop.core.name]
-        if not mutants:
-            continue
-        began = time.monotonic()
-        shop.prune(mutants)
-        refuse(shop)
-        left = [code for code in shop.codes().values() if code is None]
-        say(f"{shop.core.name}: testing {len(left)} of {len(mutants)}, mypy refused the rest")
-        if left:
-            shop.test()
-        row = verdict.judge(shop.core.name, outcome(shop, mutants), entries, whole=False)
-        row.seconds = time.monotonic() - began
-        tell(row)
-        rows.append(row)
+    for parts in cores_:
+        mine = [took[shop] for shop in shops if shop.core == parts[0].core]
+        fates = [pair for found, _ in mine for pair in found]
+        if fates:
+            row = verdict.judge(parts[0].core.name, fates, entries, whole=False)
+            row.seconds = sum(seconds for _, seconds in mine)
+            tell(row)
+            rows.append(row)
     return rows
 
 
-def draw(all_of: dict[str, list[Mutant]], size: int, seed: int) -> dict[str, list[Mutant]]:
+@contextmanager
+def at_once(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Lend threads; leave no process of theirs behind."""
+    pool = ThreadPoolExecutor(number)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        workshop.end_all()
+        raise
+    finally:
+        pool.shutdown()
+
+
+def draw(
+    lot: Sequence[tuple[Workshop, Mutant]], size: int, seed: int
+) -> list[tuple[Workshop, Mutant]]:
     """Draw among what is judged at all."""
-    lot = [
-        (core, mutant) for core, mutants in all_of.items() for mutant in mutants
-        if not mutant.message
-    ]  # fmt: skip
-    picked = random.Random(seed).sample(lot, min(size, len(lot)))
-    return {core: [mutant for name, mutant in picked if name == core] for core in all_of}
+    judged = [pair for pair in lot if not pair[1].message]
+    return random.Random(seed).sample(judged, min(size, len(judged)))
+
+
+def tried(shop: Workshop, mutants: Sequence[Mutant]) -> tuple[list[tuple[Mutant, Fate]], float]:
+    """Judge a few mutants of a part; return the seconds too."""
+    began = time.monotonic()
+    if not mutants:
+        return [], 0.0
+    shop.prune(mutants)
+    refuse(shop)
+    left = [key for key, code in shop.codes().items() if code is None]
+    say(f"{shop.name}: {len(mutants)} drawn, {len(mutants) - len(left)} refused by mypy")
+    if left:
+        shop.test(left)
+    return outcome(shop, mutants), time.monotonic() - began
 
 
 def outcome(shop: Workshop, mutants: Sequence[Mutant]) -> list[tuple[Mutant, Fate]]:
@@ -179,18 +219,17 @@ def keep(place: Path, fates: Sequence[tuple[Mutant, Fate]], row: Row) -> None:
         (place / name).write_text("\n".join(blocks))
 
 
-def known_dead(path: Path, mutants: Sequence[Mutant]) -> dict[str, int]:
+def known_dead(path: Path) -> dict[Name, int]:
     """Return mutmut's code for each mutant that tests killed in the last run."""
     try:
         results = json.loads(path.read_text("utf-8"))
     except OSError:
         return {}
     codes = {Fate.KILLED: 1, Fate.TIMEOUT: 36}
-    dead = {tuple(name): codes[became] for *name, became in results if became in codes}
-    return {mutant.key: dead[_name(mutant)] for mutant in mutants if _name(mutant) in dead}
+    return {tuple(name): codes[became] for *name, became in results if became in codes}
 
 
-def _name(mutant: Mutant) -> tuple[str | int, ...]:
+def _name(mutant: Mutant) -> Name:
     change = mutant.change
     return (mutant.file, change.function, change.before, change.after, mutant.twin)
 

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import Phase, settings
 
+EXAMPLES = 50
+
 # Shrinking a counterexample is for people; a mutant is dead with the first.
 settings.register_profile(
     "mutation",
     derandomize=True,
     database=None,
     deadline=None,
+    max_examples=EXAMPLES,
     phases=(Phase.explicit, Phase.generate),
 )
 
@@ -36,8 +39,19 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        _shorten(item)
     try:
         seconds = json.loads(Path("mutmut-stats.json").read_text("utf-8"))["duration_by_test"]
     except (OSError, ValueError):
         return  # the first run, which measures them
     items.sort(key=lambda item: seconds.get(item.nodeid, 0.0))
+
+
+def _shorten(item: pytest.Item) -> None:
+    """Give a property fewer examples: a survivor meets all of them, and thousands are tried."""
+    test = getattr(item, "obj", None)
+    test = getattr(test, "__func__", test)
+    own = getattr(test, "_hypothesis_internal_use_settings", None)
+    if own is not None and own.max_examples > EXAMPLES:
+        test._hypothesis_internal_use_settings = settings(own, max_examples=EXAMPLES)  # type: ignore[union-attr]

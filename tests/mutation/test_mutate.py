@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mutation import cores, mutants, mutate, verdict, workshop
-from tests.mutation.cores import BadSettings, Change, Core, Equivalent, Settings
+from tests.mutation.cores import BadSettings, Change, Core, Equivalent, Part, Settings
 from tests.mutation.mutants import Mutant
 from tests.mutation.verdict import Fate, Row
 
@@ -67,7 +67,7 @@ def x_check__mutmut_3(count: int) -> None:
     if count > LIMIT:
         raise ValueError("XXtoo manyXX")
 """
-METER = Core("meter", ("agent/meter.py",), ("tests",))
+METER = Core("meter", (Part("", ("agent/meter.py",), ("tests",)),))
 FULL = Change("meter", "Meter.full", "return count >= LIMIT", "return count > LIMIT")
 CHECK = Change("meter", "check", "if count > LIMIT:", "if count >= LIMIT:")
 
@@ -368,10 +368,17 @@ class TestEntries:
 
 
 class TestCores:
-    def test_what_is_mutated(self) -> None:
+    def test_no_file_is_forgotten_where_a_core_is_listed_in_parts(self) -> None:
         for core in cores.load().cores.values():
-            assert core.sources
-            assert core.tests
+            if len(core.parts) == 1:
+                continue
+            folders = {Path(source).parent for source in core.sources}
+            there = {
+                str(f.relative_to(cores.ROOT))
+                for d in folders
+                for f in (cores.ROOT / d).glob("*.py")
+            }
+            assert set(core.sources) == there
 
     @pytest.mark.parametrize("key", ["sources", "tests"])
     def test_a_file_that_has_moved_is_told(self, tmp_path: Path, key: str) -> None:
@@ -383,16 +390,32 @@ class TestCores:
         with pytest.raises(BadSettings, match=r"gone\.py"):
             cores.load(path, tmp_path)
 
+    def test_a_file_has_one_home(self, tmp_path: Path) -> None:
+        (tmp_path / "here.py").write_text("")
+        part = 'sources = ["here.py"]\ntests = ["here.py"]\n'
+        path = tmp_path / "cores.toml"
+        head = "least_killed_percent = 95\n"
+        path.write_text(f"{head}[core.meter.part.a]\n{part}[core.meter.part.b]\n{part}")
+        with pytest.raises(BadSettings, match="two parts"):
+            cores.load(path, tmp_path)
+        path.write_text(f"{head}[core.meter]\nmessages = ['say']\n[core.meter.part.a]\n{part}")
+        core = cores.load(path, tmp_path).cores["meter"]
+        assert core == Core("meter", (Part("a", ("here.py",), ("here.py",)),), ("say",))
+
     def test_a_core_or_a_file_of_one_can_be_asked_for(self) -> None:
-        gate = Core("gate", ("agent/a.py", "agent/b.py"), ("tests",))
+        one = Part("one", ("agent/a.py", "agent/b.py"), ("tests",))
+        two = Part("two", ("agent/c.py",), ("tests",))
+        gate = Core("gate", (one, two))
         settings = Settings(95, {"meter": METER, "gate": gate})
         assert cores.chosen(settings, []) == [METER, gate]
         assert cores.chosen(settings, ["gate"]) == [gate]
-        (part,) = cores.chosen(settings, ["agent/b.py"])
-        assert (part.sources, part.whole) == (("agent/b.py",), False)
-        assert cores.chosen(settings, ["agent/b.py", "agent/a.py"]) == [gate]
-        with pytest.raises(BadSettings, match=r"agent/c\.py"):
-            cores.chosen(settings, ["agent/c.py"])
+        (found,) = cores.chosen(settings, ["agent/b.py"])
+        assert found == Core("gate", (Part("one", ("agent/b.py",), ("tests",)),), whole=False)
+        (found,) = cores.chosen(settings, ["agent/c.py"])
+        assert found == Core("gate", (two,), whole=False)
+        assert cores.chosen(settings, ["agent/b.py", "agent/c.py", "agent/a.py"]) == [gate]
+        with pytest.raises(BadSettings, match=r"agent/d\.py"):
+            cores.chosen(settings, ["agent/d.py"])
 
 
 class TestCommand:
@@ -408,12 +431,12 @@ class TestCommand:
         assert capsys.readouterr().err
 
     def test_a_draw_is_the_same_for_a_seed_and_holds_no_messages(self) -> None:
-        lot = {"meter": [mutant(CHECK, n, message=n % 2 == 0) for n in range(40)], "gate": []}
+        lot = [("shop", mutant(CHECK, n, message=n % 2 == 0)) for n in range(40)]
         one, again, other = (mutate.draw(lot, 10, seed) for seed in (1, 1, 2))
         assert one == again != other
-        assert len(one["meter"]) == 10
-        assert not any(m.message for m in one["meter"])
-        assert len(mutate.draw(lot, 1000, 1)["meter"]) == 20
+        assert len(one) == 10
+        assert not any(m.message for _, m in one)
+        assert len(mutate.draw(lot, 1000, 1)) == 20
 
     def test_the_seed_is_the_commits(self, tmp_path: Path) -> None:
         assert mutate.commit_seed(tmp_path) == 0  # outside git
@@ -425,9 +448,11 @@ class TestCommand:
             (mutant(FULL, 1), Fate.TIMEOUT),
         ]
         mutate.keep(tmp_path, fates, judged(*fates))
-        renumbered = [mutant(CHECK, 7), mutant(CHECK, 8, twin=1), mutant(FULL, 9)]
-        dead = mutate.known_dead(tmp_path / "results.json", renumbered)
-        assert dead == {renumbered[0].key: 1, renumbered[2].key: 36}
+        dead = mutate.known_dead(tmp_path / "results.json")
+        assert {name[1:]: code for name, code in dead.items()} == {
+            (CHECK.function, CHECK.before, CHECK.after, 0): 1,
+            (FULL.function, FULL.before, FULL.after, 0): 36,
+        }
         assert "check" in (tmp_path / "survivors.txt").read_text()
         assert "[[meter]]" in (tmp_path / "survivors.toml").read_text()
-        assert mutate.known_dead(tmp_path / "none.json", renumbered) == {}
+        assert mutate.known_dead(tmp_path / "none.json") == {}

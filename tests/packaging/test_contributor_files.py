@@ -203,7 +203,10 @@ def test_the_contributors_page_leads_somewhere() -> None:
 
 def test_the_contributors_page_names_the_two_commands_of_ci() -> None:
     two = {"./setup.sh check", "./setup.sh test"}
-    assert two <= set((ROOT / ".ci/run").read_text("utf-8").splitlines())
+    run = {
+        " ".join(line.split()[:2]) for line in (ROOT / ".ci/run").read_text("utf-8").splitlines()
+    }
+    assert two <= run
     page = CONTRIBUTING.read_text("utf-8")
     assert {command for command in two if re.search(f"^{command} ", page, re.MULTILINE)} == two
 

@@ -7,9 +7,9 @@ Rules:
   is the person's right, so left in the picture.
 - Boxes may reach over the picture's edge; who cuts, clips.
 
-Our own detector is a TFLite network (`face_detect_tflite.py`), decoded as the manifest's
+Our own detector is a TFLite network (`detect_tflite.py`), decoded as the manifest's
 `[model.detector]` says. Operators that bring YuNet's file run it through OpenCV
-(`face_detect_yunet.py`).
+(`detect_yunet.py`).
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ from agent.biometrics.picture import FILE_LIMITS, open_picture
 from agent.biometrics.types import Face, FaceDetector
 
 __all__ = [
-    "Looks",
     "Pair",
     "PairScores",
+    "PictureVectors",
     "acquire",
     "all_pairs",
     "embed_files",
@@ -124,7 +124,7 @@ def acquire(picture: Rgb, detector: FaceDetector) -> tuple[Rgb, Face] | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Looks:
+class PictureVectors:
     """A picture's vectors: as a reference, and as a probe seen plain and mirrored."""
 
     reference: Vector
@@ -133,16 +133,16 @@ class Looks:
 
     @property
     def probe(self) -> Vector:
-        """Its product with a unit reference is the mean of the two looks' scores."""
+        """Its product with a unit reference is the mean of the two vectors' scores."""
         return np.asarray((_unit(self.plain) + _unit(self.mirrored)) / 2, dtype=np.float32)
 
 
-def look(picture: Rgb, face: Face, embedder: Embedder) -> Looks:
+def vectors_of(picture: Rgb, face: Face, embedder: Embedder) -> PictureVectors:
     """Return a face's vectors; the reference went through the 128 bytes of a template."""
     chip = embedder.align(picture, face.points)
     template = embedder.template(embedder.embed_reference(chip))
     mirrored = embedder.embed(chip, mirrored=True)
-    return Looks(embedder.read_template(template), embedder.embed(chip), mirrored)
+    return PictureVectors(embedder.read_template(template), embedder.embed(chip), mirrored)
 
 
 def embed_files(
@@ -152,7 +152,7 @@ def embed_files(
     embedder: Embedder,
     *,
     progress: Progress | None = None,
-) -> dict[str, Looks | None]:
+) -> dict[str, PictureVectors | None]:
     """Return each picture's vectors, None where no face was found.
 
     Args:
@@ -165,7 +165,7 @@ def embed_files(
     Raises:
         OSError: a file cannot be read.
     """
-    found: dict[str, Looks | None] = {}
+    found: dict[str, PictureVectors | None] = {}
     for done, name in enumerate(names, 1):
         found[name] = None
         try:
@@ -174,7 +174,7 @@ def embed_files(
         except FaceRejected:
             taken = None
         if taken is not None:
-            found[name] = look(*taken, embedder)
+            found[name] = vectors_of(*taken, embedder)
         if progress is not None:
             progress(done, len(names))
     return found
@@ -182,7 +182,7 @@ def embed_files(
 
 def score_pairs(
     pairs: Sequence[Pair],
-    looks: dict[str, Looks | None],
+    vectors: dict[str, PictureVectors | None],
     *,
     references: dict[str, Vector | None] | None = None,
     one_look: bool = False,
@@ -191,13 +191,13 @@ def score_pairs(
 
     Args:
         pairs: what to compare.
-        looks: picture to vectors.
+        vectors: picture to vectors.
         references: other vectors for the first pictures, where references are made otherwise.
         one_look: score the plain probe alone, as a gate that decides on one frame would.
     """
     scores = np.full(len(pairs), NO_SCORE, dtype=np.float32)
     for number, pair in enumerate(pairs):
-        first, probe = looks[pair.first], looks[pair.second]
+        first, probe = vectors[pair.first], vectors[pair.second]
         reference = None if first is None else first.reference
         if references is not None:
             reference = references[pair.first]
@@ -209,8 +209,8 @@ def score_pairs(
         scores,
         np.array([pair.same for pair in pairs], dtype=bool),
         np.array([pair.fold for pair in pairs], dtype=np.int64),
-        len(looks),
-        sum(each is None for each in looks.values()),
+        len(vectors),
+        sum(each is None for each in vectors.values()),
     )
 
 
@@ -229,14 +229,14 @@ def people(folder: Path) -> dict[str, list[str]]:
 
 
 def all_pairs(
-    looks: dict[str, Looks | None],
+    vectors: dict[str, PictureVectors | None],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return genuine and impostor scores of every pair of pictures, each pair once.
 
     Args:
-        looks: `person/picture` to vectors.
+        vectors: `person/picture` to vectors.
     """
-    kept = {name: each for name, each in looks.items() if each is not None}
+    kept = {name: each for name, each in vectors.items() if each is not None}
     labels = np.unique([name.split("/")[0] for name in kept], return_inverse=True)[1]
     references = np.array([_unit(each.reference) for each in kept.values()], dtype=np.float32)
     probes = np.array([each.probe for each in kept.values()], dtype=np.float32)

@@ -1,1 +1,1 @@
-"""One JSON Schema a type of event; `agent.journal.events.schema` reads them."""
+"""One JSON Schema a type of event; `agent.report.cloudevents.schema` reads them."""

@@ -79,8 +79,8 @@ class Wire:
 
     def step(self, timeout_s: float) -> None:
         self.link.wait(timeout_s)
-        while self.link.link_events:
-            happening = self.link.link_events.popleft()
+        while self.link.happenings:
+            happening = self.link.happenings.popleft()
             if isinstance(happening, Received):
                 self.heard.append(happening)
 
@@ -149,7 +149,7 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
     collector.run(lambda: True)
 
 
-def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None, parts=()):
+def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None, subscribers=()):
     info = GateInfo(
         version="1", site=gate.site, gate=gate.gate, profile="railway", direction="in",
         boot_id=outbox.boot_id, started_at=0.0,
@@ -164,7 +164,7 @@ def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None, p
         ),
         operator=operator,
         on_command=on_command,
-        parts=parts,
+        subscribers=subscribers,
     )  # fmt: skip
     reporter.start()
     return reporter
@@ -351,7 +351,7 @@ def test_a_configuration_goes_there_and_its_fate_comes_back(mosquitto, tmp_path,
     late = [*base, "--timeout-s", "0.3", "--version", "1", "station/gate-1", "gate.profile=hotel"]
     assert agent.cli.main(late) == 1
     assert "away" in capsys.readouterr().out
-    reporter = reporter_for(broker, MemoryOutbox(time.time), parts=(desired,))
+    reporter = reporter_for(broker, MemoryOutbox(time.time), subscribers=(desired,))
     try:
         # What was sent while the gate was away is retained, and taken now.
         run_until(lambda: applied)

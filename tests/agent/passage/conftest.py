@@ -12,7 +12,9 @@ from agent.passage.events import (
     Committed,
     Effect,
     Event,
+    PassageSensed,
     Record,
+    Refused,
     Tick,
     Verified,
 )
@@ -27,6 +29,10 @@ from agent.passage.types import (
     Rules,
     Use,
 )
+from agent.reason import Reason
+
+MOMENT = 1 / 128
+"""Seconds; a binary fraction, as the machine's times are, so that a boundary is met exactly."""
 
 
 def code(name: str, *, known: bool = True) -> Code:
@@ -46,7 +52,7 @@ class Machine:
     def __post_init__(self) -> None:
         self.state, self.last = start(self.mode, self.now, self.rules)
 
-    def send(self, event: Event, after: float = 0.01) -> tuple[Effect, ...]:
+    def send(self, event: Event, after: float = MOMENT) -> tuple[Effect, ...]:
         self.now += after
         self.state, self.last = step(self.state, event, self.now, self.rules)
         self.log.extend(self.last)
@@ -86,6 +92,28 @@ class Machine:
         """Walk a code to its biometric check."""
         self.show(name)
         self.verified(name, subject=subject, requirement=requirement)
+
+    def reach(self, phase: Phase) -> None:
+        """Walk anna's code "a" to a phase."""
+        match phase:
+            case Phase.IDLE:
+                pass
+            case Phase.READ:
+                self.show("a")
+            case Phase.FACE | Phase.FINGER | Phase.EITHER:
+                self.ask(Requirement(phase.value))
+            case Phase.GRANTED:
+                self.show("a")
+                self.verified()
+            case Phase.OPEN:
+                self.grant()
+            case Phase.PASSED:
+                self.grant()
+                self.send(PassageSensed(None))
+            case Phase.DENIED:
+                self.show("a")
+                self.send(Refused(self.state.attempt, b"a", Reason.EXPIRED))
+        assert self.state.phase is phase
 
     def of(self, kind: type) -> list:
         return [effect for effect in self.log if isinstance(effect, kind)]

@@ -69,8 +69,8 @@ class Listener:
             if found:
                 return found
             self.link.wait(0.02)
-            while self.link.link_events:
-                happening = self.link.link_events.popleft()
+            while self.link.happenings:
+                happening = self.link.happenings.popleft()
                 if isinstance(happening, Received):
                     self.heard.append(happening)
         raise AssertionError(f"did not happen; heard {[m.topic for m in self.heard][-20:]}")

@@ -304,7 +304,7 @@ def test_a_dead_publish_is_an_error_and_never_queued(mosquitto):
     link = Link(
         LinkSettings("127.0.0.1", broker.port, tls=False, client_id="x", session_expiry_s=0)
     )
-    while not link.link_events:
+    while not link.happenings:
         link.wait(1)
     broker.kill()
     while link.fileno() >= 0:
