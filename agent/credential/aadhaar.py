@@ -63,6 +63,7 @@ _DIGITS_MIN: Final = 617
 """Digits of 256 bytes: a signature does not compress."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _DELIMITER: Final = b"\xff"
+_CHARSET: Final = "latin-1"
 _VERSIONS: Final = (b"V2", b"V3", b"V4", b"V5")
 _HASH_SIZE: Final = 32
 _CODESTREAM: Final = b"\xff\x4f\xff\x51"
@@ -156,7 +157,7 @@ def _unpack(payload: bytes) -> bytes:
     if not payload.isdigit() or payload.startswith(b"0"):
         raise Rejected(Reason.MALFORMED, "not a number without leading zeros")
     number = int(payload)
-    packed = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    packed = number.to_bytes(number.bit_length() // 8 + 1, "big")  # no magic has its top bit set
     if packed.startswith(_GZIP_MAGIC):
         data = inflate.gzip(packed, limit=INFLATED_BYTES_AADHAAR)
     elif inflate.is_zlib(packed):
@@ -202,7 +203,7 @@ def parse(signed: bytes) -> Letter:
     parts = signed.split(_DELIMITER, len(names))
     if len(parts) != len(names) + 1:
         raise Rejected(Reason.MALFORMED, "fields are missing")
-    fields = {name: part.decode("latin-1") for name, part in zip(names, parts, strict=False)}
+    fields = {name: part.decode(_CHARSET) for name, part in zip(names, parts, strict=False)}
     if fields["hashes"] not in ("0", "1", "2", "3"):
         raise Rejected(Reason.MALFORMED, "the first field is no flag")
     if not fields["name"]:
@@ -218,7 +219,7 @@ def parse(signed: bytes) -> Letter:
 def _photo(rest: bytes, hashes_size: int, version: int) -> bytes:
     """Return the codestream at the front of what follows the fields."""
     for size in (hashes_size,) if version == 1 else (0, hashes_size):
-        photo = rest[: len(rest) - size]
+        photo = rest[:-size] if size else rest
         if len(rest) == size:
             return b""
         if photo.startswith(_CODESTREAM) and photo.endswith(_END_OF_CODESTREAM):
@@ -244,7 +245,7 @@ def _subject(letter: Letter) -> str:
     fields = letter.fields
     same = (fields["reference_id"][:4], fields["name"], fields["birth_date"], fields["gender"])
     text = "\xff".join(same)
-    return hashlib.sha256(text.encode("latin-1")).hexdigest()
+    return hashlib.sha256(text.encode(_CHARSET)).hexdigest()
 
 
 def _references(letter: Letter) -> tuple[BiometricReference, ...]:

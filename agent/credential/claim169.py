@@ -214,7 +214,7 @@ def _photo(identity: Mapping[Any, Any]) -> Iterator[BiometricReference]:
     if not isinstance(data, bytes):
         raise Rejected(Reason.MALFORMED, "claim 169: the photo is no byte string")
     if type(form) is int and form in _PHOTO_FORMATS:
-        yield BiometricReference(Modality.FACE, ReferenceForm.IMAGE, data, form, position=FACE)
+        yield BiometricReference(Modality.FACE, ReferenceForm.IMAGE, data, form)
 
 
 def _birth_date(value: Any) -> str | None:

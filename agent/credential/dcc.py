@@ -119,9 +119,8 @@ def _parse(data: bytes) -> tuple[cose.Sign1, Any]:
         item = item.value
     if tags not in ([], [Tag.SIGN1], [Tag.CWT, Tag.SIGN1]):
         raise Rejected(Reason.MALFORMED, "COSE: not tagged as a COSE_Sign1")
-    outer = None
-    if isinstance(item, list) and len(item) > 1 and isinstance(item[1], dict):
-        outer = item[1].pop(Header.KID, None)
+    whole = isinstance(item, list) and len(item) == 4 and isinstance(item[1], dict)
+    outer = item[1].pop(Header.KID, None) if whole else None
     message = cose.sign1_of(item, shortest=False)
     return message, message.protected.get(Header.KID, outer)
 

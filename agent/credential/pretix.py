@@ -88,7 +88,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     key = _signer(ticket, signature, keys)
     check_key(key, Kind.EVENT_TICKET, rules)
     fields = _parse_ticket(ticket)
-    secret = payload.decode("ascii")
+    secret = payload.decode()
     _check_rosters(key.issuer, secret, keys, rules)
     valid_from, valid_until = _validity(fields)
     check_validity(valid_from, valid_until, rules)
@@ -194,7 +194,7 @@ def _validity(fields: Mapping[int, int | bytes]) -> tuple[int, int]:
     assert isinstance(valid_from, int)  # the wire type was checked
     assert isinstance(valid_until, int)
     valid_until = valid_until or LATEST_TIME
-    if valid_from > valid_until or valid_until > LATEST_TIME:
+    if valid_until > LATEST_TIME:
         raise Rejected(Reason.BAD_TIME, "validity out of range")
     return valid_from, valid_until
 

@@ -36,6 +36,7 @@ COMPRESSED_SIZE = 33
 SIGNATURE_SIZE = 64
 DEFAULT_USER_ID = b"1234567812345678"
 _USER_ID_MAX = 8_191  # ENTL counts bits in two bytes
+_SCALARS = range(1, sm2_pure.N)
 
 _CURVE = b"".join(
     value.to_bytes(32, "big") for value in (sm2_pure.A, sm2_pure.B, *sm2_pure.GENERATOR)
@@ -69,7 +70,7 @@ def verify_digest(point: bytes, digest: bytes, signature: bytes) -> bool:
     if key is None or len(signature) != SIGNATURE_SIZE:
         return False
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-    if not (0 < r < sm2_pure.N and 0 < s < sm2_pure.N):
+    if r not in _SCALARS or s not in _SCALARS:
         return False
     library = sm2_openssl.load()
     if library is not None:
@@ -103,7 +104,7 @@ def decompress(compressed: bytes) -> bytes:
     x = int.from_bytes(compressed[1:], "big")
     if x >= sm2_pure.P:
         raise ValueError("x is not a field element")
-    y = pow((x * x + sm2_pure.A) * x + sm2_pure.B, (sm2_pure.P + 1) // 4, sm2_pure.P)
+    y = pow((x * x + sm2_pure.A) * x + sm2_pure.B, sm2_pure.P // 4 + 1, sm2_pure.P)
     if not sm2_pure.is_on_curve(x, y):
         raise ValueError("no point of the curve has this x")
     # y = 0 has no odd twin, but the curve's order is prime, so no such point exists.

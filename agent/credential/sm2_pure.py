@@ -26,6 +26,7 @@ GENERATOR = (
     0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
 )
 
+_FIELD = range(P)
 _WINDOW_KEY = 5
 _WINDOW_GENERATOR = 8
 
@@ -37,7 +38,7 @@ _INFINITY: Jacobian = (1, 1, 0)
 
 def is_on_curve(x: int, y: int) -> bool:
     """Return whether (x, y) are field elements and satisfy the curve's equation."""
-    return 0 <= x < P and 0 <= y < P and (y * y - (x * x + A) * x - B) % P == 0
+    return x in _FIELD and y in _FIELD and (y * y - (x * x + A) * x - B) % P == 0
 
 
 def verify_digest(key: Affine, digest: int, r: int, s: int) -> bool:
@@ -96,9 +97,9 @@ def _double_multiply(scalar_g: int, scalar_key: int, key: Affine) -> Jacobian:
     digits_g = _signed_digits(scalar_g, _WINDOW_GENERATOR)
     digits_key = _signed_digits(scalar_key, _WINDOW_KEY)
     table_g = _generator_table()
-    table_key = _odd_multiples(key, 1 << (_WINDOW_KEY - 2)) if scalar_key else ()
+    table_key = _odd_multiples(key, _WINDOW_KEY)
     result = _INFINITY
-    for position in range(max(len(digits_g), len(digits_key)) - 1, -1, -1):
+    for position in reversed(range(max(len(digits_g), len(digits_key)))):
         result = _double(result)
         for digits, table in ((digits_g, table_g), (digits_key, table_key)):
             digit = digits[position] if position < len(digits) else 0
@@ -116,7 +117,7 @@ def _signed_digits(scalar: int, width: int) -> list[int]:
         digit = 0
         if scalar & 1:
             digit = scalar & (full - 1)
-            if digit >= half:
+            if digit & half:
                 digit -= full
             scalar -= digit
         digits.append(digit)
@@ -127,16 +128,16 @@ def _signed_digits(scalar: int, width: int) -> list[int]:
 @cache
 def _generator_table() -> tuple[Affine, ...]:
     """Return the odd multiples of G, computed once a process."""
-    return _odd_multiples(GENERATOR, 1 << (_WINDOW_GENERATOR - 2))
+    return _odd_multiples(GENERATOR, _WINDOW_GENERATOR)
 
 
-def _odd_multiples(point: Affine, count: int) -> tuple[Affine, ...]:
-    """Return [1]P, [3]P, ... in affine form, with one inversion for all."""
+def _odd_multiples(point: Affine, width: int) -> tuple[Affine, ...]:
+    """Return the [1]P, [3]P, ... that a window needs in affine form, with one inversion for all."""
     first: Jacobian = (*point, 1)
     twice = _double(first)
     (twice_affine,) = _to_affine([twice])
     multiples = [first]
-    for _ in range(count - 1):
+    for _ in range((1 << (width - 2)) - 1):
         multiples.append(_add_affine(multiples[-1], *twice_affine))
     return tuple(_to_affine(multiples))
 
@@ -148,8 +149,9 @@ def _to_affine(points: list[Jacobian]) -> list[Affine]:
         products.append(products[-1] * z % P)
     inverse = pow(products[-1], -1, P)
     result: list[Affine] = []
-    for (x, y, z), before in zip(reversed(points), reversed(products[:-1]), strict=True):
-        own = inverse * before % P
+    for at in reversed(range(len(points))):
+        x, y, z = points[at]
+        own = inverse * products[at] % P
         inverse = inverse * z % P
         square = own * own % P
         result.append((x * square % P, y * square * own % P))

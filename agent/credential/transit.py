@@ -268,7 +268,7 @@ def _end_of_month(digits: bytes) -> int:
 def _text(data: bytes) -> str:
     if not all(0x20 < byte < 0x7F for byte in data):
         raise Rejected(Reason.MALFORMED, "the payment account is not ASCII")
-    return data.decode("ascii")
+    return data.decode()
 
 
 def _point(compressed: bytes, whose: str) -> bytes:

@@ -68,8 +68,7 @@ def leaf_key(chain: Any, keys: KeySource, name: FormatName, now: int) -> IssuerK
             `algorithm_mismatch` or `bad_signature`.
     """
     certificates = _load_chain(chain)
-    root = _find_root(certificates, for_format(keys.roots(), name))
-    above = _load_pinned(root.certificate or b"")
+    root, above = _find_root(certificates, for_format(keys.roots(), name))
     for below in range(len(certificates) - 1, -1, -1):
         certificate = certificates[below]
         _check_authority(above, below)
@@ -142,24 +141,23 @@ def _load_pinned(der: bytes) -> x509.Certificate:
     return _load(der)
 
 
-def _find_root(certificates: list[x509.Certificate], roots: Sequence[IssuerKey]) -> IssuerKey:
+def _find_root(
+    certificates: list[x509.Certificate], roots: Sequence[IssuerKey]
+) -> tuple[IssuerKey, x509.Certificate]:
     """Return the pinned root above the chain, and drop a copy of it from the chain."""
-    roots = [root for root in roots if root.certificate is not None]
+    pinned = [
+        (root, _load_pinned(root.certificate)) for root in roots if root.certificate is not None
+    ]
     last = certificates[-1]
-    for root in roots:
-        if len(certificates) > 1 and last == _load_pinned(root.certificate or b""):
+    for root, certificate in pinned:
+        if len(certificates) > 1 and last == certificate:
             certificates.pop()
-            return root
-    named = [
-        root for root in roots if _load_pinned(root.certificate or b"").subject == last.issuer
-    ][:ISSUER_KEYS]
+            return root, certificate
+    named = [pair for pair in pinned if pair[1].subject == last.issuer][:ISSUER_KEYS]
     if not named:
         raise Rejected(Reason.UNKNOWN_ISSUER, "x5chain leads to no pinned root")
     # Where roots share a name (a renewed root does), the signature tells which one it is.
-    return next(
-        (root for root in named if _is_issued(last, _load_pinned(root.certificate or b""))),
-        named[0],
-    )
+    return next((pair for pair in named if _is_issued(last, pair[1])), named[0])
 
 
 def _check_authority(certificate: x509.Certificate, below: int) -> None:

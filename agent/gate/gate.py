@@ -27,7 +27,7 @@ from typing import Protocol, Self
 
 from agent.gate.inputs import Inputs
 from agent.gate.relay import Relay
-from agent.gate.signals import DARK, Indication, Player
+from agent.gate.signals import Player
 from agent.passage.events import FireChanged, GateFault, InputEvent, ReleasePressed
 from agent.passage.types import Direction, Signal
 from agent.settings.model import GateConfig, GpioConfig
@@ -384,7 +384,7 @@ class Gate:
             self._write(pin, relay.on(now) == active)
 
     def _drive_lamps(self, now: float) -> None:
-        indication: Indication = self._player.indication(now) if self._polls else DARK
+        indication = self._player.indication(now)
         active = self._settings.lamps_active == "high"
         lamps = {
             self._settings.green: indication.green,

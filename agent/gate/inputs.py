@@ -11,6 +11,7 @@ Wiring that is meant here (docs/wiring.md):
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -119,18 +120,20 @@ class Beams:
 
     def __init__(self) -> None:
         self._origin: Direction | None = None
-        self._counted = False
-        self._near_free_at = 0.0
-        self._last_near = True
-        self._idle_since: float | None = None
-        self._near = self._far = False
         self._both = False
+        # Of the walk that has an origin, and set as it begins.
+        self._near: bool
+        self._far: bool
+        self._last_near: bool
+        self._counted: bool
+        self._near_free_at: float
+        self._idle_since: float | None
 
     def update(self, outer: bool, inner: bool, now: float) -> list[InputEvent]:
         """Take both beams (True is broken); return what that means."""
         if self._origin is None:
             if self._both and not (outer and inner):
-                return self._uncovered(outer, inner)
+                return self._uncovered(outer, inner, now)
             self._both = outer and inner
             if outer == inner:
                 return []
@@ -156,7 +159,7 @@ class Beams:
             return self._left(now)
         return []
 
-    def _uncovered(self, outer: bool, inner: bool) -> list[InputEvent]:
+    def _uncovered(self, outer: bool, inner: bool, now: float) -> list[InputEvent]:
         """Both beams broke in one poll: the one that is free first was passed first."""
         self._both = False
         if not outer and not inner:
@@ -164,6 +167,7 @@ class Beams:
         self._origin = Direction.OUT if outer else Direction.IN
         self._counted, self._last_near = True, False
         self._near, self._far = False, True
+        self._near_free_at = now
         self._idle_since = None
         return [PassageSensed(self._origin)]
 
@@ -192,7 +196,6 @@ class Beams:
         if self._idle_since is None or now - self._idle_since < _GAP_S:
             return []
         self._origin = None
-        self._idle_since = None
         return [PassageReversed()]
 
 
@@ -222,7 +225,7 @@ class Inputs:
             debounce = Debounce(0.0 if line.name == "fire" else stable_s, max(clear_s, stable_s))
             self._channels[line.name] = _Channel(line, debounce)
         self._beams = Beams() if "passage_2" in self._channels else None
-        self._beam_free_at = float("-inf")
+        self._beam_free_at = -math.inf
 
     def setup(self) -> None:
         """Make the lines inputs."""
@@ -270,8 +273,6 @@ class Inputs:
                     self._beam_free_at = now
                 elif now - self._beam_free_at >= _LEGS_S:
                     yield PassageSensed(None)
-            case _:
-                return
 
 
 def _stuck(channel: _Channel, now: float) -> Iterator[InputEvent]:

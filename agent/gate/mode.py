@@ -29,7 +29,7 @@ def load_mode(path: Path) -> Mode:
     """Return the mode that was saved last."""
     try:
         with path.open("rb") as file:
-            text = file.read(_LONGEST).decode("ascii").strip()
+            text = file.read(_LONGEST).decode().strip()
     except FileNotFoundError:
         return Mode.NORMAL
     except (OSError, UnicodeDecodeError) as error:
@@ -52,11 +52,11 @@ def save_mode(path: Path, mode: Mode) -> None:
         raise ValueError("fire is an input, not a mode to keep")
     fresh = path.with_name(f"{path.name}.new")
     with fresh.open("wb") as file:
-        file.write(f"{mode.value}\n".encode("ascii"))
+        file.write(f"{mode.value}\n".encode())
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

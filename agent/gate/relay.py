@@ -6,10 +6,11 @@ Rules:
 - An opening that ran out without having been closed is followed by a rest, so that a controller
   gone wild cannot hold the gate open by asking for ever.
 - `hold` (fire, free passage) keeps the relay on, in pulse mode too; nothing else can.
-- `None` as the time means never.
 """
 
 from __future__ import annotations
+
+import math
 
 __all__ = ["REST_S", "Relay"]
 
@@ -27,8 +28,7 @@ class Relay:
     def __init__(self, *, limit_s: float, pulse_s: float | None) -> None:
         self._limit_s = limit_s if pulse_s is None else min(limit_s, pulse_s)
         self._pulse_s = pulse_s
-        self._cause_at: float | None = None
-        self._until = float("-inf")
+        self._cause_at = self._until = -math.inf
         self.held = False
 
     def open(self, seconds: float, now: float, *, renew: bool = False) -> None:
@@ -39,19 +39,17 @@ class Relay:
             now: monotonic seconds.
             renew: True for a new cause that restarts the limit.
         """
-        ran_out = self._cause_at is not None and now >= self._until
+        ran_out = now >= self._until
         if ran_out and not renew and now < self._until + REST_S:
             return
-        if self._cause_at is None or ran_out or renew:
-            self._cause_at = now
-            self._until = now
+        if ran_out or renew:
+            self._cause_at = self._until = now
         length = seconds if self._pulse_s is None else self._pulse_s
         self._until = max(self._until, min(now + length, self._cause_at + self._limit_s))
 
     def close(self) -> None:
         """End the opening; a hold stays."""
-        self._cause_at = None
-        self._until = float("-inf")
+        self._until = -math.inf
 
     def on(self, now: float) -> bool:
         """Tell whether the relay should be on."""

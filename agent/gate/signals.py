@@ -34,7 +34,7 @@ class Pattern:
     """Looks with their durations in seconds; then `after`, or the beginning again.
 
     Attributes:
-        steps: (seconds, look), at least one.
+        steps: (seconds, look); none where the look does not change.
         after: what stays when the steps are over; None repeats them for ever.
     """
 
@@ -55,10 +55,6 @@ class Pattern:
         return sum(seconds for seconds, _ in self.steps)
 
 
-def _steady(indication: Indication) -> Pattern:
-    return Pattern(((1.0, indication),), indication)
-
-
 def _blink(indication: Indication, on_s: float, off_s: float) -> Pattern:
     return Pattern(((on_s, indication), (off_s, DARK)))
 
@@ -77,8 +73,8 @@ PATTERNS: dict[Signal, Pattern] = {
     Signal.GRANTED: Pattern(((0.1, _BEEP_GREEN),), _GREEN),
     Signal.DENIED: Pattern(((0.3, _BEEP_RED), (0.1, _RED), (0.3, _BEEP_RED)), _RED),
     Signal.ALARM: Pattern(((0.2, _BEEP_RED), (0.1, DARK)) * 5, DARK),
-    Signal.FREE: _steady(_GREEN),
-    Signal.LOCKED: _steady(_RED),
+    Signal.FREE: Pattern((), _GREEN),
+    Signal.LOCKED: Pattern((), _RED),
     Signal.MAINTENANCE: Pattern(((1.0, _RED), (1.0, _GREEN))),
     Signal.FIRE: _blink(_BEEP_GREEN, 0.2, 0.2),
 }
@@ -89,7 +85,7 @@ class Player:
 
     def __init__(self) -> None:
         self._pattern: Pattern | None = None
-        self._since = 0.0
+        self._since: float  # set with each pattern
         self._alarm_since: float | None = None
 
     def show(self, signal: Signal, now: float) -> None:
@@ -102,12 +98,10 @@ class Player:
 
     def indication(self, now: float) -> Indication:
         """Return what should be lit and sounding."""
-        alarm = PATTERNS[Signal.ALARM]
         if self._alarm_since is not None:
-            indication = alarm.at(now - self._alarm_since)
-            if now - self._alarm_since < alarm.seconds and indication is not None:
-                return indication
-            self._alarm_since = None
+            alarm, elapsed = PATTERNS[Signal.ALARM], now - self._alarm_since
+            if elapsed < alarm.seconds:
+                return alarm.at(elapsed) or DARK
         if self._pattern is None:
             return DARK
         elapsed = now - self._since

@@ -54,7 +54,7 @@ class Faults:
     def end(self, part: str, code: str) -> None:
         """Say that it is over; nothing where it never began."""
         with self._lock:
-            count = self._open.pop(f"{part}:{code}", 0)
+            count = self._open.pop(f"{part}:{code}", None)
         if count:
             self._record(events.Fault(part=part, code=code, active=False, count=count))
 

@@ -161,9 +161,10 @@ class Journal(Store):
             )
             # An expired mark may still stand behind the 32 that were cleared.
             db.execute("DELETE FROM used WHERE replay_key = ? AND until < ?", (replay_key, now))
-            if db.execute("SELECT 1 FROM used WHERE replay_key = ?", (replay_key,)).fetchone():
-                raise AlreadyUsed("this use was committed before")
-            db.execute("INSERT INTO used VALUES(?, ?)", (replay_key, until))
+            try:
+                db.execute("INSERT INTO used VALUES(?, ?)", (replay_key, until))
+            except sqlite3.IntegrityError:
+                raise AlreadyUsed("this use was committed before") from None
 
         return self._write(event, mark)
 

@@ -24,9 +24,13 @@ __all__ = ["Lock", "connect", "open_checked"]
 
 VERSION = 1
 CHECK_LIMIT_S = 1.0
+_CHECK_STEPS = 10_000
+"""SQLite's own instructions between two looks at the clock."""
 BUSY_S = 1.0
 """Longest wait for another process that writes, such as a hand-opened shell: a decision may take
 three seconds to the disk, and several rows in turn must not make the deciding loop look stuck."""
+_LOG_BYTES = 4 * 2**20
+"""The write-ahead log's file is cut to this when it was folded back."""
 _KEEP_ASIDE = 2
 _SUFFIXES = ("", "-wal", "-shm")
 
@@ -84,6 +88,7 @@ class Lock:
         except OSError as error:
             os.close(self._fd)
             raise JournalFailed(f"{path}: another process writes this journal") from error
+        self._held = True
         self.begun = os.fstat(self._fd).st_size > 0
 
     def begin(self) -> None:
@@ -103,9 +108,9 @@ class Lock:
 
     def close(self) -> None:
         """Let go; may be called twice."""
-        if self._fd >= 0:
+        if self._held:
+            self._held = False
             os.close(self._fd)
-            self._fd = -1
 
 
 def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.Connection:
@@ -118,11 +123,10 @@ def connect(path: Path, *, synchronous: str, readonly: bool = False) -> sqlite3.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_S)
     try:
-        db.execute(f"PRAGMA synchronous={synchronous}")
-        db.execute("PRAGMA wal_autocheckpoint=0")
-        db.execute("PRAGMA temp_store=MEMORY")
-        if readonly:
-            db.execute("PRAGMA query_only=1")
+        db.executescript(
+            f"PRAGMA synchronous={synchronous}; PRAGMA wal_autocheckpoint=0;"
+            f"PRAGMA temp_store=MEMORY; PRAGMA query_only={int(readonly)};"
+        )
     except BaseException:
         db.close()
         raise
@@ -155,8 +159,10 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
     try:
         _require_format(db)
         _check(db)
-        db.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
-        db.execute("PRAGMA journal_size_limit=4194304")
+        db.executescript(
+            f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;"
+            f"PRAGMA journal_size_limit={_LOG_BYTES};"
+        )
     except BaseException:
         db.close()
         raise
@@ -175,7 +181,7 @@ def _require_format(db: sqlite3.Connection) -> None:
 def _check(db: sqlite3.Connection) -> None:
     """Run SQLite's quick check for a limited time."""
     end = time.monotonic() + CHECK_LIMIT_S
-    db.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    db.set_progress_handler(lambda: time.monotonic() > end, _CHECK_STEPS)
     try:
         rows = db.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.OperationalError as error:
@@ -183,7 +189,7 @@ def _check(db: sqlite3.Connection) -> None:
             raise
         return
     finally:
-        db.set_progress_handler(None, 0)
+        db.set_progress_handler(None, _CHECK_STEPS)
     if rows != [("ok",)]:
         raise sqlite3.DatabaseError(f"damaged: {rows[0][0] if rows else 'no answer'}")
 

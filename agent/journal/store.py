@@ -22,6 +22,8 @@ from agent.journal.schema import Lock, connect
 
 __all__ = ["BootCounters", "Clock", "Store"]
 
+_WEAKER = {"FULL": "NORMAL", "OFF": "OFF"}
+"""What an acknowledgement needs, by what a row needs."""
 _KEEP_BOOTS = 256
 _CHECKPOINT_ROWS = 256
 _START = Position(0, 0)
@@ -65,15 +67,15 @@ class Store:
         self._clock = clock
         self._capacity = capacity
         self._writer = writer
-        weaker = "OFF" if synchronous == "OFF" else "NORMAL"
+        weaker = _WEAKER[synchronous]
         self._marker = connect(path, synchronous=weaker)
         self._quick = connect(path, synchronous=weaker, readonly=True)
         self._reader = connect(path, synchronous=weaker, readonly=True)
         self._write_lock = threading.Lock()
         self._quick_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._boots: dict[str, BootCounters] = {}
-        self._stale = False
+        self._boots: dict[str, BootCounters]  # as `_load` finds them
+        self._stale: bool
         self._closed = False
         self._listener: Callable[[], None] | None = None
         self._since_checkpoint = 0
@@ -116,11 +118,10 @@ class Store:
         end = self.head() if upto is None else upto
         rows: list[Row] = []
         for boot in list(self._boots.values()):
-            if not after.boot <= boot.number <= end.boot or len(rows) >= limit:
-                continue
-            low = max(boot.acknowledged, after.seq if boot.number == after.boot else 0)
-            high = min(boot.last, end.seq) if boot.number == end.boot else boot.last
-            rows += self._rows(boot, low + 1, high, limit - len(rows))
+            if after.boot <= boot.number <= end.boot:
+                low = max(boot.acknowledged, after.seq if boot.number == after.boot else 0)
+                high = min(boot.last, end.seq) if boot.number == end.boot else boot.last
+                rows += self._rows(boot, low + 1, high, limit - len(rows))
         return rows
 
     def replay(self, boot_id: str, first: int, last: int, limit: int = 100) -> list[Row]:
@@ -142,9 +143,9 @@ class Store:
         """
         rows: list[Row] = []
         for boot in reversed(list(self._boots.values())):
-            if boot.boot_id != self.boot_id and len(rows) < limit:
-                first = max(1, boot.last - (limit - len(rows)) + 1)
-                rows += reversed(self._rows(boot, first, boot.last, limit - len(rows)))
+            if boot.boot_id != self.boot_id:
+                left = limit - len(rows)
+                rows += reversed(self._rows(boot, boot.last - left + 1, boot.last, left))
         return rows
 
     def acknowledge(self, boot_id: str, seq: int) -> int:
@@ -215,7 +216,7 @@ class Store:
         ).fetchall():
             last = db.execute("SELECT max(seq) FROM event WHERE boot = ?", (number,)).fetchone()[0]
             boots[boot_id] = BootCounters(
-                number, boot_id, acknowledged, freed, max(last or 0, freed, acknowledged)
+                number, boot_id, acknowledged, freed, max(last or 0, acknowledged)
             )
         if self.boot_id not in boots:
             with self._transaction(db):
@@ -250,7 +251,7 @@ class Store:
         try:
             db.execute("BEGIN IMMEDIATE")
             yield db
-            db.execute("COMMIT")
+            db.commit()
         except sqlite3.Error as error:
             self._stale = True
             self._roll_back(db)
@@ -262,9 +263,8 @@ class Store:
     @staticmethod
     def _roll_back(db: sqlite3.Connection) -> None:
         """Leave the transaction, if SQLite has not left it by itself."""
-        if db.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                db.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            db.rollback()
 
     def _reload(self) -> None:
         try:

@@ -14,7 +14,6 @@ import contextlib
 import hashlib
 import hmac
 import os
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,7 +64,7 @@ class SubjectHasher:
 def _mac(key: bytes, purpose: bytes, issuer: str, subject: str) -> str:
     mac = hmac.new(key, digestmod=hashlib.sha256)
     for part in (purpose, issuer.encode(), subject.encode()):
-        mac.update(len(part).to_bytes(4, "big") + part)
+        mac.update(len(part).to_bytes(4) + part)
     return mac.digest()[:16].hex()
 
 
@@ -88,12 +87,12 @@ def load_or_create_key(path: Path) -> bytes:
 
 def _create(path: Path) -> bytes:
     """Write a new key beside its place and link it there whole, so that no start reads half."""
-    scratch = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
+    scratch = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
     try:
         descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
+                file.write(os.urandom(KEY_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
             # Another start may have been first; its key is then the one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import zlib
 from collections.abc import Callable
@@ -14,13 +15,26 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 
+from agent.credential import aadhaar as module
 from agent.credential import registry
-from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.limits import INFLATED_BYTES_AADHAAR, LATEST_TIME
-from agent.credential.model import FormatName, Kind, Level, Modality, ReferenceForm, Rejected
+from agent.credential.checks import replay_key
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.limits import INFLATED_BYTES_AADHAAR, LATEST_TIME, PAYLOAD_BYTES
+from agent.credential.model import (
+    BiometricReference,
+    Credential,
+    FormatName,
+    Kind,
+    Level,
+    Modality,
+    ReferenceForm,
+    Rejected,
+)
 from agent.reason import Reason
-from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
+from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
+    AADHAAR_FIELDS,
     DAY,
     NOW,
     RULES,
@@ -38,10 +52,10 @@ from tests.support.makers import (
 TRUST = trust(uidai_key())
 
 
-def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+def reason(payload: bytes, keys: KeySource = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 def certificate_key(name: str, *, dated: bool = True) -> IssuerKey:
@@ -125,15 +139,46 @@ def test_reads(version: int, pack: str, flag: str) -> None:
     assert not credential.dynamic
 
 
+NAMES = (
+    "hashes", "reference_id", "name", "birth_date", "gender", "care_of", "district", "landmark", "house",
+    "location", "pin_code", "post_office", "state", "street", "sub_district", "vtc", "mobile_last_4",
+)  # fmt: skip
+
+
+def test_all_that_a_letter_becomes() -> None:
+    made = 1_772_950_447  # 2026-03-08T11:44:07+05:30
+    fields = dict(zip(NAMES, (*AADHAAR_FIELDS, "1234"), strict=True)) | {"name": "José Kumar"}
+    credential = registry.read(aadhaar(aadhaar_signed(f2="José Kumar")), keys=TRUST, rules=RULES)
+    same = b"2697\xffJos\xe9 Kumar\xff01-01-1984\xffM"
+    assert credential == Credential(
+        format=FormatName.AADHAAR,
+        issuer="uidai",
+        key_id=b"key-1",
+        kind=Kind.NATIONAL_ID,
+        level=Level.BASIC,
+        subject=hashlib.sha256(same).hexdigest(),
+        issued_at=made,
+        valid_from=made,
+        valid_until=LATEST_TIME,
+        dynamic=False,
+        replay_key=replay_key("uidai", b"269720260308114407437", made),
+        references=(
+            BiometricReference(Modality.FACE, ReferenceForm.IMAGE, codestream(), subformat=2),
+        ),
+        birth_date="1984-01-01",
+        claims={"version": 2, **fields},
+    )
+
+
 def test_hashes_after_the_photo_may_be_there_from_version_2_too() -> None:
     payload = aadhaar(aadhaar_signed(2, f0="2", tail=b"\x11" * 32))
     assert registry.read(payload, keys=TRUST, rules=RULES).references[0].data == codestream()
 
 
-def test_code_without_photo_has_no_reference() -> None:
-    for version in (1, 2):
-        payload = aadhaar(aadhaar_signed(version, photo=b""))
-        assert registry.read(payload, keys=TRUST, rules=RULES).references == ()
+@pytest.mark.parametrize(("version", "tail"), [(1, None), (2, b""), (2, b"\x11" * 64)])
+def test_code_without_photo_has_no_reference(version: int, tail: bytes | None) -> None:
+    payload = aadhaar(aadhaar_signed(version, photo=b"", tail=tail))
+    assert registry.read(payload, keys=TRUST, rules=RULES).references == ()
 
 
 def test_subject_is_the_same_from_letter_to_letter_and_no_personal_data() -> None:
@@ -141,15 +186,32 @@ def test_subject_is_the_same_from_letter_to_letter_and_no_personal_data() -> Non
         registry.read(aadhaar(aadhaar_signed(f1=reference)), keys=TRUST, rules=RULES)
         for reference in ("269720240308114407437", "269720250308114407437")
     )
-    other = registry.read(aadhaar(aadhaar_signed(f2="Sumita Kumar")), keys=TRUST, rules=RULES)
-    assert first.subject == second.subject != other.subject
+    assert first.subject == second.subject
     assert first.replay_key != second.replay_key
-    assert len(first.subject) == 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"f1": "269820260308114407437"}, {"f2": "Sumita Kumar"}, {"f3": "02-01-1984"}, {"f4": "F"},
+        {"f2": "Sumit Kumar0", "f3": "1-01-1984"},
+    ],
+    ids=["last digits", "name", "birth date", "gender", "no field runs into the next"],
+)  # fmt: skip
+def test_subject_of_another_person(change: dict[str, str]) -> None:
+    one, other = (
+        registry.read(aadhaar(aadhaar_signed(**fields)), keys=TRUST, rules=RULES).subject
+        for fields in ({}, change)
+    )
+    assert one != other
 
 
 @pytest.mark.parametrize(
     ("printed", "expected"),
-    [("01-01-1984", "1984-01-01"), ("31/12/2001", "2001-12-31"), ("1984", None), ("31-02-1984", None), ("", None)],
+    [
+        ("01-01-1984", "1984-01-01"), ("31/12/2001", "2001-12-31"), ("1984", None), ("31-02-1984", None), ("", None),
+        ("01.01.1984", None), ("1-1-1984", None), ("01-01-19840", None), ("001-01-1984", None),
+    ],
 )  # fmt: skip
 def test_birth_date(printed: str, expected: str | None) -> None:
     credential = registry.read(aadhaar(aadhaar_signed(f3=printed)), keys=TRUST, rules=RULES)
@@ -172,6 +234,22 @@ def bomb(size: int, pack: str) -> bytes:
     return number(packed + bytes(600 - len(packed)) if len(packed) < 600 else packed)
 
 
+def letter(size: int) -> bytes:
+    """Return a signed part that fills so many bytes together with its signature."""
+    fields = aadhaar_signed(photo=b"")
+    return fields + b"\xff\x4f\xff\x51" + bytes(size - 256 - 6 - len(fields)) + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zlib"])
+def test_unpacks_to_64_kib_and_no_more(pack: str) -> None:
+    whole, more = (
+        aadhaar(letter(size), pack=pack)
+        for size in (INFLATED_BYTES_AADHAAR, INFLATED_BYTES_AADHAAR + 1)
+    )
+    assert registry.read(whole, keys=TRUST, rules=RULES).references
+    assert reason(more) is Reason.TOO_LARGE
+
+
 def pss() -> bytes:
     return rsa_key().sign(
         aadhaar_signed(), padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256()
@@ -192,6 +270,12 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         Reason.MALFORMED,
     ),
     "no room for a signature": (lambda: number(zlib.compress(bytes(range(256)), 0)), Reason.UNSIGNED),
+    "room for a signature of nearly nothing": (
+        lambda: number(zlib.compress(bytes(range(256)) + b"\0", 0)),
+        Reason.BAD_SIGNATURE,
+    ),
+    "first byte one": (lambda: number(b"\1" + bytes(600)), Reason.MALFORMED),
+    "first byte 255": (lambda: number(b"\xff" + bytes(600)), Reason.MALFORMED),
     "key of another": (lambda: aadhaar(key=rsa_key(1)), Reason.BAD_SIGNATURE),
     "signature with PSS": (lambda: aadhaar(signature=pss()), Reason.BAD_SIGNATURE),
     "signature zero": (lambda: aadhaar(signature=bytes(256)), Reason.BAD_SIGNATURE),
@@ -209,14 +293,27 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         Reason.BAD_SIGNATURE,
     ),
     "version 6": (lambda: aadhaar(aadhaar_signed(6)), Reason.MALFORMED),
+    "version 1 spelled out": (lambda: aadhaar(b"V1\xff" + aadhaar_signed(1)), Reason.MALFORMED),
+    "version without its end": (lambda: aadhaar(b"V2" + aadhaar_signed(2)[3:]), Reason.MALFORMED),
+    "version with another end": (lambda: aadhaar(b"V2:" + aadhaar_signed(2)[3:]), Reason.MALFORMED),
     "flag 4": (lambda: aadhaar(aadhaar_signed(f0="4", tail=b"")), Reason.MALFORMED),
+    "flag of two digits": (lambda: aadhaar(aadhaar_signed(f0="03")), Reason.MALFORMED),
+    "flag empty": (lambda: aadhaar(aadhaar_signed(f0="")), Reason.MALFORMED),
     "fields missing": (lambda: aadhaar(b"V2\xff3\xff269720260308114407437\xff"), Reason.MALFORMED),
     "no name": (lambda: aadhaar(aadhaar_signed(f2="")), Reason.MALFORMED),
     "photo of another kind": (lambda: aadhaar(aadhaar_signed(photo=b"\xff\xd8\xff\xd9")), Reason.MALFORMED),
     "photo cut short": (lambda: aadhaar(aadhaar_signed(photo=codestream()[:-2])), Reason.MALFORMED),
     "hashes missing in version 1": (lambda: aadhaar(aadhaar_signed(1, tail=b"")), Reason.MALFORMED),
+    "more hashes than the flag says": (lambda: aadhaar(aadhaar_signed(f0="2", tail=bytes(64))), Reason.MALFORMED),
+    "fewer hashes than the flag says": (lambda: aadhaar(aadhaar_signed(tail=bytes(32))), Reason.MALFORMED),
+    "hashes cut short after a photo that ends early": (
+        lambda: aadhaar(aadhaar_signed(1, photo=b"\xff\x4f\xff\x51\xff\xd9", tail=bytes(29))),
+        Reason.MALFORMED,
+    ),
     "bytes after the photo": (lambda: aadhaar(aadhaar_signed(tail=b"\0")), Reason.MALFORMED),
     "reference id too short": (lambda: aadhaar(aadhaar_signed(f1="2697")), Reason.MALFORMED),
+    "reference id of 20 digits": (lambda: aadhaar(aadhaar_signed(f1="2697202603081144074")), Reason.MALFORMED),
+    "reference id of 22 digits": (lambda: aadhaar(aadhaar_signed(f1="2697202603081144074370")), Reason.MALFORMED),
     "reference id with letters": (lambda: aadhaar(aadhaar_signed(f1="2697" + "x" * 17)), Reason.MALFORMED),
     "reference id with other digits": (lambda: aadhaar(aadhaar_signed(f1="\xb2" * 21)), Reason.MALFORMED),
     "month 13": (lambda: aadhaar(aadhaar_signed(f1="269720261308114407437")), Reason.BAD_TIME),
@@ -232,6 +329,27 @@ def test_refused(case: str) -> None:
     assert reason(make()) is expected
 
 
+def test_time_out_of_range_is_named() -> None:
+    with pytest.raises(Rejected, match="bad_time: the reference id's time is no time"):
+        module.read(BROKEN["before 1970"][0](), TRUST, RULES)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"1" * PAYLOAD_BYTES, Reason.MALFORMED),
+        (b"1" * (PAYLOAD_BYTES + 1), Reason.TOO_LARGE),
+        (b"-12", Reason.MALFORMED),
+        (b"", Reason.MALFORMED),
+    ],
+    ids=["longest", "longer", "no digit", "empty"],
+)
+def test_refused_without_being_recognised_first(payload: bytes, expected: Reason) -> None:
+    with pytest.raises(Rejected) as caught:
+        module.read(payload, TRUST, RULES)
+    assert explained(caught.value) is expected
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
@@ -242,11 +360,24 @@ def test_refused(case: str) -> None:
         (issuer_key(rsa_key()), Reason.UNKNOWN_ISSUER),
         (issuer_key(ed_key()), Reason.UNKNOWN_ISSUER),
         (uidai_key(rsa_key(2, 3072)), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ed_key(), algorithm=Algorithm.RS256), Reason.UNKNOWN_ISSUER),
     ],
-    ids=["over", "other kinds", "other formats", "root", "pinned to PS256", "EdDSA", "RSA-3072"],
+    ids=[
+        "over", "other kinds", "other formats", "root", "pinned to PS256", "EdDSA", "RSA-3072", "no RSA key",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "source", [trust, lambda key: Unfiltered([key])], ids=["set", "unfiltered"]
 )
-def test_refused_by_trust(key: IssuerKey, expected: Reason) -> None:
-    assert reason(aadhaar(), trust(key)) is expected
+def test_refused_by_trust(source: Any, key: IssuerKey, expected: Reason) -> None:
+    assert reason(aadhaar(), source(key)) is expected
+
+
+def test_eight_keys_are_tried_in_turn() -> None:
+    other = uidai_key(rsa_key(1), kid=b"other")
+    keys = Unfiltered([*[other] * 7, uidai_key()])
+    assert registry.read(aadhaar(), keys=keys, rules=RULES).key_id == b"key-1"
+    assert reason(aadhaar(), Unfiltered([*[other] * 8, uidai_key()])) is Reason.BAD_SIGNATURE
 
 
 def test_key_over_today_was_valid_when_the_letter_was_made() -> None:
@@ -258,5 +389,18 @@ def test_clock_untrusted_denies() -> None:
     assert reason(aadhaar(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED
 
 
-def test_short_numbers_are_no_aadhaar() -> None:
-    assert registry.sniff(b"4006381333931") is None
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"4006381333931", False), (b"1" * 616, False), (b"1" * 617, True), (b"1" * PAYLOAD_BYTES, True),
+        (b"1" * (PAYLOAD_BYTES + 1), False), (b"1" * 617 + b"A", False),
+    ],
+    ids=["barcode", "no room for a signature", "least", "most", "too long", "no number"],
+)  # fmt: skip
+def test_sniff(payload: bytes, expected: bool) -> None:
+    assert module.sniff(payload) is expected
+
+
+def test_repr_of_a_letter_names_nobody() -> None:
+    letter = module.parse(aadhaar_signed())
+    assert repr(letter) == "Letter(version=2, issued_at=1772950447)"

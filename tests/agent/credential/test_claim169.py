@@ -12,13 +12,26 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from agent.credential import base45, cbor, claim169, cose, inflate, registry
-from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.model import FormatName, Kind, Level, Modality, ReferenceForm, Rejected
+from agent.credential.checks import replay_key
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.model import (
+    BiometricReference,
+    Credential,
+    FormatName,
+    Kind,
+    Level,
+    Modality,
+    ReferenceForm,
+    Rejected,
+    StatusReference,
+)
 from agent.credential.numbers import Claim, Header
 from agent.reason import Reason
-from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
+from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
     DAY,
+    DIRECT,
     FACE,
     FINGER,
     IDENTITY,
@@ -32,6 +45,7 @@ from tests.support.makers import (
     identity_claims,
     issuer_key,
     pack,
+    root_key,
     rsa_key,
     sign1,
     trust,
@@ -43,10 +57,10 @@ from tests.support.makers import (
 TRUST = trust(issuer_key(ec_key()))
 
 
-def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+def reason(payload: bytes, keys: KeySource = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- published vectors -----------------------------------------------------------------------------
@@ -196,6 +210,72 @@ def test_reads(how: str, tags: tuple[int, ...], encrypt: bytes | None) -> None:
         assert personal not in repr(credential)
 
 
+def test_all_that_an_identity_becomes() -> None:
+    status = {"status_list": {"idx": 7, "uri": "https://example.org/1"}}
+    claims = identity_claims(iat=NOW - 2, nbf=NOW - 1, status=status)
+    assert registry.read(make(claims), keys=TRUST, rules=RULES) == Credential(
+        format=FormatName.CLAIM169,
+        issuer="authority",
+        key_id=b"key-1",
+        kind=Kind.NATIONAL_ID,
+        level=Level.BASIC,
+        subject="3918592438",
+        issued_at=NOW - 2,
+        valid_from=NOW - 1,
+        valid_until=NOW + DAY - 1,
+        dynamic=False,
+        replay_key=replay_key("authority", b"3918592438", NOW - 1),
+        references=(
+            BiometricReference(Modality.FACE, ReferenceForm.IMAGE, FACE[0], 1, "", 62),
+            BiometricReference(Modality.FINGER, ReferenceForm.TEMPLATE, FINGER[0], 1, "r503", 50),
+        ),
+        birth_date="1984-04-18",
+        status=StatusReference("https://example.org/1", 7),
+        claims={
+            "iss": "https://mosip.example.org",
+            "id": "3918592438",
+            "full_name": "Janardhan BS",
+            "birth_date": "19840418",
+            "gender": 1,
+            "nationality": "IN",
+        },
+    )
+
+
+def test_deprecated_photo_is_a_face() -> None:
+    claims = identity_claims(identity={1: "x", 16: b"RIFF", 17: 4})
+    assert registry.read(make(claims), keys=TRUST, rules=RULES).references == (
+        BiometricReference(Modality.FACE, ReferenceForm.IMAGE, b"RIFF", 4, "", 62),
+    )
+
+
+TIMES: dict[str, tuple[dict[str, Any], Any]] = {
+    "begins with nbf": ({"nbf": NOW - 3, "iat": NOW - 5}, (NOW - 5, NOW - 3)),
+    "begins with iat": ({"nbf": None, "iat": NOW - 5}, (NOW - 5, NOW - 5)),
+    "always begun": ({"nbf": None, "iat": None}, (None, 0)),
+    "nbf alone": ({"nbf": NOW - 3, "iat": None}, (None, NOW - 3)),
+    "issued by a fast clock": ({"nbf": NOW, "iat": NOW + 5}, (NOW + 5, NOW)),
+    "issued by a clock too fast": ({"nbf": NOW, "iat": NOW + 6}, Reason.ISSUED_IN_FUTURE),
+    "lasts a second": ({"iat": NOW, "nbf": None, "exp": NOW + 1}, (NOW, NOW)),
+    "ends as it is issued, having begun before": (
+        {"iat": NOW + 3, "nbf": NOW - 1, "exp": NOW + 3},
+        Reason.BAD_TIME,
+    ),
+    "lasts no second": ({"iat": NOW, "nbf": None, "exp": NOW}, Reason.BAD_TIME),
+}
+
+
+@pytest.mark.parametrize("case", TIMES)
+def test_times(case: str) -> None:
+    changes, expected = TIMES[case]
+    payload = make(identity_claims(**changes))
+    if isinstance(expected, Reason):
+        assert reason(payload) is expected
+    else:
+        credential = registry.read(payload, keys=TRUST, rules=RULES)
+        assert (credential.issued_at, credential.valid_from) == expected
+
+
 @pytest.mark.parametrize(
     ("private", "alg"),
     [
@@ -214,9 +294,49 @@ def test_key_without_kid_is_found_by_format() -> None:
     assert registry.read(make(kid=None), keys=keys, rules=RULES).issuer == "right"
 
 
-def test_kind_is_the_only_one_of_the_key() -> None:
-    pinned = issuer_key(ec_key(), kinds=frozenset({Kind.RESIDENCE_PERMIT}))
-    assert registry.read(make(), keys=trust(pinned), rules=RULES).kind is Kind.RESIDENCE_PERMIT
+@pytest.mark.parametrize("headers", ["protected", "unprotected"])
+def test_kid_of_either_header_names_the_key(headers: str) -> None:
+    keys = trust(issuer_key(ec_key(), kid=b"k"), issuer_key(ec_key(), issuer="other"))
+    kid = {Header.KID: b"k"}
+    payload = make(
+        protected={Header.ALG: -7} | (kid if headers == "protected" else {}),
+        unprotected=kid if headers == "unprotected" else {},
+    )
+    assert registry.read(payload, keys=keys, rules=RULES).issuer == "authority"
+
+
+CHAINED = {Header.X5CHAIN: DIRECT.der()}
+
+
+@pytest.mark.parametrize(
+    ("kid", "expected"),
+    [(None, "national-root"), (b"unknown", "national-root"), (b"key-1", "pinned")],
+)
+def test_chain_counts_where_no_pinned_key_is_named(kid: bytes | None, expected: str) -> None:
+    pinned = issuer_key(ec_key(102), issuer="pinned")
+    payload = make(private=ec_key(102), kid=kid, unprotected=CHAINED)
+    keys = trust(root_key(), pinned)
+    assert registry.read(payload, keys=keys, rules=RULES).issuer == expected
+
+
+def test_eight_keys_are_tried_in_turn() -> None:
+    other, right = issuer_key(ec_key(7), issuer="other"), issuer_key(ec_key())
+    keys = Unfiltered([*[other] * 7, right])
+    assert registry.read(make(kid=None), keys=keys, rules=RULES).issuer == "authority"
+    assert reason(make(kid=None), Unfiltered([*[other] * 8, right])) is Reason.BAD_SIGNATURE
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        ({Kind.RESIDENCE_PERMIT}, Kind.RESIDENCE_PERMIT),
+        ({Kind.RESIDENCE_PERMIT, Kind.NATIONAL_ID}, Kind.NATIONAL_ID),
+    ],
+    ids=["one", "two"],
+)
+def test_kind_is_the_only_one_of_the_key(kinds: set[Kind], expected: Kind) -> None:
+    pinned = issuer_key(ec_key(), kinds=frozenset(kinds))
+    assert registry.read(make(), keys=trust(pinned), rules=RULES).kind is expected
 
 
 def test_validity_ends_before_exp_and_sub_counts_before_the_id() -> None:
@@ -240,13 +360,33 @@ IDENTITIES: dict[str, tuple[Any, list[tuple[int, int]], str | None]] = {
     "deprecated photo": ({1: "x", 16: b"RIFF", 17: 4}, [(62, 4)], None),
     "deprecated photo, old JPEG": ({1: "x", 16: b"\xff\xd8", 17: 1}, [(62, 1)], None),
     "face counts before the photo": ({1: "x", 62: [FACE], 16: b"RIFF", 17: 4}, [(62, 1)], None),
+    "photo as JPEG": ({1: "x", 16: b"RIFF", 17: 1}, [(62, 1)], None),
+    "photo as PNG": ({1: "x", 16: b"RIFF", 17: 0}, [], None),
+    "photo past WEBP": ({1: "x", 16: b"RIFF", 17: 5}, [], None),
+    "photo as true": ({1: "x", 16: b"RIFF", 17: True}, [], None),
     "photo in no known format": ({1: "x", 16: b"RIFF", 17: 9}, [], None),
+    "format true": ({1: "x", 62: [FACE | {1: True}]}, [], None),
+    "format a list": ({1: "x", 62: [FACE | {1: [0]}]}, [], None),
+    "sub-format true": ({1: "x", 62: [FACE | {2: True}]}, [], None),
+    "sub-format as text": ({1: "x", 62: [FACE | {2: "1"}]}, [], None),
+    "sound before a face": ({1: "x", 62: [FACE | {1: 2}, FACE]}, [(62, 1)], None),
+    "no face in the list": ({1: "x", 62: []}, [], None),
+    "16 fingers in one": ({1: "x", 50: [FINGER] * 16}, [(50, 1)] * 16, None),
+    "all fingers after the face": (
+        {1: "x", 59: FINGER, 50: FINGER, 62: FACE},
+        [(62, 1), (50, 1), (59, 1)],
+        None,
+    ),
+    "wrapped, with a float": (cbor.encode({1: "x", 45: 1.5}), [], None),
     "photo without format": ({1: "x", 16: b"RIFF"}, [], None),
     "sound and hash are passed over": ({1: "x", 62: [FACE | {1: 2}, FACE | {1: 3}]}, [], None),
     "no format": ({1: "x", 62: [{0: b"raw"}]}, [], None),
     "iris and voice are passed over": ({1: "x", 60: [FACE], 65: [FACE]}, [], None),
     "gender as text": ({1: "x", 9: "1"}, [], None),
     "date with dashes": ({1: "x", 8: "1975-04-04"}, [], "1975-04-04"),
+    "date with one dash": ({1: "x", 8: "1975-0404"}, [], "1975-04-04"),
+    "date with a time": ({1: "x", 8: "19750404T00"}, [], None),
+    "date with other dashes": ({1: "x", 8: "1975/04/04"}, [], None),
     "no such date": ({1: "x", 8: "19840231"}, [], None),
     "year only": ({1: "x", 8: "1984"}, [], None),
     "date in other digits": ({1: "x", 8: "\u0661\u0669\u0668\u0664\u0660\u0664\u0661\u0668"}, [], None),
@@ -349,6 +489,10 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "alg as text": (lambda: message(protected=HEADER | {Header.ALG: "ES256"}), Reason.ALGORITHM_MISMATCH),
     "alg SHA-1": (lambda: message(protected=HEADER | {Header.ALG: -65535}), Reason.ALGORITHM_MISMATCH),
     # headers
+    "typ": (lambda: message(protected=HEADER | {Header.TYP: "x"}), Reason.MALFORMED),
+    "a holder's key": (lambda: make(identity_claims() | {Claim.CNF: {}}), Reason.MALFORMED),
+    "a kind": (lambda: make(identity_claims() | {Claim.VCT: "x"}), Reason.MALFORMED),
+    "a level": (lambda: make(identity_claims() | {Claim.LEVEL: 1}), Reason.MALFORMED),
     "kid unknown": (lambda: make(kid=b"key-2"), Reason.UNKNOWN_ISSUER),
     "kid as text": (lambda: message(protected={Header.ALG: -7, Header.KID: "key-1"}), Reason.MALFORMED),
     "kid in both headers": (
@@ -419,6 +563,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "face without data": (lambda: identity(IDENTITY | {62: [{1: 0, 2: 1}]}), Reason.MALFORMED),
     "face data as text": (lambda: identity(IDENTITY | {62: [FACE | {0: "x"}]}), Reason.MALFORMED),
     "face issuer a number": (lambda: identity(IDENTITY | {62: [FACE | {3: 1}]}), Reason.MALFORMED),
+    "face a list of texts": (lambda: identity(IDENTITY | {62: ["x"]}), Reason.MALFORMED),
     "17 fingers in one": (lambda: identity(IDENTITY | {50: [FINGER] * 17}), Reason.MALFORMED),
     "photo as text": (lambda: identity({1: "x", 16: "x", 17: 1}), Reason.MALFORMED),
     "status not understood": (lambda: make(identity_claims(status={"other": 1})), Reason.MALFORMED),
@@ -479,6 +624,36 @@ def test_refused_by_trust(case: str) -> None:
     assert reason(make(), trust(key)) is expected
 
 
+@pytest.mark.parametrize("iss", [None, 7, ["https://mosip.example.org"]], ids=repr)
+def test_key_of_named_issuers_needs_one(iss: Any) -> None:
+    payload = make(identity_claims(iss=iss))
+    assert registry.read(payload, keys=TRUST, rules=RULES).issuer == "authority"
+    named = trust(issuer_key(ec_key(), iss=frozenset({"https://mosip.example.org"})))
+    assert reason(payload, named) is Reason.UNKNOWN_ISSUER
+
+
+@pytest.mark.parametrize(
+    ("build", "keys", "said"),
+    [
+        (lambda: make(kid=b"other"), TRUST, "unknown_issuer: no such key"),
+        (
+            make,
+            trust(issuer_key(ec_key(), iss=frozenset({"x"}))),
+            "unknown_issuer: iss does not belong",
+        ),
+        (lambda: make(identity_claims(exp=-1)), TRUST, "bad_time: exp is no time"),
+        (lambda: make(identity_claims(iat=-1)), TRUST, "bad_time: iat is no time"),
+        (lambda: make(identity_claims(nbf=-1)), TRUST, "bad_time: nbf is no time"),
+        (lambda: identity(IDENTITY | {50: "x"}), TRUST, "malformed: claim 169: 50 is no list"),
+        (lambda: identity({1: ["x"]}), TRUST, "malformed: the subject is no text"),
+    ],
+    ids=["kid", "iss", "exp", "iat", "nbf", "finger", "subject"],
+)
+def test_what_the_operator_reads(build: Callable[[], bytes], keys: KeySource, said: str) -> None:
+    with pytest.raises(Rejected, match=said):
+        claim169.read(build(), keys, RULES)
+
+
 def test_two_issuers_with_one_kid_are_told_apart_by_signature_and_iss() -> None:
     first = issuer_key(ec_key(1), issuer="first", iss=frozenset({"https://first.example"}))
     second = issuer_key(ec_key(2), issuer="second", iss=frozenset({"https://second.example"}))
@@ -511,6 +686,8 @@ def test_same_identity_of_another_issuer_is_another_use() -> None:
 
 def test_clock_untrusted_denies() -> None:
     assert reason(make(), clock_trusted=False) is Reason.CLOCK_UNTRUSTED
+    later = make(identity_claims(iat=NOW + DAY // 2, nbf=NOW))
+    assert reason(later, clock_trusted=False) is Reason.CLOCK_UNTRUSTED
 
 
 def test_lower_case_and_numbers_are_not_this_format() -> None:

@@ -14,13 +14,17 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from agent.credential import cbor, registry
+from agent.credential import base45, cbor, cose, registry
+from agent.credential import dcc as module
+from agent.credential.checks import replay_key
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.numbers import Header
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
 from tests.support.makers import (
     DAY,
     DIRECT,
@@ -34,7 +38,9 @@ from tests.support.makers import (
     ec_key,
     health,
     issuer_key,
+    pack,
     rsa_key,
+    sign1,
     trust,
 )
 
@@ -44,7 +50,7 @@ TRUST = trust(issuer_key(ec_key()))
 def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- published vectors -----------------------------------------------------------------------------
@@ -175,6 +181,25 @@ def test_reads(certificate: dict[str, Any], group: str, tags: tuple[int, ...]) -
         assert personal not in repr(credential)
 
 
+def test_all_that_a_certificate_becomes() -> None:
+    subject = hashlib.sha256(b"URN:UVCI:01:AT:1078#B").hexdigest()
+    assert registry.read(dcc(), keys=TRUST, rules=RULES) == Credential(
+        format=FormatName.DCC,
+        issuer="authority",
+        key_id=b"key-1",
+        kind=Kind.HEALTH_CERTIFICATE,
+        level=Level.BASIC,
+        subject=subject,
+        issued_at=NOW - DAY,
+        valid_from=NOW - DAY,
+        valid_until=NOW + DAY,
+        dynamic=False,
+        replay_key=replay_key("authority", subject.encode(), NOW - DAY),
+        birth_date="1998-02-26",
+        claims={"country": "AT", "group": "v", "certificate": health()},
+    )
+
+
 @pytest.mark.parametrize(
     ("dob", "expected"),
     [("1998-02-26T00:00:00", "1998-02-26"), ("1998-02", None), ("1998", None), ("", None), ("1998-02-31", None)],
@@ -189,21 +214,115 @@ def test_floats_as_member_states_wrote_them() -> None:
     assert (credential.issued_at, credential.valid_until) == (NOW - 1, NOW + 10)
 
 
-def test_es256_under_a_p384_key() -> None:
-    key = ec_key(1, ec.SECP384R1)
-    protected = {Header.ALG: -7, Header.KID: b"key-1"}
-    good = dcc(private=key, protected=protected, hash_=hashes.SHA256())
-    keys = trust(issuer_key(key))
-    assert registry.read(good, keys=keys, rules=RULES).issuer == "authority"
-    other = dcc(private=ec_key(2, ec.SECP384R1), protected=protected, hash_=hashes.SHA256())
-    assert reason(other, keys) is Reason.ALGORITHM_MISMATCH
+P384 = ec_key(1, ec.SECP384R1)
+CLAIMS = cbor.encode({1: "AT", 4: NOW + DAY, 6: NOW - DAY, -260: {1: health()}})
 
 
-def test_country_of_the_key() -> None:
-    austria = trust(issuer_key(ec_key(), iss=frozenset({"AT"})))
-    assert registry.read(dcc(), keys=austria, rules=RULES).issuer == "authority"
-    assert reason(dcc(claims={1: "DE"}), austria) is Reason.UNKNOWN_ISSUER
-    assert reason(dcc(claims={1: 7}), austria) is Reason.UNKNOWN_ISSUER
+def coded(data: bytes) -> bytes:
+    return module.PREFIX + base45.encode(pack(data)).encode()
+
+
+def signed(
+    private: Any,
+    alg: int = -7,
+    hash_: hashes.HashAlgorithm | None = None,
+    octets: tuple[int, int] = (48, 48),
+) -> bytes:
+    """Return a certificate under ECDSA with r and s of so many bytes."""
+    raw = cbor.encode({Header.ALG: alg, Header.KID: b"key-1"})
+    body = cose.signed_bytes(cose.Sign1({}, {}, CLAIMS, b"", raw))
+    numbers = decode_dss_signature(private.sign(body, ec.ECDSA(hash_ or hashes.SHA256())))
+    signature = b"".join(
+        number.to_bytes(size, "big") for number, size in zip(numbers, octets, strict=True)
+    )
+    return coded(sign1(CLAIMS, private, protected=raw, signature=signature))
+
+
+UNDER_P384: dict[str, tuple[IssuerKey, bytes, Reason | None]] = {
+    "pinned to ES384": (issuer_key(P384), signed(P384), None),
+    "pinned to ES256": (issuer_key(P384, algorithm=Algorithm.ES256), signed(P384), None),
+    "pinned to EdDSA": (
+        issuer_key(P384, algorithm=Algorithm.EDDSA),
+        signed(P384),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+    "of another P-384 key": (
+        issuer_key(P384),
+        signed(ec_key(2, ec.SECP384R1)),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+    "with SHA-384 after all": (
+        issuer_key(P384),
+        signed(P384, hash_=hashes.SHA384()),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+    "ES384 with SHA-256": (issuer_key(P384), signed(P384, alg=-35), Reason.BAD_SIGNATURE),
+    "a zero before s": (
+        issuer_key(P384),
+        signed(P384, octets=(48, 49)),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+    "P-256 in the length of P-384": (
+        issuer_key(ec_key()),
+        signed(ec_key()),
+        Reason.BAD_SIGNATURE,
+    ),
+    "an RSA key pinned to ES256": (
+        issuer_key(rsa_key(), algorithm=Algorithm.ES256),
+        signed(P384),
+        Reason.ALGORITHM_MISMATCH,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNDER_P384)
+def test_es256_under_a_p384_key(case: str) -> None:
+    key, payload, expected = UNDER_P384[case]
+    if expected is None:
+        assert registry.read(payload, keys=trust(key), rules=RULES).issuer == "authority"
+    else:
+        assert reason(payload, trust(key)) is expected
+
+
+AUSTRIA = trust(issuer_key(ec_key(), iss=frozenset({"AT"})))
+
+
+@pytest.mark.parametrize(
+    ("country", "keys", "expected"),
+    [
+        ("AT", AUSTRIA, None), ("DE", AUSTRIA, Reason.UNKNOWN_ISSUER), (7, AUSTRIA, Reason.UNKNOWN_ISSUER),
+        (None, AUSTRIA, Reason.UNKNOWN_ISSUER), ("DE", TRUST, None), (None, TRUST, None),
+        (7, TRUST, Reason.UNKNOWN_ISSUER),
+    ],
+)  # fmt: skip
+def test_country_of_the_key(country: Any, keys: TrustSnapshot, expected: Reason | None) -> None:
+    payload = dcc(claims={1: country})
+    if expected is None:
+        credential = registry.read(payload, keys=keys, rules=RULES)
+        assert credential.claims["country"] == country
+    else:
+        assert reason(payload, keys) is expected
+
+
+LOOSE = b"\xb8" + bytes([CLAIMS[0] & 0x1F]) + CLAIMS[1:]
+LOOSE_HEADER = b"\xb8\x02\x01\x26\x04\x45key-1"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        coded(sign1(LOOSE, ec_key(), protected=LOOSE_HEADER)),
+        coded(b"\xd8\x12\x98\x04" + sign1(CLAIMS, ec_key(), protected=LOOSE_HEADER)[2:]),
+    ],
+    ids=["claims and header", "message and header"],
+)
+def test_numbers_longer_than_needed_are_read(payload: bytes) -> None:
+    assert registry.read(payload, keys=TRUST, rules=RULES).issuer == "authority"
+
+
+def test_kind_of_entry_that_is_null_is_not_there() -> None:
+    payload = dcc(health() | {"t": None, "r": None})
+    assert registry.read(payload, keys=TRUST, rules=RULES).claims["group"] == "v"
 
 
 USAGE = {"t": "1", "v": "2", "r": "3"}
@@ -222,6 +341,18 @@ def test_usage_of_the_signer(arc: str, allowed: str, group: str) -> None:
         assert registry.read(payload, keys=keys, rules=RULES).claims["group"] == group
     else:
         assert reason(payload, keys) is Reason.ISSUER_NOT_ENTITLED
+
+
+@pytest.mark.parametrize(
+    "usages",
+    [["1.2.3.4"], ["1.2.3.4", "1.3.6.1.4.1.1847.2021.1.2"], ["1.3.6.1.4.1.1847.2021.1.1", "1.3.6.1.4.1.0.1847.2021.1.2"]],
+    ids=["none of ours", "this beside another", "this and a test"],
+)  # fmt: skip
+def test_usages_that_let_a_vaccination_be_signed(usages: list[str]) -> None:
+    usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier(oid) for oid in usages])
+    der = DIRECT.but(private=ec_key(), extensions=((usage, False),)).der()
+    keys = trust(issuer_key(ec_key(), certificate=der))
+    assert registry.read(dcc(), keys=keys, rules=RULES).claims["group"] == "v"
 
 
 HEADER = {Header.ALG: -7, Header.KID: b"key-1"}
@@ -255,6 +386,12 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "MAC tag": (lambda: dcc(tags=(17,)), Reason.MALFORMED),
     "tag 61 alone": (lambda: dcc(tags=(61,)), Reason.MALFORMED),
     "tags the wrong way round": (lambda: dcc(tags=(18, 61)), Reason.MALFORMED),
+    "tag 18 twice": (lambda: dcc(tags=(18, 18)), Reason.MALFORMED),
+    "tag inside the message": (
+        lambda: dcc(tags=(), unprotected={99: cbor.Tagged(18, 1)}),
+        Reason.MALFORMED,
+    ),
+    "claims a list": (lambda: coded(sign1(b"\x80", ec_key(), protected=HEADER)), Reason.MALFORMED),
     "no exp": (lambda: dcc(claims={4: None}), Reason.MISSING_CLAIM),
     "no iat": (lambda: dcc(claims={6: None}), Reason.MISSING_CLAIM),
     "exp NaN": (lambda: dcc(claims={4: float("nan")}), Reason.BAD_TIME),
@@ -273,6 +410,21 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "container a text": (lambda: dcc(claims={-260: "x"}), Reason.MALFORMED),
     "no version": (lambda: dcc(health(ver=None)), Reason.MALFORMED),
     "version in words": (lambda: dcc(health(ver="one")), Reason.MALFORMED),
+    "version a number": (lambda: dcc(health(ver=1)), Reason.MALFORMED),
+    "version of two parts": (lambda: dcc(health(ver="1.3")), Reason.MALFORMED),
+    "version of four parts": (lambda: dcc(health(ver="1.3.0.0")), Reason.MALFORMED),
+    "version of ten digits": (lambda: dcc(health(ver="1234567890.3.0")), Reason.MALFORMED),
+    "version in other digits": (lambda: dcc(health(ver="\u0661.3.0")), Reason.MALFORMED),
+    "container a list": (lambda: dcc(claims={-260: [health()]}), Reason.MALFORMED),
+    "a name of numbers": (lambda: dcc(health(nam={"fnt": 7})), Reason.MALFORMED),
+    "name a text": (lambda: dcc(health(nam="MUSTERFRAU")), Reason.MALFORMED),
+    "birth date a number": (lambda: dcc(health(dob=1998)), Reason.MALFORMED),
+    "birth date of one digit": (lambda: dcc(health(dob="1998-2-26")), Reason.MALFORMED),
+    "birth date with a zone": (lambda: dcc(health(dob="1998-02-26T00:00:00Z")), Reason.MALFORMED),
+    "birth date in other digits": (lambda: dcc(health(dob="199\u0668")), Reason.MALFORMED),
+    "entries a map": (lambda: dcc(health(v={0: VACCINATION})), Reason.MALFORMED),
+    "doses as text": (lambda: dcc(health(v=[VACCINATION | {"dn": "1"}])), Reason.MALFORMED),
+    "country of the entry a number": (lambda: dcc(health(v=[VACCINATION | {"co": 43}])), Reason.MALFORMED),
     "no name": (lambda: dcc(health(nam=None)), Reason.MALFORMED),
     "no standard name": (lambda: dcc(health(nam={"fn": "x"})), Reason.MALFORMED),
     "name a list": (lambda: dcc(health(nam={"fnt": "X", "gn": ["x"]})), Reason.MALFORMED),
@@ -297,6 +449,48 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
 def test_attacks(case: str) -> None:
     build, expected = ATTACKS[case]
     assert reason(build()) is expected
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (7, "not an array of four"), ([b""], "not an array of four"), ({1: {}, 2: 0, 3: 0, 4: 0}, "not an array of four"),
+        ([b"", "x", b"", b""], "an element of another type"),
+        (cbor.Tagged(61, [b"", {}, b"", b"x"]), "not tagged as a COSE_Sign1"),
+    ],
+    ids=["number", "short list", "map", "header a text", "tag 61 alone"],
+)  # fmt: skip
+def test_no_message(item: Any, said: str) -> None:
+    with pytest.raises(Rejected, match=f"malformed: COSE: {said}"):
+        module.read(coded(cbor.encode(item)), TRUST, RULES)
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: dcc(kid=b"0123456789"), f"unknown_issuer: kid {b'01234567'.hex()}$"),
+        (lambda: dcc(claims={4: -1}), "bad_time: exp is no time"),
+        (lambda: dcc(claims={6: -1}), "bad_time: iat is no time"),
+        (lambda: dcc(claims={4: None}), "missing_claim: exp"),
+        (lambda: dcc(claims={6: None}), "missing_claim: iat"),
+    ],
+    ids=["kid", "exp", "iat", "no exp", "no iat"],
+)
+def test_what_the_operator_reads(build: Callable[[], bytes], said: str) -> None:
+    with pytest.raises(Rejected, match=said):
+        module.read(build(), TRUST, RULES)
+
+
+@pytest.mark.parametrize("version", ["1.3.0", "123456789.123456789.123456789"])
+def test_versions(version: str) -> None:
+    assert registry.read(dcc(health(ver=version)), keys=TRUST, rules=RULES).issuer == "authority"
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"), [(b"HC1:", True), (b"HC1", False), (b"hc1:", False), (b" HC1:", False)]
+)
+def test_sniff(payload: bytes, expected: bool) -> None:
+    assert module.sniff(payload) is expected
 
 
 def test_kid_in_both_headers_counts_from_the_protected_one() -> None:

@@ -15,12 +15,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from agent.credential import pretix as module
 from agent.credential import registry
-from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.limits import LATEST_TIME
-from agent.credential.model import FormatName, Kind, Rejected
+from agent.credential.checks import replay_key
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.limits import LATEST_TIME, PAYLOAD_BYTES
+from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.reason import Reason
 from agent.trust.roster import RosterEntry, load_roster, write_roster
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
+from tests.support.key_sources import Unfiltered
 from tests.support.makers import (
     DAY,
     NOW,
@@ -32,15 +35,16 @@ from tests.support.makers import (
     pretix,
     ticket,
     trust,
+    varint,
 )
 
 TRUST = trust(issuer_key(ed_key()))
 
 
-def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
+def reason(payload: bytes, keys: KeySource = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- published -------------------------------------------------------------------------------------
@@ -122,6 +126,41 @@ def test_lists_withdraw_a_ticket(tmp_path: Path, name: str, expected: Reason) ->
     assert registry.read(other, keys=keys, rules=RULES).subject == other.decode()
 
 
+LISTED = pretix()
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        (RosterEntry(LISTED.decode(), issuer="authority"), Reason.REVOKED),
+        (RosterEntry(LISTED.decode()), Reason.REVOKED),
+        (RosterEntry(LISTED.decode(), issuer="another"), None),
+        (RosterEntry(LISTED.decode(), valid_from=NOW, valid_until=NOW), Reason.REVOKED),
+        (RosterEntry(LISTED.decode(), valid_from=NOW + 1), None),
+        (RosterEntry(LISTED.decode(), valid_until=NOW - 1), None),
+        (RosterEntry(LISTED.decode(), zone="backstage"), None),
+    ],
+    ids=["issuer's", "anybody's", "another issuer's", "now", "later", "earlier", "of a zone"],
+)
+def test_entry_counts_for_its_issuer_and_time(
+    tmp_path: Path, entry: RosterEntry, expected: Reason | None
+) -> None:
+    key = bytes(range(32))
+    path = tmp_path / "revoked.roster"
+    write_roster(path, [entry], key=key, blocks=True, created=NOW)
+    keys = trust(issuer_key(ed_key()), rosters={"pretix-revoked": load_roster(path, key)})
+    if expected is None:
+        assert registry.read(LISTED, keys=keys, rules=RULES).issuer == "authority"
+    else:
+        with pytest.raises(Rejected, match="revoked: on pretix-revoked"):
+            registry.read(LISTED, keys=keys, rules=RULES)
+
+
+def test_source_without_rosters_withdraws_nothing() -> None:
+    keys = Unfiltered([issuer_key(ed_key())])
+    assert registry.read(LISTED, keys=keys, rules=RULES).issuer == "authority"
+
+
 # --- own, whole and broken -------------------------------------------------------------------------
 
 
@@ -134,11 +173,50 @@ def test_reads() -> None:
     assert payload.decode() not in repr(credential)
 
 
+def test_all_that_a_ticket_becomes() -> None:
+    data = b"\x20\x07\x28\x80\x01\x18\xac\x02\x10\x80\x01\x0a\x03abc"
+    payload = pretix(data)
+    assert registry.read(payload, keys=TRUST, rules=RULES) == Credential(
+        format=FormatName.PRETIX,
+        issuer="authority",
+        key_id=b"key-1",
+        kind=Kind.EVENT_TICKET,
+        level=Level.BASIC,
+        subject=payload.decode(),
+        issued_at=None,
+        valid_from=128,
+        valid_until=LATEST_TIME,
+        dynamic=False,
+        replay_key=replay_key("authority", payload, 0),
+        claims={
+            "subevent": 7,
+            "valid_from": 128,
+            "variation": 300,
+            "item": 128,
+            "seed": b"abc".hex(),
+        },
+    )
+
+
+@pytest.mark.parametrize("size", [0, 127, 128, 300, 2_000])
+def test_seeds_of_all_lengths(size: int) -> None:
+    payload = pretix(b"\x0a" + varint(size) + b"s" * size + b"\x10\x01")
+    credential = registry.read(payload, keys=TRUST, rules=RULES)
+    assert credential.claims["seed"] == (b"s" * size).hex()
+
+
 def test_validity_is_inclusive_and_zero_means_none() -> None:
-    for data in (ticket(valid_until=NOW), ticket(valid_from=NOW), ticket(valid_until=0)):
+    for data in (
+        ticket(valid_until=NOW),
+        ticket(valid_from=NOW),
+        ticket(valid_from=NOW, valid_until=NOW),
+        ticket(valid_until=0),
+        ticket(valid_until=LATEST_TIME),
+    ):
         registry.read(pretix(data), keys=TRUST, rules=RULES)
-    open_end = registry.read(pretix(ticket(valid_from=0)), keys=TRUST, rules=RULES)
-    assert (open_end.valid_from, open_end.valid_until) == (0, LATEST_TIME)
+    for data in (ticket(), ticket(valid_from=0, valid_until=0)):
+        always = registry.read(pretix(data), keys=TRUST, rules=RULES)
+        assert (always.valid_from, always.valid_until) == (0, LATEST_TIME)
 
 
 def test_any_of_the_organisers_keys_may_have_signed() -> None:
@@ -146,6 +224,13 @@ def test_any_of_the_organisers_keys_may_have_signed() -> None:
     payload = pretix(key=ed_key(8))
     assert registry.read(payload, keys=keys, rules=RULES).issuer == "second"
     assert reason(pretix(key=ed_key(9)), keys) is Reason.BAD_SIGNATURE
+
+
+def test_eight_keys_are_tried_in_turn() -> None:
+    other, right = issuer_key(ed_key(7), issuer="other"), issuer_key(ed_key())
+    keys = Unfiltered([*[other] * 7, right])
+    assert registry.read(pretix(), keys=keys, rules=RULES).issuer == "authority"
+    assert reason(pretix(), Unfiltered([*[other] * 8, right])) is Reason.BAD_SIGNATURE
 
 
 LONG = b"\x0a\x09CTJqJOl1H\x10" + b"\x80" * 10 + b"\x01"
@@ -165,6 +250,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         lambda: pretix(bytes(300), sizes=(300 & 0xFF, 64)),
         Reason.MALFORMED,
     ),
+    "signature's length below its high byte": (lambda: pretix(sizes=(len(ticket()), 256 + 64)), Reason.MALFORMED),
     "length past the end": (lambda: pretix(sizes=(4_000, 64)), Reason.MALFORMED),
     "trailing byte": (
         lambda: base64.b64encode(base64.b64decode(pretix()[::-1]) + b"\0")[::-1],
@@ -179,15 +265,21 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         Reason.BAD_TIME,
     ),
     "huge time": (lambda: pretix(ticket(valid_from=2**63, valid_until=2**64 - 1)), Reason.BAD_TIME),
+    "first time that no calendar has": (lambda: pretix(ticket(valid_until=LATEST_TIME + 1)), Reason.BAD_TIME),
+    "begin that no calendar has": (lambda: pretix(ticket(valid_from=LATEST_TIME + 1)), Reason.BAD_TIME),
     "negative time": (lambda: pretix(ticket(valid_until=2**64 - NOW)), Reason.BAD_TIME),
     "not yet": (lambda: pretix(ticket(valid_from=NOW + 60)), Reason.NOT_YET_VALID),
     "over": (lambda: pretix(ticket(valid_until=NOW - 1)), Reason.EXPIRED),
     "number of more than ten bytes": (lambda: pretix(LONG), Reason.MALFORMED),
     "unknown field": (lambda: pretix(ticket() + b"\x38\x01"), Reason.MALFORMED),
     "field twice": (lambda: pretix(ticket() + b"\x10\x02"), Reason.MALFORMED),
+    "seed twice": (lambda: pretix(ticket() + b"\x0a\x01a"), Reason.MALFORMED),
+    "seed as eight bytes": (lambda: pretix(b"\x09" + bytes(8) + b"\x10\x01"), Reason.MALFORMED),
+    "item as four bytes": (lambda: pretix(b"\x0a\x01a\x15\x01\0\0\0"), Reason.MALFORMED),
     "item as text": (lambda: pretix(b"\x0a\x01a\x12\x01b"), Reason.MALFORMED),
     "seed as number": (lambda: pretix(b"\x08\x01\x10\x01"), Reason.MALFORMED),
     "field number zero": (lambda: pretix(b"\x00\x01" + ticket()), Reason.MALFORMED),
+    "text past the end by one": (lambda: pretix(b"\x10\x01\x0a\x02a"), Reason.MALFORMED),
     "text past the end": (lambda: pretix(b"\x10\x01\x0a\x7fa"), Reason.MALFORMED),
     "cut in a number": (lambda: pretix(ticket() + b"\x28\x80"), Reason.MALFORMED),
     "no seed": (lambda: pretix(b"\x10\x01"), Reason.MISSING_CLAIM),
@@ -214,6 +306,46 @@ def test_refused(case: str) -> None:
     assert reason(payload) is expected
 
 
+def plain(data: bytes) -> bytes:
+    return base64.b64encode(data)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"QA!" + pretix(), "malformed: not base64"),
+        (pretix()[:8] + b"!" + pretix()[8:], "malformed: not base64"),
+        (b"", "malformed: unknown version"),
+        (plain(b"\x01\0\0\0"), "malformed: unknown version"),
+        (pretix(version=2), "malformed: unknown version"),
+        (pretix(version=0), "malformed: unknown version"),
+        (pretix(sizes=(1, 64)), "malformed: the lengths do not account for every byte"),
+        (pretix(b"\x10\x01\x0a\x02a"), "malformed: ticket cut short$"),
+        (pretix(b"\x10\x80"), "malformed: ticket cut short, or a number too long"),
+        (pretix(ticket(valid_until=NOW - 2, valid_from=NOW - 1)), "bad_time"),
+        (pretix(b"\x10\x01"), "missing_claim: ticket has no seed"),
+        (pretix(b"\x0a\x01a"), "missing_claim: ticket has no item"),
+    ],
+    ids=["padding", "character", "empty", "header cut short", "version 2", "version 0", "lengths", "text", "number", "times",
+         "no seed", "no item"],
+)  # fmt: skip
+def test_what_the_operator_reads(payload: bytes, said: str) -> None:
+    with pytest.raises(Rejected, match=said):
+        module.read(payload, TRUST, RULES)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"QA", False), (b"AQA", True), (b"=AQA", True), (b"==AQA", True), (b"===AQA", False), (b"A=QA", False),
+        (b"AQB", False), (b"A-QA", False), (b"AQA\n", False), (b"A" * (PAYLOAD_BYTES - 2) + b"QA", True),
+        (b"A" * (PAYLOAD_BYTES - 1) + b"QA", False),
+    ],
+)  # fmt: skip
+def test_sniff(payload: bytes, expected: bool) -> None:
+    assert module.sniff(payload) is expected
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
@@ -222,11 +354,16 @@ def test_refused(case: str) -> None:
         (issuer_key(ed_key(), formats=frozenset({FormatName.DCC})), Reason.UNKNOWN_ISSUER),
         (issuer_key(ec_key()), Reason.UNKNOWN_ISSUER),
         (issuer_key(ed_key(), is_root=True), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ed_key(), algorithm=Algorithm.ES256), Reason.UNKNOWN_ISSUER),
+        (issuer_key(ec_key(), algorithm=Algorithm.EDDSA), Reason.UNKNOWN_ISSUER),
     ],
-    ids=["over", "other kinds", "other formats", "other algorithm", "root"],
+    ids=["over", "other kinds", "other formats", "other algorithm", "root", "other pin", "no Ed25519 key"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "source", [trust, lambda key: Unfiltered([key])], ids=["set", "unfiltered"]
 )
-def test_refused_by_trust(key: IssuerKey, expected: Reason) -> None:
-    assert reason(pretix(), trust(key)) is expected
+def test_refused_by_trust(source: Any, key: IssuerKey, expected: Reason) -> None:
+    assert reason(pretix(), source(key)) is expected
 
 
 def test_clock_untrusted_denies() -> None:

@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 
 from agent.credential import registry, sm2, sm2_openssl, transit
+from agent.credential.checks import replay_key
 from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.model import FormatName, Kind, Level, Rejected
+from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.reason import Reason
+from tests.support.explained import explained
 from tests.support.makers import (
     CA,
     CA_NAME,
@@ -32,7 +34,7 @@ TRUST = trust(ca_key())
 def reason(payload: bytes, keys: tuple[IssuerKey, ...] = (), **rules: object) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=trust(*keys) if keys else TRUST, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 @pytest.mark.parametrize("version", [0x80, 0x81])
@@ -49,6 +51,33 @@ def test_reads(version: int, custom: bytes) -> None:
     assert credential.subject == "01023456:3104170000012345"
     assert credential.claims["amount_limit_fen"] == 20_000
     assert "3104170000012345" not in repr(credential)
+
+
+def test_all_that_a_code_becomes() -> None:
+    subject = "01023456:3104170000012345"
+    assert registry.read(Ride().code(), keys=TRUST, rules=RULES) == Credential(
+        format=FormatName.TRANSIT,
+        issuer="transport-ca",
+        key_id=CA_NAME,
+        kind=Kind.TRANSIT_CODE,
+        level=Level.BASIC,
+        subject=subject,
+        issued_at=None,
+        valid_from=0,
+        valid_until=NOW + DAY,
+        dynamic=True,
+        presented_at=NOW - 5,
+        replay_key=replay_key("transport-ca", subject.encode(), NOW - 5),
+        claims={
+            "payment_account": "3104170000012345",
+            "card_account": bytes(10).hex(),
+            "issuer": "01023456",
+            "platform": "00000001",
+            "account_type": 1,
+            "amount_limit_fen": 20_000,
+            "custom": b"line 10".hex(),
+        },
+    )
 
 
 @pytest.mark.parametrize("backend", ["libcrypto", "python"])
@@ -103,6 +132,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         lambda: Ride(certificate_algorithms=b"\x01\x04\x00\x21").code(),
         Reason.ALGORITHM_MISMATCH,
     ),
+    "certificate by another algorithm": (
+        lambda: Ride(certificate_algorithms=b"\x04\x01\x00\x21").code(),
+        Reason.ALGORITHM_MISMATCH,
+    ),
     "certificate's key length": (
         lambda: Ride(certificate_algorithms=b"\x04\x04\x00\x20").code(),
         Reason.MALFORMED,
@@ -115,6 +148,9 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
         lambda: Ride(holder_key=b"\x05" + bytes(32)).code(),
         Reason.MALFORMED,
     ),
+    "account with a space": (lambda: Ride(payment_account=b"310417000001234 ").code(), Reason.MALFORMED),
+    "account with DEL": (lambda: Ride(payment_account=b"310417000001234\x7f").code(), Reason.MALFORMED),
+    "expiry's year no digits": (lambda: Ride(certificate_expiry=b"\x12\x3a").code(), Reason.MALFORMED),
     "expiry no digits": (lambda: Ride(certificate_expiry=b"\x1a\x30").code(), Reason.MALFORMED),
     "expiry in month 13": (lambda: Ride(certificate_expiry=b"\x13\x30").code(), Reason.MALFORMED),
     "expiry in month 0": (lambda: Ride(certificate_expiry=b"\x00\x30").code(), Reason.MALFORMED),
@@ -152,6 +188,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], Reason]] = {
     # time
     "certificate over": (lambda: Ride(certificate_expiry=b"\x04\x26").code(), Reason.ISSUER_KEY_EXPIRED),
     "authorisation over": (lambda: Ride(authorised_until=NOW - 1).code(), Reason.EXPIRED),
+    "authorised until a second ago, and stale": (
+        lambda: Ride(authorised_until=NOW - 1, generated_at=NOW - 100).code(),
+        Reason.EXPIRED,
+    ),
     "too old by a second": (lambda: Ride(generated_at=NOW - 61).code(), Reason.STALE),
     "issuer allows hours, the gate does not": (
         lambda: Ride(generated_at=NOW - 301, validity_s=65_535).code(),
@@ -188,6 +228,31 @@ def test_every_single_byte_counts() -> None:
 def test_fresh_to_the_last_second(age_s: int, validity_s: int) -> None:
     payload = Ride(generated_at=NOW - age_s, validity_s=validity_s).code()
     assert registry.read(payload, keys=TRUST, rules=RULES).presented_at == NOW - age_s
+
+
+def test_authorised_to_the_last_second() -> None:
+    payload = Ride(authorised_until=NOW).code()
+    assert registry.read(payload, keys=TRUST, rules=RULES).valid_until == NOW
+
+
+@pytest.mark.parametrize("account", [b"!104170000012345", b"310417000001234~"])
+def test_account_of_every_printable_character(account: bytes) -> None:
+    payload = Ride(payment_account=account).code()
+    credential = registry.read(payload, keys=TRUST, rules=RULES)
+    assert credential.subject == f"01023456:{account.decode()}"
+
+
+@pytest.mark.parametrize(
+    ("digits", "expected"),
+    [
+        ("0127", 1_801_411_199),  # 2027-01-31T23:59:59+08:00
+        ("0228", 1_835_452_799),  # 2028-02-29T23:59:59+08:00
+        ("1299", 4_102_415_999),  # 2099-12-31T23:59:59+08:00
+    ],
+)
+def test_certificate_expires_with_a_month(digits: str, expected: int) -> None:
+    code = transit.parse(Ride(certificate_expiry=bytes.fromhex(digits)).code())
+    assert code.certificate.valid_until == expected
 
 
 def test_certificate_lasts_to_the_end_of_its_month_in_china() -> None:
@@ -240,6 +305,88 @@ KEYS: dict[str, tuple[IssuerKey, Reason]] = {
 def test_refused_by_trust(case: str) -> None:
     key, expected = KEYS[case]
     assert reason(Ride().code(), (key,)) is expected
+
+
+def replaced(payload: bytes, position: int, value: int) -> bytes:
+    return payload[:position] + bytes([value]) + payload[position + 1 :]
+
+
+SAID: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "malformed: 0 bytes"),
+    "a byte short": (lambda: bytes(331), "malformed: 331 bytes"),
+    "a byte long": (lambda: bytes(365), "malformed: 365 bytes"),
+    "shortest": (lambda: bytes(332), "malformed: unknown version"),
+    "longest": (lambda: bytes(364), "malformed: unknown version"),
+    "version": (lambda: replaced(Ride().code(), 0, 0x82), "malformed: unknown version"),
+    "certificate's tag": (
+        lambda: replaced(Ride().code(), 3, 0x25),
+        "malformed: not an issuer's certificate",
+    ),
+    "custom length": (lambda: Ride(custom_length=255).code(), "malformed: cut short"),
+    "issuer's key": (
+        lambda: Ride(certificate_key=b"\x02" + b"\xff" * 32).code(),
+        "malformed: the issuer's key is no point",
+    ),
+    "holder's key": (
+        lambda: Ride(holder_key=b"\x02" + b"\xff" * 32).code(),
+        "malformed: the holder's key is no point",
+    ),
+    "expiry's month": (
+        lambda: Ride(certificate_expiry=b"\x1a\x30").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "expiry's year": (
+        lambda: Ride(certificate_expiry=b"\x12\x3a").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "expiry in month 0": (
+        lambda: Ride(certificate_expiry=b"\x00\x30").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "expiry in month 13": (
+        lambda: Ride(certificate_expiry=b"\x13\x30").code(),
+        "malformed: the certificate's expiry is no month",
+    ),
+    "certificate over": (
+        lambda: Ride(certificate_expiry=b"\x04\x26").code(),
+        "issuer_key_expired: the issuer's certificate is over",
+    ),
+    "authorisation over": (
+        lambda: Ride(authorised_until=NOW - 1).code(),
+        "expired: the account's authorisation is over",
+    ),
+    "ahead": (lambda: Ride(generated_at=NOW + 6).code(), "issued_in_future: by 6 s"),
+    "stale": (
+        lambda: Ride(generated_at=NOW - 61).code(),
+        "stale: 61 s old, 60 s allowed by the issuer",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_what_the_operator_reads(case: str) -> None:
+    make, said = SAID[case]
+    with pytest.raises(Rejected, match=said):
+        transit.read(make(), TRUST, RULES)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b"\x80\0\0\x24", True), (b"\x81\0\0\x24", True), (b"\x82\0\0\x24", False), (b"\x7f\0\0\x24", False),
+        (b"\x80\0\0\x25", False), (b"\x80\0\x24", False), (b"", False),
+    ],
+)  # fmt: skip
+def test_sniff(payload: bytes, expected: bool) -> None:
+    assert transit.sniff(payload) is expected
+
+
+@pytest.mark.parametrize("kid", [CA_NAME, bytes(8)], ids=["named", "under the default kid"])
+def test_eight_ca_keys_are_tried_in_turn(kid: bytes) -> None:
+    other = ca_key(77, kid=kid, issuer="other")
+    keys = trust(*[other] * 7, ca_key(kid=kid))
+    assert registry.read(Ride().code(), keys=keys, rules=RULES).issuer == "transport-ca"
+    assert reason(Ride().code(), (*[other] * 8, ca_key(kid=kid))) is Reason.BAD_SIGNATURE
 
 
 def test_ca_under_its_default_kid_is_tried() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from agent.credential.model import FormatName, Kind, Rejected
 from agent.credential.numbers import Header
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
+from tests.support.explained import explained
 from tests.support.makers import (
     DAY,
     DIRECT,
@@ -43,6 +45,10 @@ from tests.support.makers import (
 
 TRUST = trust(root_key())
 CHAIN = (LEAF, MIDDLE)
+# Under a root of Ed25519, whose signatures are all of one length, certificates can be changed by hand.
+ED_ROOT = ROOT.but(private=ed_key(8), signer=ed_key(8))
+ED_TRUST = trust(root_key(ED_ROOT))
+ED_LEAF = DIRECT.but(signer=ed_key(8))
 
 
 def coded(
@@ -75,7 +81,7 @@ def coded(
 def reason(payload: bytes, keys: TrustSnapshot = TRUST, **rules: Any) -> Reason:
     with pytest.raises(Rejected) as caught:
         registry.read(payload, keys=keys, rules=replace(RULES, **rules))
-    return caught.value.reason
+    return explained(caught.value)
 
 
 # --- whole -----------------------------------------------------------------------------------------
@@ -139,6 +145,80 @@ def test_published_chain() -> None:
     vector = json.loads((folder / "signed-01.json").read_text())
     x = int(vector["input"]["sign"]["signers"][0]["key"]["x_hex"], 16)
     assert (key.issuer, key.public_key.public_numbers().x) == ("sample", x)
+
+
+def filled(size: int) -> bytes:
+    """Return a leaf of so many bytes."""
+    room = size - len(ED_LEAF.but(extensions=((filler(1_000), False),)).der())
+    return ED_LEAF.but(extensions=((filler(1_000 + room), False),)).der()
+
+
+def filler(size: int) -> x509.ExtensionType:
+    return x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(size))
+
+
+def edited(certificate: Certificate, old: bytes, new: bytes) -> bytes:
+    """Return a certificate with other bytes in what is signed, and signed again."""
+    der = certificate.but(extensions=((filler(300), False),)).der()  # lengths of two bytes
+    body = x509.load_der_x509_certificate(der).tbs_certificate_bytes
+    assert body[:2] == der[:2] == b"\x30\x82"
+    assert body.count(old) == 1
+    fields = body[4:].replace(old, new)
+    body = b"\x30\x82" + len(fields).to_bytes(2, "big") + fields
+    rest = der[-74:-64].replace(old, new) + certificate.signer.sign(body)
+    return b"\x30\x82" + len(body + rest).to_bytes(2, "big") + body + rest
+
+
+SERIAL = b"\x02\x02\x12\x67"
+USED = x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.2.3.4")])
+NAMED = x509.SubjectAlternativeName([x509.DNSName("example.org")])
+LAST_ROOT = ROOT.but(path_length=0)
+READ: dict[str, tuple[Callable[[], bytes], TrustSnapshot]] = {
+    "largest certificate": (lambda: coded(filled(4_096)), ED_TRUST),
+    "serial number 1": (lambda: coded(edited(ED_LEAF, SERIAL, b"\x02\x01\x01")), ED_TRUST),
+    "extension unknown, but not critical": (
+        lambda: coded(DIRECT.but(extensions=((filler(1), False),))),
+        TRUST,
+    ),
+    "critical extended usage": (lambda: coded(DIRECT.but(extensions=((USED, True),))), TRUST),
+    "critical other name": (lambda: coded(DIRECT.but(extensions=((NAMED, True),))), TRUST),
+    "leaf without usage": (lambda: coded(DIRECT.but(usage=None)), TRUST),
+    "leaf without constraints": (lambda: coded(DIRECT.but(ca=None)), TRUST),
+    "CA without usage": (lambda: coded(LEAF, MIDDLE.but(usage=None)), TRUST),
+    "CA without path length": (lambda: coded(LEAF, MIDDLE.but(path_length=None)), TRUST),
+    "path as long as the root allows": (
+        lambda: coded(*CHAIN),
+        trust(root_key(ROOT.but(path_length=1))),
+    ),
+    "the root brought along is no part of the path": (
+        lambda: coded(DIRECT, LAST_ROOT),
+        trust(root_key(LAST_ROOT)),
+    ),
+    "no path where the root allows none": (
+        lambda: coded(DIRECT),
+        trust(root_key(LAST_ROOT)),
+    ),
+    "SHA-384": (lambda: coded(DIRECT.but(hash_=hashes.SHA384)), TRUST),
+    "SHA-512": (lambda: coded(DIRECT.but(hash_=hashes.SHA512)), TRUST),
+    "first second": (lambda: coded(DIRECT.but(first=NOW)), TRUST),
+    "last second": (lambda: coded(DIRECT.but(last=NOW)), TRUST),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_reads_to_the_limit_of_what_is_allowed(case: str) -> None:
+    build, keys = READ[case]
+    assert registry.read(build(), keys=keys, rules=RULES).issuer == "national-root"
+
+
+@pytest.mark.parametrize("others", [7, 8])
+def test_eight_roots_of_one_name_are_tried(others: int) -> None:
+    other = root_key(ROOT.but(private=ec_key(200), signer=ec_key(200)), issuer="other")
+    keys = trust(*[other] * others, root_key())
+    if others < 8:
+        assert registry.read(coded(*CHAIN), keys=keys, rules=RULES).issuer == "national-root"
+    else:
+        assert reason(coded(*CHAIN), keys) is Reason.BAD_SIGNATURE
 
 
 # --- attacks ---------------------------------------------------------------------------------------
@@ -232,6 +312,49 @@ def test_attacks(case: str) -> None:
     assert reason(build()) is expected
 
 
+CURVE = bytes.fromhex("06082a8648ce3d0301")  # and its last number: 7 is P-256
+ED25519 = bytes.fromhex("06032b6570")
+SAID: dict[str, tuple[Callable[[], bytes], str]] = {
+    "huge certificate": (
+        lambda: coded(filled(4_097)),
+        "malformed: x5chain: a certificate .* too long",
+    ),
+    "four certificates": (
+        lambda: coded(LEAF, LEAF, LEAF, LEAF),
+        "malformed: x5chain is not one to 3",
+    ),
+    "serial number 0": (
+        lambda: coded(edited(ED_LEAF, SERIAL, b"\x02\x01\x00")),
+        "malformed: x5chain: the serial number is not positive",
+    ),
+    "key on a curve that nobody knows": (
+        lambda: coded(edited(ED_LEAF, CURVE + b"\x07", CURVE + b"\x06"), private=ec_key(102)),
+        "algorithm_mismatch: x5chain: an unknown kind of key",
+    ),
+    "signature that nobody knows": (
+        lambda: coded(edited(ED_LEAF, ED25519, ED25519[:-1] + b"\x7f"), private=ec_key(102)),
+        "algorithm_mismatch: x5chain: unknown signature",
+    ),
+    "hash too weak": (
+        lambda: coded(ED_LEAF.but(issuer="Weak", signer=ec_key(201), hash_=hashes.SHA224)),
+        "algorithm_mismatch: x5chain: signed with a hash that is too weak",
+    ),
+    "a certificate changed": (
+        lambda: coded(ED_LEAF.but(signer=ed_key(9))),
+        "bad_signature: x5chain: a certificate's",
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+@pytest.mark.parametrize("case", SAID)
+def test_what_the_operator_reads(case: str) -> None:
+    build, said = SAID[case]
+    weak = Certificate("Weak", "Weak", ec_key(201), ec_key(201), ca=True)
+    with pytest.raises(Rejected, match=said):
+        registry.read(build(), keys=trust(root_key(ED_ROOT), root_key(weak)), rules=RULES)
+
+
 def signed_with_sha1(certificate: Certificate) -> bytes:
     """Return a certificate by an RSA key, its signature made with SHA-1, as the library refuses to."""
     sha256, sha1 = (bytes.fromhex("2a864886f70d0101" + last) for last in ("0b", "05"))
@@ -260,13 +383,14 @@ def test_serial_number_that_is_not_positive(action: str) -> None:
         assert reason(coded(changed, MIDDLE)) is Reason.MALFORMED
 
 
-@pytest.mark.parametrize("tag", [0x03, 0x02, 0x05, 0x1E, 0x80], ids=hex)
-def test_name_of_another_type(tag: int) -> None:
+@pytest.mark.parametrize("tag", [0x03, 0x02, 0x05, 0x80], ids=hex)
+@pytest.mark.parametrize("name", [b"\x0c\x04Leaf", b"\x0c\x06Middle"], ids=["subject", "issuer"])
+def test_name_of_another_type(name: bytes, tag: int) -> None:
     """Found by fuzzing: a name that is a bit string made the library raise a TypeError."""
-    name = b"\x0c\x04Leaf"
     assert LEAF.der().count(name) == 1
-    changed = LEAF.der().replace(name, bytes([tag]) + name[1:])
-    assert reason(coded(changed, MIDDLE)) in {Reason.MALFORMED, Reason.BAD_SIGNATURE}
+    chain = [LEAF.der().replace(name, bytes([tag]) + name[1:]), MIDDLE.der()]
+    with pytest.raises(Rejected, match="malformed: x5chain: not a certificate"):
+        module.leaf_key(chain, TRUST, FormatName.CLAIM169, NOW)
 
 
 @pytest.mark.parametrize("chain", [[], {}, 7, "x", [7], [[b"x"]], None], ids=repr)
@@ -311,13 +435,36 @@ def test_refused_by_trust(case: str) -> None:
 
 
 def test_leaf_counts_no_longer_than_chain_and_root() -> None:
-    key = module.leaf_key(
-        [DIRECT.but(first=NOW - 5, last=NOW + 5).der()],
-        trust(root_key(valid_from=NOW - 3, valid_until=NOW + 3)),
-        FormatName.CLAIM169,
-        NOW,
+    for leaf, root in ((5, 3), (3, 5)):
+        key = module.leaf_key(
+            [DIRECT.but(first=NOW - leaf, last=NOW + leaf).der()],
+            trust(root_key(valid_from=NOW - root, valid_until=NOW + root)),
+            FormatName.CLAIM169,
+            NOW,
+        )
+        assert (key.valid_from, key.valid_until) == (NOW - 3, NOW + 3)
+
+
+def test_leaf_is_for_what_its_root_is_pinned_for() -> None:
+    pins: dict[str, Any] = {
+        "kinds": frozenset({Kind.NATIONAL_ID}),
+        "formats": frozenset({FormatName.CLAIM169}),
+        "iss": frozenset({"somebody"}),
+        "status_for": frozenset({"another"}),
+    }
+    key = module.leaf_key(DIRECT.der(), trust(root_key(**pins)), FormatName.CLAIM169, NOW)
+    digest = hashlib.sha256(DIRECT.der()).digest()
+    public = DIRECT.private.public_key()
+    assert replace(key, public_key=None) == IssuerKey(
+        issuer="national-root",
+        kid=digest[:8],
+        algorithm=Algorithm.ES256,
+        public_key=None,
+        valid_from=NOW - DAY,
+        valid_until=NOW + DAY,
+        **pins,
     )
-    assert (key.valid_from, key.valid_until) == (NOW - 3, NOW + 3)
+    assert key.public_key == public
 
 
 def test_usages_of_a_pinned_certificate() -> None:
@@ -325,6 +472,8 @@ def test_usages_of_a_pinned_certificate() -> None:
     named = DIRECT.but(extensions=((usage, False),)).der()
     assert module.extended_usages(named) == {"1.3.6.1.4.1.1847.2021.1.1"}
     assert module.extended_usages(DIRECT.der()) == frozenset()
+    empty = x509.UnrecognizedExtension(x509.ExtendedKeyUsage.oid, b"\x30\x00")
+    assert module.extended_usages(DIRECT.but(extensions=((empty, False),)).der()) == frozenset()
 
 
 def test_validity_is_in_whole_seconds() -> None:

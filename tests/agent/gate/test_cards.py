@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.daemon.pins import make_card_output, read_key
-from agent.gate.cards import WiegandCards, card_number
+from agent.gate.cards import OsdpCards, WiegandCards, card_number
 from agent.passage.events import GateFault
 from agent.passage.types import Direction, Signal
 from agent.settings.model import GpioConfig
@@ -24,6 +24,8 @@ class Recorded:
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
         self.cards: list[str] = []
+        self.polls = 0
+        self.closed = 0
 
     def present(self, subject: str) -> None:
         if self.fault:
@@ -31,10 +33,10 @@ class Recorded:
         self.cards.append(subject)
 
     def poll(self) -> None:
-        """Nothing to do between polls."""
+        self.polls += 1
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        self.closed += 1
 
 
 def test_a_grant_sends_the_subjects_number_and_leaves_the_relay_alone(make_rig):
@@ -66,13 +68,66 @@ def test_a_controller_that_is_not_there_is_a_fault_and_not_the_end(make_rig):
     rig = make_rig(card_output=cards)
     rig.gate.open(Direction.IN, 5, SUBJECT)
     rig.poll()
-    assert rig.events == [GateFault(cards.fault)]
+    assert rig.events == [GateFault("OSDP: no controller listens on the secure channel")]
     assert not rig.on(RELAY)
     assert rig.on(22), "the person sees no red lamp"
     cards.fault = ""
     rig.gate.open(Direction.IN, 5, SUBJECT)
     rig.poll()
     assert cards.cards == [SUBJECT]
+
+
+def test_a_card_output_has_its_share_of_each_poll_and_is_let_go_of_once(make_rig):
+    rig = make_rig(card_output=(cards := Recorded()))
+    rig.poll(9)
+    assert (cards.polls, cards.closed) == (rig.gate.health().polls, 0)
+    rig.gate.stop()
+    rig.gate.stop()
+    assert cards.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("bits", "number"), [(24, 0x2E2926), (32, 0x2E2926BC), (64, 0x2E2926BC26E20BAD)]
+)
+def test_a_card_number_is_the_same_after_an_update(bits, number):
+    """The access controller has learnt it."""
+    assert card_number(SUBJECT, bits) == number
+
+
+@pytest.mark.parametrize("bits", [26, 34])
+def test_a_frame_is_as_long_as_the_settings_say(bits):
+    class Lines:
+        sent: tuple[bool, ...] = ()
+        polls = 0
+
+        def send(self, frame: tuple[bool, ...]) -> None:
+            self.sent = frame
+
+        def poll(self) -> None:
+            self.polls += 1
+
+    cards = WiegandCards(lines := Lines(), bits)
+    cards.present(SUBJECT)
+    assert lines.sent == encode(card_number(SUBJECT, bits - 2), bits)
+    cards.poll()
+    cards.close()
+    assert lines.polls == 1
+
+
+def test_an_osdp_card_has_eight_bytes_and_the_bus_is_let_go_of():
+    class Reader:
+        def present(self, number: bytes) -> None:
+            said.append(number.hex())
+
+        def close(self) -> None:
+            said.append("closed")
+
+    said: list[str] = []
+    cards = OsdpCards(Reader())
+    cards.present(SUBJECT)
+    cards.poll()
+    cards.close()
+    assert said == ["2e2926bc26e20bad", "closed"]
 
 
 def test_a_card_number_is_stable_and_says_nothing_of_the_subject():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+import time
 
 import pytest
 
-from agent.gate.gate import Gate, outputs
+from agent.gate.gate import Gate, GateHealth, make_safe, outputs
 from agent.gate.signals import PATTERNS
 from agent.passage.events import (
     DoorChanged,
@@ -31,6 +33,32 @@ RELAY, GREEN, RED, BUZZER, READY = 17, 27, 22, 23, 24
 PASSAGE, FIRE, TAMPER, RELEASE = 5, 6, 13, 19
 IN, OUT = Direction.IN, Direction.OUT
 SECOND = GpioConfig(passage_2=26, relay_out=16, door=12, key=20)
+
+
+class Recording(SimulatedGpio):
+    """Keeps what is done to the lines, and can refuse to write one of them."""
+
+    refuses = -1
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.done: list[tuple[object, ...]] = []
+
+    def setup_output(self, pin: int, *, level: bool) -> None:
+        if pin == self.refuses:
+            raise DeviceUnavailable(f"pin {pin} is not ours")
+        super().setup_output(pin, level=level)
+        self.done.append(("set up", pin, level))
+
+    def write(self, pin: int, *, level: bool) -> None:
+        if pin == self.refuses:
+            raise DeviceFault(f"pin {pin} is gone")
+        super().write(pin, level=level)
+        self.done.append((pin, level))
+
+    def close(self) -> None:
+        super().close()
+        self.done.append(("close",))
 
 
 def timing(**values) -> GateConfig:
@@ -69,6 +97,139 @@ def test_outputs_are_all_defined():
     assert outputs(settings) == {
         RELAY: True, GREEN: False, RED: False, BUZZER: False, READY: False, 20: True, 21: True
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, {17: False, 27: False, 22: False, 23: False, 24: False}),
+        ({"lamps_active": "low"}, {17: False, 27: True, 22: True, 23: True, 24: True}),
+        (
+            {"relay_out": 16, "relay_active": "low", "green": None, "buzzer": None},
+            {17: True, 16: True, 22: False, 24: False},
+        ),
+        (
+            {"green": None, "red": None, "buzzer": None, "ready": None, "output": "wiegand34",
+             "wiegand_d0": 20, "wiegand_d1": 21},
+            {17: False, 20: True, 21: True},
+        ),
+        (
+            {"green": None, "red": None, "buzzer": None, "ready": None, "output": "osdp",
+             "wiegand_d0": 20, "wiegand_d1": 21},
+            {17: False},
+        ),
+    ],
+)  # fmt: skip
+def test_outputs_are_those_that_are_fitted_at_rest(values, expected):
+    assert outputs(GpioConfig(**values)) == expected
+
+
+@pytest.mark.parametrize("relay_active", ["high", "low"])
+def test_make_safe_drives_every_output_inactive_and_lets_go(relay_active):
+    settings = GpioConfig(relay_active=relay_active, relay_out=16)
+    gpio = Recording()
+    pins = make_safe(gpio, settings)
+    assert pins == (17, 16, 27, 22, 23, 24)
+    rest = outputs(settings)
+    assert gpio.done == [*(("set up", pin, rest[pin]) for pin in pins), ("close",)]
+
+
+def test_make_safe_lets_go_of_what_it_has_when_a_line_is_not_ours():
+    gpio = Recording()
+    gpio.refuses = RED
+    with pytest.raises(DeviceUnavailable, match="pin 22"):
+        make_safe(gpio, GpioConfig())
+    assert gpio.done == [("set up", RELAY, False), ("set up", GREEN, False), ("close",)]
+
+
+def test_at_the_end_the_levels_come_first_then_the_lines_then_the_bus():
+    class Bus:
+        def close(self) -> None:
+            gpio.done.append(("bus",))
+
+    gpio = Recording()
+    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None, card_output=Bus())
+    gate.safe()
+    assert gpio.done == [], "nothing is set up"
+    gate.setup()
+    gpio.done.clear()
+    gate.safe()
+    gate.safe()
+    levels = [(pin, False) for pin in (RELAY, GREEN, RED, BUZZER, READY)]
+    assert sorted(gpio.done[:-2]) == sorted(levels)
+    assert gpio.done[-2:] == [("close",), ("bus",)]
+
+
+def test_a_line_that_fails_at_the_end_does_not_keep_the_others():
+    gpio = Recording()
+    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None)
+    gate.setup()
+    gpio.refuses = RED
+    gpio.done.clear()
+    with pytest.raises(DeviceFault, match="pin 22 is gone"):
+        gate.safe()
+    assert sorted(gpio.done[:-1]) == sorted((pin, False) for pin in (RELAY, GREEN, BUZZER, READY))
+    assert gpio.done[-1] == ("close",)
+
+
+def test_a_level_that_is_there_is_not_written_again():
+    board = PinBoard()
+    for pin in (FIRE, TAMPER):
+        board.drive(pin, level=False)
+    gpio = Recording(board=board)
+    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None)
+    gate.setup()
+    gpio.done.clear()
+    gate.tick(0.0)
+    gate.hold(held=True)
+    for n in range(1, 10):
+        gate.tick(n * 0.005)
+    assert gpio.done == [(RELAY, True)]
+
+
+# --- health
+
+
+@pytest.mark.parametrize("active", ["high", "low"])
+def test_health_is_what_the_gate_believes(make_rig, active):
+    settings = GpioConfig(relay_out=16, door=12, relay_active=active)
+    gate = Gate(SimulatedGpio(), settings, timing(), lambda _event: None)
+    quiet = GateHealth(
+        alive=False, polls=0, error="", relay_on=False, fire=False, tamper=False, door_open=False
+    )
+    assert gate.health() == quiet, "not set up"
+    rig = make_rig(settings, timing(passage_timeout_s=1))
+
+    def health(**changed: bool) -> bool:
+        expected = {"alive": True, "error": "", "relay_on": False, "fire": False, "tamper": False,
+                    "door_open": False, **changed}  # fmt: skip
+        found = rig.gate.health()
+        return {name: getattr(found, name) for name in expected} == expected
+
+    assert health()
+    assert rig.gate.health().polls == 1
+    rig.poll(3)
+    assert rig.gate.health().polls == 4
+    for direction in (IN, OUT):
+        rig.gate.open(direction, 5)
+        rig.poll()
+        assert health(relay_on=True)
+        rig.gate.close()
+        rig.poll()
+    rig.barrier.tamper(active=True)
+    rig.run(0.1)
+    assert health(tamper=True)
+    rig.barrier.door(is_open=True)
+    rig.run(0.1)
+    assert health(tamper=True, door_open=True)
+    rig.barrier.tamper(active=False)
+    rig.barrier.door(is_open=False)
+    rig.run(1.1)
+    rig.barrier.fire(active=True)
+    rig.poll()
+    assert health(relay_on=True, fire=True)
+    rig.gate.stop()
+    assert health(alive=False, fire=True)
 
 
 # --- relay
@@ -115,6 +276,28 @@ def test_pulse_mode(make_rig, pulse_ms):
     assert rig.widths(RELAY) == [pulse_ms / 1000]
 
 
+@pytest.mark.parametrize(
+    ("values", "seconds"),
+    [
+        ({"relay_mode": "pulse", "pulse_ms": 250}, 0.25),
+        ({"relay_mode": "pulse", "pulse_ms": 8_000, "passage_timeout_s": 10}, 8.0),
+        ({"relay_mode": "pulse", "pulse_ms": 8_000, "passage_timeout_s": 6}, 6.0),
+        ({"relay_mode": "level", "pulse_ms": 250, "passage_timeout_s": 6}, 6.0),
+    ],
+)
+@pytest.mark.parametrize("direction", [IN, OUT])
+def test_a_relay_ends_to_the_moment(values, seconds, direction):
+    board = PinBoard()
+    board.drive(FIRE, level=False)
+    gate = Gate(SimulatedGpio(board=board), SECOND, timing(**values), lambda _event: None)
+    gate.setup()
+    gate.open(direction, 100)
+    pin = RELAY if direction is IN else 16
+    for now, on in ((0.0, True), (seconds - 2**-20, True), (seconds, False)):
+        gate.tick(now)
+        assert board.level(pin) is on
+
+
 def test_two_relays_for_two_directions(make_rig):
     rig = make_rig(SECOND)
     rig.gate.open(OUT, 5)
@@ -145,7 +328,34 @@ def test_free_passage_holds_in_pulse_mode_too(make_rig):
     assert not rig.on(RELAY)
 
 
+def test_a_grant_with_a_number_but_nobody_to_take_it_opens(rig):
+    rig.gate.open(IN, 5, "5f0c" * 8)
+    rig.poll()
+    assert rig.on(RELAY)
+
+
 # --- fire
+
+
+def test_fire_is_on_the_relay_before_anything_else_is_looked_at(make_rig):
+    class Cards:
+        """An access controller that takes its time."""
+
+        def present(self, subject: str) -> None:
+            seen.append(rig.on(RELAY))
+
+        def poll(self) -> None:
+            """Nothing to send."""
+
+        def close(self) -> None:
+            """Nothing to let go of."""
+
+    seen: list[bool] = []
+    rig = make_rig(card_output=Cards())
+    rig.gate.open(IN, 5, "5f0c" * 8)
+    rig.barrier.fire(active=True)
+    rig.poll()
+    assert seen == [True]
 
 
 def test_fire_opens_within_one_poll_and_holds(make_rig):
@@ -191,6 +401,17 @@ def test_an_opening_does_not_survive_a_fire(rig):
     rig.barrier.fire(active=False)
     rig.run(1.1)
     assert not rig.on(RELAY)
+
+
+def test_an_opening_during_a_fire_does_not_survive_it_either(make_rig):
+    rig = make_rig(SECOND, timing(direction="both", passage_timeout_s=10))
+    rig.barrier.fire(active=True)
+    rig.poll()
+    rig.barrier.press_release(0.1)
+    rig.run(0.1)
+    rig.barrier.fire(active=False)
+    rig.run(1.1)
+    assert (rig.on(RELAY), rig.on(16)) == (False, False)
 
 
 # --- release
@@ -239,12 +460,29 @@ def test_a_stuck_release_is_a_fault_and_no_open_gate(rig):
     assert rig.events[2:] == [GateFault("input release has been active for 10 s", active=False)]
 
 
-def test_a_release_opens_both_ways_at_a_gate_for_both(make_rig):
-    rig = make_rig(SECOND, timing(direction="both"))
+@pytest.mark.parametrize(
+    ("direction", "ways"), [("both", (True, True)), ("in", (True, False)), ("out", (False, True))]
+)
+def test_a_release_opens_the_ways_that_the_gate_is_for(make_rig, direction, ways):
+    rig = make_rig(SECOND, timing(direction=direction))
+    rig.barrier.press_release()
+    rig.run(0.1)
+    assert (rig.on(RELAY), rig.on(16)) == ways
+
+
+def test_a_release_lasts_as_long_as_a_passage_may_take(make_rig):
+    rig = make_rig(timing=timing(passage_timeout_s=2))
+    rig.barrier.press_release()
+    rig.run(5)
+    assert rig.widths(RELAY) == [2.0]
+
+
+def test_a_release_needs_no_rest(rig):
+    rig.gate.open(IN, 1)
+    rig.run(1.2)
     rig.barrier.press_release()
     rig.run(0.1)
     assert rig.on(RELAY)
-    assert rig.on(16)
 
 
 # --- inputs
@@ -411,7 +649,106 @@ def test_ready_is_dark_until_told_and_dark_again_at_the_end(rig):
     assert not rig.on(READY)
 
 
+def test_lamps_that_light_when_low(make_rig):
+    rig = make_rig(GpioConfig(lamps_active="low"))
+    pins = (GREEN, RED, BUZZER, READY)
+    assert [rig.on(pin) for pin in pins] == [True] * 4
+    rig.gate.signal(Signal.GRANTED)
+    rig.gate.ready(ready=True)
+    rig.run(0.05)
+    assert [rig.on(pin) for pin in pins] == [False, True, False, False]
+
+
+def test_lamps_that_are_not_fitted_are_left_alone(make_rig):
+    rig = make_rig(GpioConfig(green=None, ready=None))
+    rig.gate.signal(Signal.GRANTED)
+    rig.gate.ready(ready=True)
+    rig.run(0.05)
+    assert rig.on(BUZZER)
+    assert not rig.edges(GREEN)
+    assert not rig.edges(READY)
+
+
 # --- the thread
+
+
+class Turns:
+    """Stands for what wakes the thread: time passes only while it waits, and in the polls."""
+
+    def __init__(self, gate: Gate, polls_s: list[float]) -> None:
+        self.now = 100.0
+        self.polls_s = polls_s
+        self.polled_at: list[float] = []
+        self.woken = 0
+        self._gate = gate
+        gate._wake = self
+        gate._clock = lambda: self.now
+        gate.tick = self.tick
+
+    def tick(self, now: float) -> None:
+        self.polled_at.append(now)
+        self.now += self.polls_s.pop(0)
+        if not self.polls_s:
+            self._gate._stop.set()
+
+    def get(self, *, timeout: float) -> None:
+        assert timeout > 0
+        self.now += timeout
+        raise queue.Empty
+
+    def put(self, _nothing: None) -> None:
+        self.woken += 1
+
+
+@pytest.mark.parametrize(
+    ("what", "polls_s", "polled_at"),
+    [
+        ("quick polls", [0, 0, 0, 0], [100, 100.0078125, 100.015625, 100.0234375]),
+        ("late by less than a period, and on time again", [0.00390625] * 3,
+         [100, 100.0078125, 100.015625]),
+        ("all of the time", [0.0078125, 0, 0], [100, 100.015625, 100.0234375]),
+        ("one that takes long, and no haste after it", [1.00390625, 0, 0],
+         [100, 101.01171875, 101.01953125]),
+    ],
+)  # fmt: skip
+def test_polls_keep_their_times(what, polls_s, polled_at):
+    gate = Gate(SimulatedGpio(), GpioConfig(poll_hz=128), timing(), lambda _event: None)
+    turns = Turns(gate, list(polls_s))
+    gate._run()
+    assert turns.polled_at == polled_at
+
+
+def test_a_grant_does_not_wait_for_the_poll_and_a_lamp_does(rig):
+    turns = Turns(rig.gate, [])
+    rig.gate.signal(Signal.GRANTED)
+    assert turns.woken == 0
+    rig.gate.open(IN, 5)
+    assert turns.woken == 1
+    rig.gate.stop()
+    assert turns.woken == 2, "nor does the end"
+
+
+def test_the_newest_events_are_kept_while_a_controller_stands_still(make_rig):
+    class Gone:
+        """An access controller that refuses everybody, each by name."""
+
+        def present(self, subject: str) -> None:
+            raise DeviceFault(subject)
+
+        def poll(self) -> None:
+            """Nothing to send."""
+
+        def close(self) -> None:
+            """Nothing to let go of."""
+
+    rig = make_rig(card_output=Gone())
+    heard, rig.gate._on_input = [], _full
+    for number in range(300):
+        rig.gate.open(IN, 5, f"{number}")
+        rig.poll()
+    rig.gate._on_input = heard.append
+    rig.poll()
+    assert heard == [GateFault(f"{number}") for number in range(44, 300)]
 
 
 def test_a_controller_that_stands_still_does_not_stop_the_gate_and_hears_all_of_it_later(rig):
@@ -438,10 +775,14 @@ def test_requests_are_served_within_one_poll(rig):
 
 
 def test_a_queue_that_nobody_serves_is_told(rig):
-    for _ in range(64):
+    for _ in range(63):
         rig.gate.signal(Signal.READY)
-    with pytest.raises(DeviceFault, match="does not serve"):
-        rig.gate.signal(Signal.READY)
+    rig.gate.open(IN, 5)
+    with pytest.raises(DeviceFault, match=r"^the gate's I/O thread does not serve its queue$"):
+        rig.gate.open(IN, 5)
+    rig.poll()
+    assert rig.on(RELAY), "all of it is served in one poll"
+    rig.gate.close()
 
 
 class Breaking(SimulatedGpio):
@@ -487,6 +828,67 @@ def test_a_thread_that_dies_leaves_the_pins_safe_and_says_so():
     with pytest.raises(DeviceFault, match="has ended"):
         gate.open(IN, 5)
     gate.stop()
+
+
+def test_a_thread_that_dies_is_logged_and_known_even_if_the_pins_cannot_be_made_safe(caplog):
+    gpio = Recording()
+    gate = Gate(gpio, GpioConfig(), timing(), (events := []).append)
+    gate.setup()
+    gpio.refuses = RED
+    with caplog.at_level(logging.ERROR):
+        gate._die(DeviceFault("line gone"))
+    assert caplog.messages == [
+        "gate I/O ended: DeviceFault: line gone", "the pins could not be made safe",
+    ]  # fmt: skip
+    assert caplog.records[1].exc_info
+    assert gate.dead.is_set()
+    assert events == [GateFault("gate I/O ended: DeviceFault: line gone")]
+    with pytest.raises(
+        DeviceFault, match=r"^the gate's I/O thread has ended: DeviceFault: line gone$"
+    ):
+        gate.close()
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process(rig):
+    """And it has a name, for whoever looks at what hangs."""
+    gate = Gate(SimulatedGpio(board=rig.board), rig.settings, rig.timing, lambda _event: None)
+    gate.start()
+    thread = gate._thread
+    assert (thread.name, thread.daemon, thread.is_alive()) == ("gate", True, True)
+    gate.stop()
+    assert not thread.is_alive()
+
+
+def test_the_gate_can_be_stopped_from_its_own_thread(rig):
+    stopped = threading.Event()
+
+    def hear(_event) -> None:
+        gate.stop()
+        stopped.set()
+
+    rig.board.drive(FIRE, level=True)
+    gate = Gate(SimulatedGpio(board=rig.board), rig.settings, rig.timing, hear)
+    gate.start()
+    assert stopped.wait(5)
+    gate.stop()
+    assert gate.health().error == ""
+
+
+def test_a_thread_that_does_not_end_is_waited_for_five_seconds(rig):
+    class Hanging:
+        def join(self, timeout: float) -> None:
+            waited.append(timeout)
+
+    waited: list[float] = []
+    rig.gate._thread = Hanging()
+    rig.gate.stop()
+    assert waited == [5.0]
+    assert rig.board.function(RELAY) is Function.INPUT, "the pins come before the thread"
+
+
+def test_time_is_monotonic_unless_another_clock_is_given():
+    gate = Gate(SimulatedGpio(), GpioConfig(), timing(), lambda _event: None)
+    assert gate._clock is time.monotonic
 
 
 def test_the_thread_polls_and_the_heartbeat_grows():

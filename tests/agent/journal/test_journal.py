@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import re
 import resource
 import sqlite3
 import threading
@@ -11,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from agent import log
 from agent.journal.events import Decision, Fault, Mode, Passage, Tamper
 from agent.journal.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
 from agent.journal.model import Position
@@ -46,7 +51,7 @@ def test_a_use_is_committed_once_with_its_decision(make):
     journal = make()
     assert journal.commit_use(b"use", 2**40, GRANT) == 1
     assert journal.was_used(b"use")
-    with pytest.raises(AlreadyUsed):
+    with pytest.raises(AlreadyUsed, match=r"^this use was committed before$"):
         journal.commit_use(b"use", 2**40, GRANT)
     assert len(journal.pending()) == 1
     assert journal.append(DENIAL) == 2
@@ -65,13 +70,36 @@ def test_marks_outlive_a_restart_and_expire_after_their_last_second(make, clock)
     journal.commit_use(b"use", int(clock.now) + 60, GRANT)
     journal.close()
     journal = make()
-    clock.now += 60
+    clock.now += 60.9  # still the last second
     assert journal.was_used(b"use")
     with pytest.raises(AlreadyUsed):
         journal.commit_use(b"use", int(clock.now) + 60, GRANT)
-    clock.now += 1
+    clock.now += 0.1
     assert not journal.was_used(b"use")
     journal.commit_use(b"use", int(clock.now) + 60, GRANT)
+
+
+def test_a_mark_is_of_one_use_alone(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    journal.commit_use(b"other", 2**40, GRANT)
+    journal.annul_use(b"other", ANNULMENT)
+    assert journal.was_used(b"use")
+    assert not journal.was_used(b"other")
+    assert not journal.was_used(b"us")
+
+
+def test_a_commit_clears_at_most_32_expired_marks_the_oldest_first(make, clock):
+    """Clearing all at once would keep a person waiting after a quiet weekend."""
+    journal = make()
+    for number in range(40):
+        journal.commit_use(b"%d" % number, int(clock.now) + 100 - number, GRANT)
+    clock.now += 1_000
+    journal.commit_use(b"new", 2**40, GRANT)
+    with sqlite3.connect(journal.path) as db:
+        left = [key for (key,) in db.execute("SELECT replay_key FROM used ORDER BY until")]
+    db.close()
+    assert left == [b"%d" % number for number in range(7, -1, -1)] + [b"new"]
 
 
 def test_expired_marks_leave_the_disk_however_many_there_are(make, clock):
@@ -98,13 +126,27 @@ def test_a_passage_moves_the_subject_in_the_same_row(make, clock):
     assert (entry.zone, entry.direction, entry.at) == ("hall", "out", clock.now)
 
 
-def test_old_whereabouts_are_forgotten(make, clock):
+@pytest.mark.parametrize(("days", "known"), [(30, True), (30.00001, False)])
+def test_whereabouts_are_forgotten_after_thirty_days(make, clock, days, known):
     journal = make()
     passed = Passage(passage=PASSAGE_ID, outcome="passed")
     journal.record_passage(passed, subject="s1", zone="hall", direction="in")
-    clock.now += 31 * 86_400
+    clock.now += days * 86_400
     journal.record_passage(passed, subject="s2", zone="hall", direction="in")
-    assert journal.last_zone("s1") is None
+    assert (journal.last_zone("s1") is not None) is known
+    assert journal.last_zone("s2") is not None
+
+
+def test_a_passage_forgets_at_most_sixteen_the_oldest_first(make, clock):
+    journal = make()
+    passed = Passage(passage=PASSAGE_ID, outcome="passed")
+    for number in range(20):
+        clock.now += 1
+        journal.record_passage(passed, subject=f"s{19 - number}", zone="hall", direction="in")
+    clock.now += 31 * 86_400
+    journal.record_passage(passed, subject="new", zone="hall", direction="in")
+    known = [number for number in range(20) if journal.last_zone(f"s{number}") is not None]
+    assert known == [0, 1, 2, 3]
 
 
 def test_lockout_counts_across_a_restart_and_ends(make, clock):
@@ -122,6 +164,28 @@ def test_lockout_counts_across_a_restart_and_ends(make, clock):
     assert journal.add_failure("s", limit=3, lockout_s=300) is None
     journal.clear_failures("s")
     assert journal.add_failure("s", limit=2, lockout_s=300) is None
+
+
+def test_a_lockout_lasts_to_its_last_moment_and_is_one_subject_s(make, clock):
+    journal = make()
+    for subject in ("s", "s", "other"):
+        journal.add_failure(subject, limit=2, lockout_s=300)
+    until = clock.now + 300
+    clock.now = until
+    assert journal.locked_until("s", limit=2) == until
+    assert journal.locked_until("other", limit=2) is None
+    journal.clear_failures("other")
+    clock.now = until + 0.001
+    assert journal.locked_until("s", limit=2) is None
+
+
+@pytest.mark.parametrize(("later_s", "counts"), [(300, True), (300.001, False)])
+def test_a_failure_counts_as_long_as_a_lockout_would_last(make, clock, later_s, counts):
+    journal = make()
+    journal.add_failure("s", limit=2, lockout_s=300)
+    clock.now += later_s
+    locked = journal.add_failure("s", limit=2, lockout_s=300)
+    assert locked == (clock.now + 300 if counts else None)
 
 
 def test_rows_are_free_only_by_acknowledgement(make):
@@ -167,7 +231,7 @@ def test_acknowledged_rows_stay_until_the_room_is_needed_and_go_oldest_first(mak
     for _ in range(900):
         journal.append(DENIAL)
     assert len(journal) == 900
-    with pytest.raises(JournalFull):
+    with pytest.raises(JournalFull, match=r"^900 events wait for the collector$"):
         journal.append(DENIAL)
     journal.acknowledge(journal.boot_id, 10)
     assert journal.append(DENIAL) == 901
@@ -179,7 +243,9 @@ def test_a_full_journal_still_takes_faults_until_the_reserve_is_gone(make):
     journal = make(capacity=1_000)
     for _ in range(1_000 - RESERVE):
         journal.append(DENIAL)
-    for refused in (GRANT, Passage(passage=PASSAGE_ID, outcome="tailgating")):
+    others = ("tailgating", "crawl_back", "wrong_way", "without_grant", "unchecked", "forced_open",
+              "held_open", "held_open_cleared", "released")  # fmt: skip
+    for refused in (GRANT, *(Passage(passage=PASSAGE_ID, outcome=word) for word in others)):
         with pytest.raises(JournalFull):
             journal.append(refused)
     with pytest.raises(JournalFull):
@@ -190,6 +256,8 @@ def test_a_full_journal_still_takes_faults_until_the_reserve_is_gone(make):
         MODE,
         Tamper(input="case", active=True),
         Passage(passage=PASSAGE_ID, outcome="passed"),
+        Passage(passage=PASSAGE_ID, outcome="annulled"),
+        Passage(passage=PASSAGE_ID, outcome="aborted"),
         msgspec.structs.replace(GRANT, decision="annulled"),
     )
     for number in range(RESERVE):
@@ -198,6 +266,50 @@ def test_a_full_journal_still_takes_faults_until_the_reserve_is_gone(make):
         journal.append(FAULT)
     assert len(journal) == 1_000
     assert journal.unacknowledged() == 1_000
+
+
+def test_there_is_room_while_a_decision_could_be_recorded(make):
+    journal = make(capacity=RESERVE + 10)
+    for number in range(10):
+        assert journal.has_room(), f"after {number} rows"
+        journal.append(DENIAL)
+    assert not journal.has_room()
+    journal.acknowledge(journal.boot_id, 1)
+    assert journal.has_room()
+    journal.append(DENIAL)
+    assert not journal.has_room()
+
+
+@pytest.mark.parametrize(("acknowledged", "left"), [(1, 901), (64, 838), (65, 838), (200, 838)])
+def test_rows_leave_64_at_once_and_only_acknowledged_ones(make, acknowledged, left):
+    """In batches, since each is a delete of its own in the transaction of a decision."""
+    journal = make(capacity=RESERVE + 901)
+    for _ in range(901):
+        journal.append(DENIAL)
+    journal.acknowledge(journal.boot_id, acknowledged)
+    journal.append(DENIAL)
+    assert len(journal) == left
+    assert journal.pending()[0].seq == acknowledged + 1
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT count(*), min(seq) FROM event").fetchone() == (left, 903 - left)
+        assert db.execute("SELECT freed FROM boot").fetchone() == (902 - left,)
+    db.close()
+
+
+def test_a_journal_is_large_and_durable_unless_told_otherwise(tmp_path):
+    before = time.time()
+    with (
+        Journal.open(tmp_path / "one.sqlite") as one,
+        Journal.open(tmp_path / "two.sqlite") as two,
+    ):
+        assert one._capacity == 200_000
+        assert one._writer.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert re.fullmatch("[0-9a-f]{32}", one.boot_id)
+        assert one.boot_id != two.boot_id
+        assert one.path == tmp_path / "one.sqlite"
+        one.append(DENIAL)
+        assert before <= one.pending()[0].time_us / 1e6 <= time.time()
+    assert (tmp_path / "one.sqlite.lock").exists()
 
 
 def test_old_boots_are_freed_before_new_ones(make):
@@ -242,7 +354,11 @@ def test_a_damaged_database_is_set_aside_and_told(make, tmp_path, clock):
     assert (tmp_path / journal.set_aside).read_bytes() == bytes(data)
     (row,) = journal.pending()
     assert (row.seq, row.type) == (1, "fault")
-    assert b'"corrupt"' in row.data
+    detail = f"set aside as {journal.set_aside}"
+    assert journal.lost == detail
+    assert msgspec.json.decode(row.data, type=Fault) == Fault(
+        part="journal", code="corrupt", detail=detail
+    )
 
 
 @pytest.mark.parametrize(
@@ -261,7 +377,9 @@ def test_a_journal_that_is_gone_or_emptied_is_told(make, tmp_path, spoil, detail
     assert (journal.lost, journal.set_aside) == (f"the file was {detail}", "")
     (row,) = journal.pending()
     assert (row.seq, row.type) == (1, "fault")
-    assert b'"lost"' in row.data
+    assert msgspec.json.decode(row.data, type=Fault) == Fault(
+        part="journal", code="lost", detail=f"the file was {detail}"
+    )
     journal.close()
     assert make().lost == ""
 
@@ -274,6 +392,41 @@ def test_a_first_start_that_failed_left_no_journal_to_miss(make, tmp_path):
     (tmp_path / "journal.sqlite").rmdir()
     assert (tmp_path / "journal.sqlite.lock").exists()
     assert make().lost == ""
+
+
+def test_what_became_of_the_runs_before_is_logged(make, tmp_path):
+    stream = io.StringIO()
+    log.configure(style="json", stream=stream)
+    (tmp_path / "journal.sqlite").write_bytes(b"damaged " * 1_000)
+    journal = make()
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["event"]) == (
+        "warning", "the journal of the runs before is lost",
+    )  # fmt: skip
+    assert line["detail"] == journal.lost
+
+
+def test_a_disk_too_full_to_begin_is_one_error_and_lets_go_of_every_file(make, tmp_path):
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(JournalFailed, match=r"lock: No space left on device$") as refused:
+            make()
+    held = [str(entry.resolve()) for entry in Path("/proc/self/fd").iterdir()]
+    assert not any(name.startswith(str(tmp_path)) for name in held), refused.value
+    assert make().append(DENIAL) == 1
+
+
+def test_tables_of_another_program_are_one_error_and_let_go_of(make, tmp_path):
+    path = tmp_path / "journal.sqlite"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE boot(colour TEXT)")
+    db.close()
+    for _ in range(2):
+        with pytest.raises(JournalFailed, match=f"^{path}: no such column: number$"):
+            make()
 
 
 @pytest.mark.parametrize("content", [b"not a database, just text " * 400, b"\0" * 8192])
