@@ -69,8 +69,8 @@ class _Ecdsa(SignatureAlgorithm):
         octets = cls.octets
         if len(signature) != 2 * octets:
             return False
-        r = int.from_bytes(signature[:octets], "big")
-        s = int.from_bytes(signature[octets:], "big")
+        r = int.from_bytes(signature[:octets])
+        s = int.from_bytes(signature[octets:])
         try:
             key.verify(encode_dss_signature(r, s), message, cls.scheme)
         except InvalidSignature:
@@ -172,4 +172,4 @@ class Sm2(SignatureAlgorithm):
     def verify(cls, key: Any, signature: bytes, message: bytes) -> bool:
         from agent.credential import sm2
 
-        return len(signature) == 64 and sm2.verify(key, message, signature)
+        return sm2.verify(key, message, signature)

@@ -24,7 +24,7 @@ ALPHABET: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _OUTSIDE: Final = 255
 _DIGITS: Final = bytes(ALPHABET.find(character) % 256 for character in range(256))
 """Character -> its digit, or `_OUTSIDE`."""
-_LOWEST: Final = int.from_bytes(b"\x00\x00\xff" * (PAYLOAD_BYTES // 3 + 1), "big")
+_LOWEST: Final = int.from_bytes(b"\x00\x00\xff" * (PAYLOAD_BYTES // 3))
 """The lowest byte of every lane."""
 
 
@@ -46,10 +46,10 @@ def decode(text: bytes) -> bytes:
     if rest == 1:
         raise Rejected(Reason.MALFORMED, "base45: a character left over")
     full = groups * 3
-    digit = int.from_bytes(digits[:full], "big")
+    digit = int.from_bytes(digits[:full])
     # First character in the lane's highest byte, and the least significant digit (section 3).
     total = (digit >> 16 & _LOWEST) + 45 * (digit >> 8 & _LOWEST) + 2025 * (digit & _LOWEST)
-    lanes = total.to_bytes(full, "big")
+    lanes = total.to_bytes(full)
     if lanes[::3].count(0) != groups:
         raise Rejected(Reason.MALFORMED, "base45: a group over 65535")
     out = bytearray(lanes)
@@ -72,4 +72,4 @@ def encode(data: bytes) -> str:
     if len(data) % 2:
         middle, least = divmod(data[-1], 45)
         out += bytes((ALPHABET[least], ALPHABET[middle]))
-    return out.decode("ascii")
+    return out.decode()

@@ -112,13 +112,13 @@ def _item(data: bytes, at: int, depth: int, rules: _Rules) -> tuple[Any, int]:
     number = initial & 31
     if initial >= _SIMPLE:
         return _simple(data, number, at, rules)
-    if number == 24:
+    if number > 24:
+        number, at = _number(data, number, at, rules)
+    elif number == 24:
         number = data[at]
         at += 1
         if number < 24 and rules.shortest:
             _refuse("a number not in its shortest form")
-    elif number > 24:
-        number, at = _number(data, number, at, rules)
     major = initial >> 5
     if major == _TEXT:
         end = at + number
@@ -186,7 +186,7 @@ def _number(data: bytes, info: int, at: int, rules: _Rules) -> tuple[int, int]:
     end = at + (1 << (info - 24))
     if end > len(data):
         _refuse("cut short")
-    number = int.from_bytes(data[at:end], "big")
+    number = int.from_bytes(data[at:end])
     if number < _LEAST[info] and rules.shortest:
         _refuse("a number not in its shortest form")
     return number, end
@@ -222,10 +222,8 @@ def head(major: int, number: int) -> bytes:
     """Return the initial bytes of an item: its major type with a number, in shortest form."""
     if number < 24:
         return bytes((major << 5 | number,))
-    for info, least in (27, 1 << 32), (26, 1 << 16), (25, 1 << 8), (24, 0):
-        if number >= least:
-            return bytes((major << 5 | info,)) + number.to_bytes(1 << (info - 24), "big")
-    raise OverflowError(number)
+    info = 24 + (number > 0xFF) + (number > 0xFFFF) + (number > 0xFFFF_FFFF)
+    return bytes((major << 5 | info,)) + number.to_bytes(1 << (info - 24))
 
 
 def _write(value: Any, out: bytearray) -> None:
@@ -263,14 +261,14 @@ def _float(value: float) -> bytes:
     """Encode a float in the shortest form that keeps its value; NaN is the canonical one."""
     if value != value:  # noqa: PLR0124 - the test for NaN
         return b"\xf9\x7e\x00"
-    for info, form in _FLOATS.items():
+    for head_byte, form in (b"\xf9", ">e"), (b"\xfa", ">f"):
         try:
             raw = struct.pack(form, value)
         except OverflowError:
             continue
         if struct.unpack(form, raw)[0] == value:
-            return bytes((_SIMPLE | info,)) + raw
-    raise AssertionError("a double keeps its own value")
+            return head_byte + raw
+    return b"\xfb" + struct.pack(">d", value)
 
 
 def _refuse(detail: str) -> NoReturn:

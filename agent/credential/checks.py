@@ -67,9 +67,9 @@ def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
     if not rules.clock_trusted:
         raise Rejected(Reason.CLOCK_UNTRUSTED, "validity cannot be judged")
     if rules.now > valid_until:
-        raise Rejected(Reason.EXPIRED, "")
+        raise Rejected(Reason.EXPIRED)
     if rules.now + rules.max_future_s < valid_from:
-        raise Rejected(Reason.NOT_YET_VALID, "")
+        raise Rejected(Reason.NOT_YET_VALID)
 
 
 def check_fresh(made_at: int, rules: ReadRules, *, max_age_s: int | None = None) -> None:
@@ -104,5 +104,5 @@ def replay_key(issuer: str, identifier: bytes, made_at: int) -> ReplayKey:
         made_at: Unix seconds of the use (of the issue, for a static code).
     """
     name = issuer.encode()
-    parts = (len(name).to_bytes(4, "big"), name, identifier, made_at.to_bytes(8, "big"))
+    parts = (len(name).to_bytes(4), name, identifier, made_at.to_bytes(8))
     return ReplayKey(hashlib.sha256(b"".join(parts)).digest())

@@ -16,7 +16,7 @@ Standard: RFC 9052 (structures, Sig_structure, Enc_structure).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -137,14 +137,12 @@ def _check_headers(
         _check_critical(protected)
 
 
-def _check_critical(
-    protected: Mapping[int | str, Any], understood: Collection[int] = _UNDERSTOOD
-) -> None:
+def _check_critical(protected: Mapping[int | str, Any]) -> None:
     labels = protected[Header.CRIT]
     if not isinstance(labels, list) or not labels:
         raise Rejected(Reason.MALFORMED, "COSE: crit is no list of labels")
     for label in labels:
-        if type(label) not in (int, str) or label not in understood or label not in protected:
+        if type(label) not in (int, str) or label not in _UNDERSTOOD or label not in protected:
             raise Rejected(Reason.UNKNOWN_CRITICAL_HEADER, "a critical label is not understood")
 
 

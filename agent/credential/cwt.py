@@ -133,9 +133,11 @@ def kind_of(claims: Mapping[int | str, Any]) -> Kind:
         Rejected: `malformed` when it is no text.
     """
     vct = claims.get(Claim.VCT)
-    if vct is not None and not isinstance(vct, str):
+    if vct is None:
+        return Kind.UNKNOWN
+    if not isinstance(vct, str):
         raise Rejected(Reason.MALFORMED, "CWT: vct is no text")
-    return _KINDS.get(vct or "", Kind.UNKNOWN)
+    return _KINDS.get(vct, Kind.UNKNOWN)
 
 
 def status_of(claims: Mapping[int | str, Any]) -> StatusReference | None:

@@ -44,7 +44,7 @@ def raw_deflate(data: bytes, *, limit: int = INFLATED_BYTES) -> bytes:
 
 def gzip(data: bytes, *, limit: int = INFLATED_BYTES) -> bytes:
     """Inflate a gzip stream of one member; see `unzlib`."""
-    return _deflated(data, zlib.MAX_WBITS | 16, limit)
+    return _deflated(data, zlib.MAX_WBITS + 16, limit)
 
 
 def _deflated(data: bytes, window_bits: int, limit: int) -> bytes:
@@ -69,13 +69,8 @@ def brotli(data: bytes, *, limit: int = INFLATED_BYTES) -> bytes:
 
     stream = library.Decompressor()
     try:
+        # The library stops at or over the limit, never short of it while there is more to come.
         out: bytes = stream.process(data, output_buffer_limit=limit + 1)
-        # The library stops near the limit, not at it, and may hold finished output back.
-        while len(out) <= limit and not stream.can_accept_more_data():
-            more = stream.process(b"", output_buffer_limit=limit + 1 - len(out))
-            if not more:
-                break
-            out += more
     except library.error:
         # The library reports bytes after the stream in the same way.
         raise Rejected(Reason.MALFORMED, "compressed data is damaged") from None

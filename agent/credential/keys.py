@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -172,8 +173,8 @@ def cose_key(key: Any) -> dict[int, Any]:
                 return {
                     CoseKey.KTY: int(Kty.EC2),
                     CoseKey.CRV: int(crv),
-                    CoseKey.X: numbers.x.to_bytes(octets, "big"),
-                    CoseKey.Y: numbers.y.to_bytes(octets, "big"),
+                    CoseKey.X: numbers.x.to_bytes(octets),
+                    CoseKey.Y: numbers.y.to_bytes(octets),
                 }
     raise KeyFileError("a holder's key is P-256, P-384 or Ed25519")
 
@@ -251,15 +252,10 @@ def issuer_key(
 
 
 def _public(key: Any, *, certificate: bytes | None = None, kid: bytes | None = None) -> PublicKey:
-    algorithms: tuple[Algorithm, ...]
-    if isinstance(key, bytes):
-        algorithms = (Algorithm.SM2,)
-    else:
-        algorithms = tuple(
-            dict.fromkeys(entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
-        )
-        if Algorithm.PS256 in algorithms:
-            algorithms += (Algorithm.RS256,)
+    fitting = (entry.pinned for entry in ALGORITHMS.values() if entry.fits(key))
+    algorithms = tuple(dict.fromkeys(fitting))
+    if Algorithm.PS256 in algorithms:
+        algorithms += (Algorithm.RS256,)
     if not algorithms:
         raise KeyFileError("a key of this kind and size signs nothing here")
     return PublicKey(key, algorithms, certificate, kid)
@@ -293,14 +289,11 @@ def _from_spki(der: bytes) -> Any:
 def _sm2_point(point: bytes) -> bytes:
     from agent.credential import sm2
 
-    try:
+    with suppress(ValueError):  # there is no point of such an x
         # Only a point of the curve comes back from its compressed form as itself.
-        sound = len(point) == SM2_POINT_BYTES and sm2.decompress(sm2.compress(point)) == point
-    except ValueError:
-        sound = False
-    if not sound:
-        raise KeyFileError("the SM2 key is no point of its curve")
-    return point
+        if len(point) == SM2_POINT_BYTES and sm2.decompress(sm2.compress(point)) == point:
+            return point
+    raise KeyFileError("the SM2 key is no point of its curve")
 
 
 def _from_certificate(der: bytes) -> PublicKey:
@@ -311,11 +304,10 @@ def _from_certificate(der: bytes) -> PublicKey:
     try:
         key: Any = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        at = der.find(_SM2_SPKI)
-        if at < 0:
+        _, found, rest = der.partition(_SM2_SPKI)
+        if not found:
             raise KeyFileError("the certificate's key is of an unknown kind") from None
-        start = at + len(_SM2_SPKI)
-        key = _sm2_point(der[start : start + SM2_POINT_BYTES])
+        key = _sm2_point(rest[:SM2_POINT_BYTES])
     return _public(key, certificate=der)
 
 
@@ -324,7 +316,7 @@ def _from_jwk(text: bytes) -> PublicKey:
         jwk = json.loads(text)
     except (ValueError, RecursionError):
         raise KeyFileError("a damaged JWK") from None
-    if not isinstance(jwk, Mapping) or "keys" in jwk:
+    if "keys" in jwk:
         raise KeyFileError("a JWK holds one key; a set of keys is not taken")
     if "d" in jwk or "k" in jwk:
         raise KeyFileError("a private or secret key where the public one belongs")

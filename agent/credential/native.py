@@ -35,7 +35,7 @@ from agent.credential.issuers import KeySource
 from agent.credential.keys import from_cose_key
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import Credential, FormatName, Level, Rejected
-from agent.credential.numbers import KB_TYP, Claim, Header, Tag
+from agent.credential.numbers import KB_TYP, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
 from agent.reason import Reason
@@ -72,7 +72,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     if message.protected.get(Header.TYP) != KB_TYP:
         raise Rejected(Reason.MALFORMED, "a credential in a token that is no key binding token")
     inner = message.protected[Header.KCWT]
-    if not isinstance(inner, cbor.Tagged) or inner.number != Tag.SIGN1:
+    if not isinstance(inner, cbor.Tagged):  # of what tag, `cose.parse_sign1` saw to
         raise Rejected(Reason.MALFORMED, "kcwt is no tagged COSE_Sign1")
     token = read_token(cose.sign1_of(inner.value), keys, rules)
     use = _presentation(message, token, rules)
@@ -97,7 +97,7 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
         if claim not in claims:
             raise Rejected(Reason.MISSING_CLAIM, f"{name} of the presentation")
     if not fits_audience(claims[Claim.AUD], rules.site, rules.gate):
-        raise Rejected(Reason.WRONG_AUDIENCE, "")
+        raise Rejected(Reason.WRONG_AUDIENCE)
     made_at = seconds(claims[Claim.IAT], "iat of the presentation")
     check_fresh(made_at, rules)
     if made_at + rules.max_future_s < token.issued_at:
@@ -108,7 +108,7 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     if rules.challenge is not None and (
         nonce is None or not hmac.compare_digest(nonce, rules.challenge)
     ):
-        raise Rejected(Reason.WRONG_CHALLENGE, "")
+        raise Rejected(Reason.WRONG_CHALLENGE)
     return claims
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.credential import base45
 from agent.credential.model import Rejected
 from agent.reason import Reason
+from tests.support.refusals import refused
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 
@@ -66,11 +67,25 @@ def test_refused(text):
     assert _ours(text.encode("utf-8")) is None
 
 
-def test_longer_than_a_code():
-    assert len(base45.decode(b"0" * 4296)) == 2864
-    with pytest.raises(Rejected) as refused:
-        base45.decode(b"0" * 4297)
-    assert refused.value.reason is Reason.TOO_LARGE
+@pytest.mark.parametrize(
+    ("text", "reason", "words"),
+    [
+        (b"bb8", Reason.MALFORMED, "base45: a character outside the alphabet"),
+        (b"BB80", Reason.MALFORMED, "base45: a character left over"),
+        (b"GGW", Reason.MALFORMED, "base45: a group over 65535"),
+        (b"V5", Reason.MALFORMED, "base45: a last group over 255"),
+        (b"0" * 4297, Reason.TOO_LARGE, "base45: longer than a code can be"),
+    ],
+)
+def test_the_log_says_what_was_wrong(text, reason, words):
+    assert refused(base45.decode, text) == (reason, words)
+
+
+def test_a_code_as_long_as_a_symbol_holds():
+    """Every group counts, the first of a full code as the last."""
+    data = bytes(range(1, 180)) * 16
+    assert base45.decode(base45.encode(data).encode()) == data
+    assert base45.decode(b"FGW" * 1432) == b"\xff" * 2864
 
 
 @given(st.binary(max_size=300))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from agent.credential import cbor
 from agent.credential.model import Rejected
+from agent.credential.numbers import Alg, Tag
 from agent.reason import Reason
+from tests.support.refusals import refused
 
 INTEGERS = st.integers(min_value=-(2**64), max_value=2**64 - 1)
 SCALARS = st.one_of(
@@ -131,7 +133,21 @@ def test_every_prefix_is_cut_short(value, cut):
         ("f5", True),
         ("f6", None),
         ("4401020304", b"\x01\x02\x03\x04"),
+        ("18ff", 255),
+        ("190100", 256),
+        ("19ffff", 65535),
+        ("1a00010000", 65536),
+        ("1affffffff", 2**32 - 1),
+        ("1b0000000100000000", 2**32),
+        ("37", -24),
+        ("3818", -25),
+        ("5818" + "00" * 24, bytes(24)),
         ("62c3bc", "\u00fc"),
+        ("7818" + "61" * 24, "a" * 24),
+        ("a11703", {23: 3}),
+        ("a1181803", {24: 3}),
+        ("a10017", {0: 23}),
+        ("a1001818", {0: 24}),
         ("60", ""),
         ("80", []),
         ("98190102030405060708090a0b0c0d0e0f101112131415161718181819", list(range(1, 26))),
@@ -160,6 +176,54 @@ def test_refused(data):
 
 
 @pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("", "cut short"),
+        ("18", "cut short"),
+        ("1903", "cut short"),
+        ("4201", "cut short"),
+        ("6261", "cut short"),
+        ("8201", "cut short"),
+        ("a201", "cut short"),
+        ("a101", "cut short"),
+        ("f93e", "cut short"),
+        ("61ff", "text is not UTF-8"),
+        ("0000", "bytes after the item"),
+        ("1817", "a number not in its shortest form"),
+        ("1900ff", "a number not in its shortest form"),
+        ("fa3fc00000", "a float not in its shortest form"),
+        ("1c", "reserved additional information"),
+        ("1d", "reserved additional information"),
+        ("1e", "reserved additional information"),
+        ("1f", "indefinite length"),
+        ("5f4100ff", "indefinite length"),
+        ("a14100", "a map key that is neither integer nor text"),
+        ("a1f500", "a map key that is neither integer nor text"),
+        ("a201000100", "a key twice in one map"),
+        ("818181818181818180", "nested deeper than 8"),
+        ("c100", "tag 1 is not allowed here"),
+        ("e0", "simple value or float 0 is not allowed here"),
+        ("f7", "simple value or float 23 is not allowed here"),
+        ("f8ff", "simple value or float 24 is not allowed here"),
+        ("fc", "simple value or float 28 is not allowed here"),
+        # A false length is told before the work that it would make.
+        ("82011c", "reserved additional information"),
+        ("83011c", "cut short"),
+        ("a3011c", "cut short"),
+        ("81821c", "cut short"),
+    ],
+)
+def test_the_log_says_what_was_wrong(data, words):
+    told = refused(cbor.decode, bytes.fromhex(data), floats=True)
+    assert told == (Reason.MALFORMED, f"CBOR: {words}")
+
+
+def test_the_log_says_that_a_float_was_not_asked_for():
+    words = "CBOR: simple value or float 25 is not allowed here"
+    assert refused(cbor.decode, b"\xf9\x3e\x00") == (Reason.MALFORMED, words)
+
+
+@pytest.mark.parametrize(
     ("data", "value"),
     [
         ("f90000", 0.0),
@@ -168,6 +232,9 @@ def test_refused(data):
         ("fb3ff199999999999a", 1.1),
         ("f97c00", math.inf),
         ("f9fc00", -math.inf),
+        ("f97bff", 65504.0),
+        ("fa47800000", 65536.0),
+        ("fb7fefffffffffffff", 1.7976931348623157e308),
     ],
 )
 def test_floats_only_where_asked(data, value):
@@ -192,6 +259,16 @@ def test_floats_in_longer_forms(data):
 def test_longer_forms_where_asked():
     assert cbor.decode(b"\x18\x05", shortest=False) == 5
     assert cbor.decode(b"\x78\x01a", shortest=False) == "a"
+    assert cbor.decode(b"\x19\x00\x05", shortest=False) == 5
+    assert not _ours(b"\xfa\x3f\xc0\x00\x00", shortest=False)[0]
+
+
+def test_options_hold_together():
+    tagged = cbor.encode(cbor.Tagged(18, [1.5, 7]))
+    assert cbor.decode(tagged, tags=(18,), floats=True) == cbor.Tagged(18, [1.5, 7])
+    assert not _ours(tagged, tags=(18,))[0]
+    assert not _ours(b"\xd2\x18\x05", tags=(18,))[0]
+    assert cbor.decode(b"\xd2\x18\x05", tags=(18,), shortest=False) == cbor.Tagged(18, 5)
 
 
 def test_tags_only_near_the_surface():
@@ -207,15 +284,44 @@ def test_depth_is_eight():
     assert cbor.decode(b"\x81" * 7 + b"\x80") == [[[[[[[[]]]]]]]]
     assert not _ours(b"\x81" * 8 + b"\x80")[0]
     assert not _ours(b"\xa1\x01" * 8 + b"\x80")[0]
+    assert cbor.decode(b"\xd2" + b"\x81" * 6 + b"\x80", tags=(18,)).number == 18
+    assert not _ours(b"\xd2" + b"\x81" * 7 + b"\x80", tags=(18,))[0]  # a tag is a container too
 
 
 def test_keys_are_written_in_the_order_of_their_encodings():
     assert cbor.encode({"a": 0, -1: 0, 100: 0, 10: 0}).hex() == "a40a0018640020006161" + "00"
 
 
+def test_what_python_has_twice_is_written_alike():
+    assert cbor.encode(bytearray(b"ab")) == cbor.encode(b"ab")
+    assert cbor.encode((1, 2)) == cbor.encode([1, 2])
+    assert cbor.encode(Alg.ES256) == cbor.encode(-7)
+    assert cbor.encode(Tag.SIGN1) == cbor.encode(18)
+    assert cbor.encode(math.nan).hex() == "f97e00"
+
+
+@pytest.mark.parametrize(
+    ("number", "encoded"),
+    [
+        (0, "40"),
+        (23, "57"),
+        (24, "5818"),
+        (255, "58ff"),
+        (256, "590100"),
+        (65535, "59ffff"),
+        (65536, "5a00010000"),
+        (2**32 - 1, "5affffffff"),
+        (2**32, "5b0000000100000000"),
+        (2**64 - 1, "5bffffffffffffffff"),
+    ],
+)
+def test_a_head_is_as_short_as_it_can_be(number, encoded):
+    assert cbor.head(2, number).hex() == encoded
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), 1j])
 def test_encoder_refuses_other_types(value):
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=f"CBOR: cannot encode {type(value).__name__}"):
         cbor.encode(value)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.credential import base45, native
+from agent.credential import base45, cbor, checks, native
 from agent.credential.model import (
     FormatName,
     Kind,
@@ -18,6 +18,7 @@ from agent.credential.model import (
 from agent.credential.numbers import Claim
 from agent.issuing import issue
 from agent.reason import Reason
+from tests.support.refusals import refused
 
 NOW = 1_800_000_000
 DAY = 86_400
@@ -127,7 +128,10 @@ def test_all_that_a_credential_carries(pilot):
     )
     assert (face.data, face.issuer, face.position) == (b"t" * 128, "face-128", 62)
     assert (finger.modality, finger.subformat, finger.position) == (Modality.FINGER, 110, 55)
-    assert read.claims["full_name"] == "Zhang San"
+    assert read.claims == {
+        "iss": pilot.city.iss, "vct": "urn:idgate:vct:driving-licence",
+        "full_name": "Zhang San", "birth_date": "19900228",
+    }  # fmt: skip
     assert read.business is None
 
 
@@ -156,6 +160,8 @@ def test_a_minimal_credential_is_basic_and_valid_everywhere(pilot):
     read = pilot.read(pilot.static(credential))
     assert (read.level, read.kind, read.regions) == (Level.BASIC, Kind.UNKNOWN, frozenset())
     assert (read.status, read.references, read.birth_date) == (None, (), None)
+    assert (read.dynamic, read.presented_at, read.business) == (False, None, None)
+    assert read.claims == {"iss": pilot.city.iss, "vct": None}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +196,8 @@ def test_audience(pilot, audience: Any, expected):
         ("rail.*", "railway.beijing", False),
         ("rail.*", "rail", False),
         ("rail.beijing.*", "rail.shanghai", False),
+        (["rail.*"], "rail.beijing", False),
+        (None, "rail.beijing", False),
     ],
 )
 def test_audience_of_a_group_of_sites(audience, site, fits):
@@ -253,6 +261,8 @@ def test_an_untrusted_clock_fails_closed(pilot):
         (None, b"", Reason.WRONG_CHALLENGE),
         ("nonce", b"nonce", Reason.MALFORMED),
         (b"n" * 65, None, Reason.MALFORMED),
+        (b"n" * 64, None, Reason.GRANTED),
+        (b"n" * 64, b"n" * 64, Reason.GRANTED),
     ],
 )
 def test_challenge(pilot, answer, asked, expected):
@@ -290,6 +300,106 @@ def test_payloads_of_no_format(pilot):
     assert pilot.reason(b"NI1:" + b"0" * 4293) is Reason.TOO_LARGE
 
 
+@pytest.mark.parametrize(
+    "regions",
+    [["CN"], ["CN-BJ"], ["CN-B"], ["FR-75C"], ["GB-ENG", "CN"], [f"CN-{n}" for n in range(64)]],
+)
+def test_regions(pilot, regions):
+    read = pilot.read(pilot.static(pilot.credential(claims={Claim.REGIONS: regions})))
+    assert read.regions == set(regions)
+
+
+NO_CODE = (Reason.MALFORMED, "a region is no ISO 3166-2 code")
+NO_REGIONS = (Reason.MALFORMED, "regions are no list of 1 to 64")
+
+
+@pytest.mark.parametrize(
+    ("regions", "told"),
+    [
+        ([], NO_REGIONS),
+        ("CN", NO_REGIONS),
+        ({"CN": 1}, NO_REGIONS),
+        ([f"CN-{n}" for n in range(65)], NO_REGIONS),
+        (["CN", 7], NO_CODE),
+        ([""], NO_CODE),
+        (["C"], NO_CODE),
+        (["CHN"], NO_CODE),
+        (["cn"], NO_CODE),
+        (["CN-"], NO_CODE),
+        (["CN-bj"], NO_CODE),
+        (["CN-BEIJ"], NO_CODE),
+        (["CNBJ"], NO_CODE),
+        (["CN-BJ\n"], NO_CODE),
+        ([" CN"], NO_CODE),
+    ],
+)
+def test_regions_of_another_shape(pilot, regions, told):
+    text = pilot.static(pilot.credential(claims={Claim.REGIONS: regions}))
+    assert refused(pilot.read, text) == told
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({Claim.LEVEL: 0}, "the assurance level is neither 1 nor 2"),
+        ({Claim.LEVEL: 3}, "the assurance level is neither 1 nor 2"),
+        ({Claim.LEVEL: True}, "the assurance level is neither 1 nor 2"),
+        ({Claim.IDENTITY: []}, "claim 169 is no map"),
+        ({Claim.IDENTITY: None}, "claim 169 is no map"),
+    ],
+)
+def test_the_log_says_what_was_wrong_in_a_credential(pilot, claims, words):
+    told = refused(pilot.read, pilot.static(pilot.credential(claims=claims)))
+    assert told == (Reason.MALFORMED, words)
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ({Claim.AUD: "library"}, (Reason.WRONG_AUDIENCE, "")),
+        ({Claim.IAT: -1}, (Reason.BAD_TIME, "iat of the presentation is no time")),
+        ({Claim.IAT: NOW - 31}, (Reason.STALE, "31 s old")),
+        ({Claim.CNONCE: "n"}, (Reason.MALFORMED, "cnonce is no short byte string")),
+        ({Claim.CNONCE: b"n" * 65}, (Reason.MALFORMED, "cnonce is no short byte string")),
+        ({Claim.CNONCE: b"other"}, (Reason.WRONG_CHALLENGE, "")),
+        ({}, (Reason.WRONG_CHALLENGE, "")),
+    ],
+)
+def test_the_log_says_what_was_wrong_in_a_presentation(pilot, claims, told):
+    assert refused(pilot.read, pilot.dynamic(claims=claims), challenge=b"nonce") == told
+
+
+def _bound(pilot, header: dict, claims: dict, key: issue.SigningKey | None = None) -> str:
+    return pilot.code(issue.sign1(key or pilot.holder.key, claims, header=header))
+
+
+def test_the_log_says_what_was_wrong_around_a_credential(pilot):
+    inner = cbor.decode(pilot.credential(), tags=(18,))
+    bare = cbor.decode(
+        issue.sign_credential(pilot.city, None, subject="7", issued_at=NOW, valid_until=NOW + 9),
+        tags=(18,),
+    )
+    sound = {Claim.AUD: "station", Claim.IAT: NOW}
+    for header, claims, told in (
+        ({13: inner, 16: 293}, sound, (Reason.MALFORMED, "a credential in a token that is no key binding token")),
+        ({13: inner}, sound, (Reason.MALFORMED, "a credential in a token that is no key binding token")),
+        ({13: b"kcwt", 16: 294}, sound, (Reason.MALFORMED, "kcwt is no tagged COSE_Sign1")),
+        ({13: bare, 16: 294}, sound, (Reason.MISSING_CLAIM, "cnf")),
+        ({13: inner, 16: 294}, {Claim.IAT: NOW}, (Reason.MISSING_CLAIM, "aud of the presentation")),
+        ({13: inner, 16: 294}, {Claim.AUD: "*"}, (Reason.MISSING_CLAIM, "iat of the presentation")),
+    ):  # fmt: skip
+        assert refused(pilot.read, _bound(pilot, header, claims)) == told
+    other = _bound(pilot, {13: inner, 16: 294}, sound, issue.SigningKey.new("ES256"))
+    told = refused(pilot.read, other)
+    assert told == (Reason.BAD_HOLDER_SIGNATURE, "the signature does not verify")
+    assert pilot.reason(_bound(pilot, {13: inner, 16: 294}, sound)) is Reason.GRANTED
+
+
+def test_the_log_says_that_a_presentation_is_older_than_its_credential(pilot):
+    told = refused(pilot.read, pilot.dynamic(pilot.credential(issued_at=NOW), at=NOW - 6))
+    assert told == (Reason.BAD_TIME, "presented before the credential was issued")
+
+
 # --- the replay key ------------------------------------------------------------------------------
 
 
@@ -300,6 +410,8 @@ def test_replay_key_names_the_use(pilot):
     assert pilot.read(pilot.dynamic(at=NOW - 1)).replay_key != first.replay_key
     assert pilot.read(pilot.dynamic(pilot.credential(cti=b"card-2"))).replay_key != first.replay_key
     static = pilot.read(pilot.static())
+    assert first.replay_key == checks.replay_key("city", b"card-0001", NOW)
+    assert static.replay_key == checks.replay_key("city", b"card-0001", NOW - DAY)
     assert static.replay_key == pilot.read(pilot.static(pilot.credential())).replay_key
     assert static.replay_key != first.replay_key
 
@@ -331,6 +443,7 @@ def test_a_malleated_signature_is_the_same_use(pilot):
         (b"k" * 32, (b"a" * 32, b"k" * 32), Reason.GRANTED),
         (b"k" * 32, (b"a" * 32,), Reason.DECRYPTION_FAILED),
         (b"k" * 32, (), Reason.DECRYPTION_FAILED),
+        (b"k" * 32, (b"a" * 32,) * 7 + (b"k" * 32,), Reason.GRANTED),
         (b"k" * 32, (b"a" * 32,) * 8 + (b"k" * 32,), Reason.DECRYPTION_FAILED),
         (None, (b"k" * 32,), Reason.GRANTED),
     ],

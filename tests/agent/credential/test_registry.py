@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from agent.credential import registry
 from agent.credential.model import FormatName, Rejected
 from agent.reason import Reason
+from tests.support.refusals import refused
 
 
 def test_every_format_of_the_model_that_is_registered_has_its_module():
@@ -57,8 +59,62 @@ def test_a_fault_of_our_own_is_not_taken_for_a_bad_code(pilot, monkeypatch):
 
 
 def test_a_payload_over_the_limit_is_not_even_sniffed(pilot, monkeypatch):
+    words = "a character left over"
+    assert refused(pilot.read, b"NI1:" + b"0" * 4291) == (Reason.MALFORMED, f"base45: {words}")
+    assert refused(pilot.read, b"NI1:" + b"0" * 4292)[0] is Reason.MALFORMED
     monkeypatch.setattr(registry, "sniff", lambda payload: pytest.fail("sniffed"))
-    assert pilot.reason(b"N" * 4297) is Reason.TOO_LARGE
+    told = refused(pilot.read, b"N" * 4297)
+    assert told == (Reason.TOO_LARGE, "4297 bytes, 4296 allowed")
+
+
+def test_prefixes_are_asked_before_shapes():
+    assert list(registry.FORMATS) == ["native", "dcc", "transit", "aadhaar", "pretix", "claim169"]
+    assert set(registry.FORMATS) == set(FormatName)
+
+
+def test_the_log_says_which_format_it_was(pilot, monkeypatch):
+    told = refused(pilot.read, b"https://example.org/")
+    assert told == (Reason.UNKNOWN_FORMAT, "no format recognises it")
+    told = refused(pilot.read, pilot.static(), formats=frozenset({FormatName.DCC}))
+    assert told == (Reason.FORMAT_NOT_ACCEPTED, "native")
+
+    def read(payload, keys, rules):
+        raise KeyError
+
+    slipping = SimpleNamespace(sniff=lambda payload: True, read=read)
+    monkeypatch.setattr(registry, "load_format", lambda name: slipping)
+    assert refused(pilot.read, "anything") == (Reason.MALFORMED, "native: KeyError")
+
+
+def test_what_a_format_is_handed(pilot, monkeypatch):
+    """The payload as it came, the gate's keys and its rules; what it returns is what is read."""
+    handed = []
+
+    def read(*arguments):
+        handed.extend(arguments)
+        return "credential"
+
+    slipping = SimpleNamespace(sniff=lambda payload: payload == b"payload", read=read)
+    monkeypatch.setattr(registry, "load_format", lambda name: slipping)
+    rules = pilot.rules()
+    assert registry.read(b"payload", keys=pilot.keys, rules=rules) == "credential"
+    assert handed == [b"payload", pilot.keys, rules]
+    assert registry.sniff(b"other") is None
+
+
+def test_rules_that_a_site_leaves_out():
+    rules = registry.ReadRules(now=1, clock_trusted=True, site="s", gate="g")
+    assert rules.formats == frozenset(FormatName)
+    assert (rules.challenge, rules.site_keys) == (None, ())
+    assert (rules.max_age_s, rules.max_future_s) == (30, 5)
+    assert "secret" not in repr(replace(rules, site_keys=(b"secret" * 6,)))
+
+
+def test_every_format_can_be_loaded_ahead(monkeypatch):
+    loaded = []
+    monkeypatch.setattr(registry, "load_format", loaded.append)
+    registry.load_all()
+    assert loaded == list(registry.FORMATS)
 
 
 def test_modules_are_imported_when_needed(pilot):
