@@ -89,10 +89,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def commit_seed(root: Path) -> int:
-    """Return a number that a commit always has and another commit has not; 0 outside git."""
-    done = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-    )
+    """Return a number that a commit always has and another commit has not; 0 without git."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return 0
     return int(done.stdout[:8], 16) if done.returncode == 0 else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -438,8 +439,16 @@ class TestCommand:
         assert not any(m.message for _, m in one)
         assert len(mutate.draw(lot, 1000, 1)) == 20
 
-    def test_the_seed_is_the_commits(self, tmp_path: Path) -> None:
+    def test_the_seed_is_the_commits(self, tmp_path: Path, monkeypatch) -> None:
         assert mutate.commit_seed(tmp_path) == 0  # outside git
+        git = tmp_path / "git"
+        git.write_text("#!/bin/sh\necho 0000002a0f0f\n")
+        git.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        assert mutate.commit_seed(tmp_path) == 42
+        git.unlink()
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert mutate.commit_seed(tmp_path) == 0  # a machine without git
 
     def test_what_the_last_run_killed_is_known_by_its_change(self, tmp_path: Path) -> None:
         fates = [
