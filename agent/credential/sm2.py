@@ -104,6 +104,7 @@ def decompress(compressed: bytes) -> bytes:
     x = int.from_bytes(compressed[1:], "big")
     if x >= sm2_pure.P:
         raise ValueError("x is not a field element")
+    # The square root where P is 3 modulo 4: (P + 1) / 4 is P // 4 + 1 then.
     y = pow((x * x + sm2_pure.A) * x + sm2_pure.B, sm2_pure.P // 4 + 1, sm2_pure.P)
     if not sm2_pure.is_on_curve(x, y):
         raise ValueError("no point of the curve has this x")

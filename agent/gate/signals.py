@@ -31,10 +31,10 @@ _RED = Indication(red=True)
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Looks with their durations in seconds; then `after`, or the beginning again.
+    """Indications with their durations in seconds; then `after`, or the beginning again.
 
     Attributes:
-        steps: (seconds, look); none where the look does not change.
+        steps: (seconds, indication); none where it does not change.
         after: what stays when the steps are over; None repeats them for ever.
     """
 
@@ -42,7 +42,7 @@ class Pattern:
     after: Indication | None = None
 
     def at(self, elapsed_s: float) -> Indication | None:
-        """Return the look after `elapsed_s`, None when a pattern without `after` begins anew."""
+        """Return what shows after `elapsed_s`, None when a pattern without `after` begins anew."""
         for seconds, indication in self.steps:
             if elapsed_s < seconds:
                 return indication

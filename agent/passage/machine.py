@@ -185,7 +185,7 @@ def _end_phase(transition: Transition) -> None:
         transition.rest()
 
 
-def _on_tick(_turn: Transition, _event: Tick) -> None:
+def _on_tick(_transition: Transition, _event: Tick) -> None:
     """Time has run already."""
 
 

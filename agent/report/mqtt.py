@@ -116,7 +116,7 @@ class Reporter:
         self._on_fault = on_fault or getattr(journal, "append", None)
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._beat = monotonic()
+        self._last_round_at = monotonic()
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
         self._wake_write.setblocking(False)
@@ -180,7 +180,7 @@ class Reporter:
 
     def health(self) -> ReporterHealth:
         """Return how the reporter is; quick, from any thread."""
-        age = self._monotonic() - self._beat
+        age = self._monotonic() - self._last_round_at
         return ReporterHealth(
             alive=self._thread.is_alive() and age < _HUNG_S,
             connected=self._engine.up,
@@ -243,9 +243,9 @@ class Reporter:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._beat = self._monotonic()
+            self._last_round_at = self._monotonic()
             try:
-                self._turn()
+                self._round()
             except Exception as error:  # noqa: BLE001 - the thread must outlive any surprise
                 _LOG.exception("reporter")
                 self._engine.fail(type(error).__name__, self._monotonic())
@@ -255,7 +255,7 @@ class Reporter:
         except Exception:  # noqa: BLE001 - the end must be reached
             _LOG.exception("reporter at its end")
 
-    def _turn(self) -> None:
+    def _round(self) -> None:
         with self._lock:
             work, self._outbound = self._outbound, []
         for each in work:

@@ -89,7 +89,7 @@ class TrustStore:
         self._on_change = on_change
         self._nudged = threading.Event()
         self._stopping = threading.Event()
-        self._turn = threading.Lock()
+        self._one_at_a_time = threading.Lock()
         self._error = ""
         self._snapshot = self._first()
 
@@ -163,7 +163,7 @@ class TrustStore:
         except TrustError as error:
             self._error = str(error)
             raise
-        with self._turn:
+        with self._one_at_a_time:
             self._error = ""
             if fresh.version < self._snapshot.version:
                 return  # read before an update that finished first; sets never count backwards

@@ -1,11 +1,4 @@
-"""Face detection: where the faces of a picture are, and five points on each.
-
-Rules:
-- A detector takes an RGB picture of any size and returns faces in that picture's pixels, largest
-  first. It keeps nothing of the picture.
-- Points are always five, in the order right eye, left eye, nose, right and left mouth corner; right
-  is the person's right, so left in the picture.
-- Boxes may reach over the picture's edge; who cuts, clips.
+"""Face detection: where the faces of a picture are, by the rules of `agent.biometrics.types`.
 
 Our own detector is a TFLite network (`detect_tflite.py`), decoded as the manifest's
 `[model.detector]` says. Operators that bring YuNet's file run it through OpenCV
