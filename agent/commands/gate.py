@@ -1,11 +1,11 @@
 """`idgate gate`: the gate's pins from the command line.
 
-    safe      put every output into its safe state and let go of it (systemd's ExecStopPost)
+    safe      close a gate that nobody decides for, and let go of its outputs; needs no settings
     inputs    show what every input reads
     test      show every signal on the lamps and the buzzer; with --relay, open once too
     timeline  draw the recorded edges of a simulated gate as a picture
 
-All but `timeline` take the pins for themselves: stop the daemon first. Exit 0 done, 2 usage or
+All but `timeline` decide in the daemon's place: stop the daemon first. Exit 0 done, 2 usage or
 settings, 3 the pins cannot be had, as with `idgate run`.
 """
 
@@ -18,15 +18,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.daemon.pins import draw_record, make_gpio
-from agent.gate.gate import Gate, make_safe, outputs
-from agent.gate.inputs import Line, lines
-from agent.gate.signals import PATTERNS
+from agent.daemon.gatekeeper import make_gate_safe, visiting
+from agent.daemon.pins import draw_record, pin_map
+from agent.gatekeeper.pinmap import Line, inputs
+from agent.gatekeeper.signals import PATTERNS
 from agent.passage.types import Direction
 from agent.settings.load import load
-from agent.settings.model import Config, ConfigError, GpioConfig
+from agent.settings.model import ConfigError
 from hal.errors import HalError
-from hal.gpio import Gpio
 
 __all__ = ["add_arguments", "run"]
 
@@ -65,14 +64,12 @@ def _seconds(text: str) -> float:
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry out one action."""
+    act, _ = _ACTIONS[arguments.action]
     try:
-        config = load(arguments.config)
+        return act(arguments)
     except ConfigError as error:
         print(f"idgate gate: {error}", file=sys.stderr)
         return 2
-    act, _ = _ACTIONS[arguments.action]
-    try:
-        return act(config, arguments)
     except HalError as error:
         print(f"idgate gate: {error}", file=sys.stderr)
         return 3
@@ -81,43 +78,35 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
 
 
-def _gpio(config: Config) -> Gpio:
-    return make_gpio(config.gpio, config.simulation, Path(config.base_dir))
-
-
-def _safe(config: Config, _arguments: argparse.Namespace) -> int:
-    names = _names(config.gpio)
-    for pin in make_safe(_gpio(config), config.gpio):
-        print(f"{names[pin]} (GPIO{pin}): inactive, then let go")
+def _safe(arguments: argparse.Namespace) -> int:
+    for line in make_gate_safe(arguments.config):
+        print(line)
     return 0
 
 
-def _inputs(config: Config, arguments: argparse.Namespace) -> int:
-    gpio = _gpio(config)
-    fitted = lines(config.gpio)
+def _inputs(arguments: argparse.Namespace) -> int:
+    config = load(arguments.config)
+    fitted = inputs(pin_map(config))
     if not fitted:
         print("idgate gate: no input is fitted", file=sys.stderr)
     known: dict[str, bool] = {}
     try:
-        for line in fitted:
-            gpio.setup_input(line.pin, pull=line.pull)
-        while True:
-            for line in fitted:
-                level = gpio.read(line.pin)
-                if known.get(line.name) != level:
-                    known[line.name] = level
-                    _show(line, level=level, as_json=arguments.json)
-            if not arguments.watch:
-                return 0
-            time.sleep(WATCH_S)
+        with visiting(config, lambda _event: None) as gate:
+            while True:
+                active = gate.health().active
+                for line in fitted:
+                    if known.get(line.name) != (line.name in active):
+                        known[line.name] = line.name in active
+                        _show(line, active=known[line.name], as_json=arguments.json)
+                if not arguments.watch:
+                    return 0
+                time.sleep(WATCH_S)
     except KeyboardInterrupt:
         return 0
-    finally:
-        gpio.close()
 
 
-def _show(line: Line, *, level: bool, as_json: bool) -> None:
-    active = level == line.active
+def _show(line: Line, *, active: bool, as_json: bool) -> None:
+    level = active == line.active
     if as_json:
         row = {"input": line.name, "pin": line.pin, "high": level, "active": active}
         print(json.dumps(row), flush=True)
@@ -126,9 +115,8 @@ def _show(line: Line, *, level: bool, as_json: bool) -> None:
     print(f"{line.name:<10} GPIO{line.pin:<3} {name:<5} {state}", flush=True)
 
 
-def _test(config: Config, arguments: argparse.Namespace) -> int:
-    gate = Gate(_gpio(config), config.gpio, config.gate, lambda event: print(f"  input: {event}"))
-    with gate:
+def _test(arguments: argparse.Namespace) -> int:
+    with visiting(load(arguments.config), lambda event: print(f"  input: {event}")) as gate:
         gate.ready(ready=True)
         for signal in PATTERNS:
             print(signal.value, flush=True)
@@ -147,8 +135,8 @@ def _test(config: Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _timeline(config: Config, arguments: argparse.Namespace) -> int:
-    picture = draw_record(config, arguments.last)
+def _timeline(arguments: argparse.Namespace) -> int:
+    picture = draw_record(load(arguments.config), arguments.last)
     if picture is None:
         print(
             "idgate gate: only a simulated gate with simulation.pins_file has a record of its pins",
@@ -160,15 +148,8 @@ def _timeline(config: Config, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _names(settings: GpioConfig) -> dict[int, str]:
-    """Return what the output pins are called in the settings."""
-    fields = ("relay", "relay_out", "green", "red", "buzzer", "ready", "wiegand_d0", "wiegand_d1")
-    pins = outputs(settings)
-    return {pin: name for name in fields if (pin := getattr(settings, name)) in pins}
-
-
-_ACTIONS: dict[str, tuple[Callable[[Config, argparse.Namespace], int], str]] = {
-    "safe": (_safe, "put every output into its safe state and let go of it"),
+_ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "safe": (_safe, "close a gate that nobody decides for, and let go of its outputs"),
     "inputs": (_inputs, "show what every input reads"),
     "test": (_test, "show every signal on the lamps and the buzzer"),
     "timeline": (_timeline, "draw the recorded edges of a simulated gate as a picture"),

@@ -36,7 +36,6 @@ def _run(settings: object) -> int:
     from agent.biometrics.errors import ModelError
     from agent.daemon.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
     from agent.daemon.hardware import open_hardware
-    from agent.daemon.notify import ServiceManager
     from agent.daemon.owner import require_owner
     from agent.journal.journal import JournalError
     from agent.journal.subjects import SubjectKeyError
@@ -45,6 +44,7 @@ def _run(settings: object) -> int:
     from agent.settings.model import Config, ConfigError
     from agent.trust.model import TrustError
     from hal.errors import HalError
+    from hal.service_manager import ServiceManager
 
     assert isinstance(settings, Config)
     forbid_core_dumps()

@@ -6,6 +6,7 @@ here starts a thread but the decoder's process, which begins to load while the r
 
 from __future__ import annotations
 
+import queue
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -29,10 +30,11 @@ from agent.daemon.active_profile import ActiveProfile
 from agent.daemon.biometrics import Biometrics, build_biometrics
 from agent.daemon.challenge import ChallengeError, read_challenge
 from agent.daemon.hardware import Hardware
-from agent.daemon.pins import make_card_output
+from agent.daemon.pins import make_card_output, pin_map
 from agent.daemon.place import place_of
+from agent.gate.cards import CardOutput
 from agent.gate.gate import Gate
-from agent.gate.mode import KeptMode, load_mode
+from agent.gatekeeper.wire import Request
 from agent.journal import events, log_rows
 from agent.journal.faults import Faults
 from agent.journal.journal import Journal
@@ -80,7 +82,6 @@ class Assembly:
     active_profile: ActiveProfile
     gate: Gate
     scanner: Scanner
-    mode: KeptMode
     controller: Controller
     camera_loops: list[CameraLoop]
 
@@ -94,7 +95,7 @@ class _Builder:
         self.hardware = hardware
         self.listener = listener
         self.counters = Counters()
-        self.controller: Controller
+        self.controller: Controller | None = None
         self.gate: Gate
         self.faults: Faults
         self.trust: TrustStore
@@ -127,10 +128,13 @@ class _Builder:
 
     def post_input(self, event: InputEvent) -> None:
         # The gate's thread never waits: it keeps what the controller cannot take.
+        if self.controller is None:
+            raise queue.Full
         self.controller.post(event, timeout_s=0.0)
 
     def post_check(self, event: BiometricDone | StaffFound) -> None:
-        self.controller.post(event)
+        if self.controller is not None:
+            self.controller.post(event)
 
     def scan_incident(self, incident: Incident) -> None:
         self.faults.happened("scan", incident.kind.value, incident.detail)
@@ -221,15 +225,19 @@ def _build(
         hasher=hasher,
         clock=clock,
     )
-    cards = make_card_output(config.gpio, builder.hardware.gpio, config.path(""), builder.show)
-    builder.gate = Gate(
-        builder.hardware.gpio, config.gpio, config.gate, builder.post_input, card_output=cards
-    )
     scanner = Scanner(config.scan, builder.scan_incident)
     undo.callback(scanner.close)
-    mode_path = config.state_path("mode")
-    mode = KeptMode(mode_path)
-    builder.controller = Controller(
+    builder.gate = Gate(
+        builder.hardware.gatekeeper,
+        pin_map(config),
+        builder.post_input,
+        card_output=partial(_cards, config, builder),
+    )
+    # Last, since the gatekeeper wants to hear from us from now on.
+    mode = builder.gate.begin()
+    undo.callback(builder.gate.stop)
+    builder.gate.start()
+    controller = builder.controller = Controller(
         Ports(
             judge=judge,
             trust=lambda: builder.trust.snapshot,
@@ -240,13 +248,13 @@ def _build(
             checks=checks,
             recorder=recorder,
             respond=respond,
-            save_mode=mode.save,
+            save_mode=builder.gate.choose,
             observe=builder.observe,
             journal_full=config.gate.journal_full,
             challenge=_challenge(config, builder),
         ),
         Rules.of(config.gate, config.gpio),
-        load_mode(mode_path),
+        mode,
     )
     builder.hardware.listen(builder.camera_fault)
     return Assembly(
@@ -265,10 +273,13 @@ def _build(
         active_profile=builder.active_profile,
         gate=builder.gate,
         scanner=scanner,
-        mode=mode,
-        controller=builder.controller,
-        camera_loops=_camera_loops(config, builder, scanner, feed),
+        controller=controller,
+        camera_loops=_camera_loops(config, builder, scanner, feed, controller),
     )
+
+
+def _cards(config: Config, builder: _Builder, send: Callable[[Request], None]) -> CardOutput | None:
+    return make_card_output(config.gpio, send, config.path(""), builder.show)
 
 
 def _hasher(config: Config, journal: Journal, faults: Faults) -> SubjectHasher:
@@ -356,14 +367,14 @@ def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
 
 
 def _camera_loops(
-    config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed
+    config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed, controller: Controller
 ) -> list[CameraLoop]:
     return [
         CameraLoop(
             camera,
             scanner=scanner if settings.serves != "face" else None,
             feed=feed if settings.serves != "code" else None,
-            post=builder.controller.post,
+            post=controller.post,
             timeout_s=settings.timeout_s,
         )
         for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)

@@ -34,7 +34,6 @@ from agent.credential import registry
 from agent.daemon.assembly import assemble, objection
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
-from agent.daemon.notify import ServiceManager
 from agent.daemon.reporting import CommandHandlers, Reporting
 from agent.daemon.threads import ThreadGroup
 from agent.journal import events
@@ -44,6 +43,7 @@ from agent.reason import Reason
 from agent.report.topics import GateAddress
 from agent.settings.model import Config, MqttConfig
 from agent.trust.model import OperatorKey, TrustError
+from hal.service_manager import ServiceManager
 
 __all__ = ["EXIT_FAULT", "EXIT_RESTART", "EXIT_STOPPED", "Daemon", "forbid_core_dumps"]
 
@@ -208,7 +208,6 @@ class Daemon:
             _log.error("no room to record the start", fault=error)
         if end_unfinished(parts.journal):
             _log.warning("the last run ended in the middle of a passage")
-        parts.gate.start()
         self._threads.start("decide", parts.controller.run)
         for modality in parts.checks.modalities:
             self._threads.start(modality.value, partial(parts.checks.run, modality))
@@ -260,13 +259,17 @@ class Daemon:
         if self._reload.is_set():
             self._reload.clear()
             self.reload_now()
-        for part, flush in (("clock", self.parts.guard.flush), ("mode", self.parts.mode.flush)):
-            try:
-                flush()
-            except OSError as error:
-                self.parts.faults.begin(part, "not_saved", error.strerror or "")
-            else:
-                self.parts.faults.end(part, "not_saved")
+        faults = self.parts.faults
+        try:
+            self.parts.guard.flush()
+        except OSError as error:
+            faults.begin("clock", "not_saved", error.strerror or "")
+        else:
+            faults.end("clock", "not_saved")
+        if self.parts.gate.health().not_saved:
+            faults.begin("mode", "not_saved", "the gatekeeper's disk does not take it")
+        else:
+            faults.end("mode", "not_saved")
         if self.parts.config.mqtt is None:
             self._forget_oldest()
         self._show_ready()

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from agent.daemon.pins import make_gpio
+from agent.daemon.gatekeeper import connector
+from agent.gate.gate import Connect
 from agent.settings.model import CameraConfig, Config
 from hal.camera import Camera, CameraSettings
 from hal.errors import DeviceUnavailable
-from hal.gpio import Gpio
 from hal.recovery import RecoveringCamera
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ class Hardware:
 
     Attributes:
         cameras: in the order of the settings, started.
-        gpio: not yet set up.
+        gatekeeper: reaches the process that owns the pins.
     """
 
     cameras: tuple[Camera, ...]
-    gpio: Gpio
+    gatekeeper: Connect
 
     def listen(self, told: Callable[[str, str], None]) -> None:
         """Be told (camera, fault) when a camera had to be reopened."""
@@ -46,7 +46,6 @@ class Hardware:
         """Release every device."""
         for camera in self.cameras:
             camera.close()
-        self.gpio.close()
 
 
 def open_hardware(config: Config) -> Hardware:
@@ -55,15 +54,15 @@ def open_hardware(config: Config) -> Hardware:
     Raises:
         DeviceUnavailable: a device or its driver is not there; the message says what to do.
     """
-    gpio = make_gpio(config.gpio, config.simulation, config.path(""))
+    gatekeeper = connector(config)
     cameras: list[Camera] = []
     try:
         # `extend` keeps what was opened before one fails.
         cameras.extend(open_camera(camera, config) for camera in config.camera)
     except BaseException:
-        Hardware(tuple(cameras), gpio).close()
+        Hardware(tuple(cameras), gatekeeper).close()
         raise
-    return Hardware(tuple(cameras), gpio)
+    return Hardware(tuple(cameras), gatekeeper)
 
 
 def camera_settings(camera: CameraConfig) -> CameraSettings:

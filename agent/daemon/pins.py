@@ -1,4 +1,4 @@
-"""From settings to the drivers of a gate's pins and cards, by name, and to a simulated world."""
+"""From settings to the pin map and the card output of a gate, and to a simulated world."""
 
 from __future__ import annotations
 
@@ -7,35 +7,61 @@ from pathlib import Path
 
 from PIL import Image
 
-from agent.gate.cards import OsdpCards, WiegandCards
-from agent.gate.gate import CardOutput
-from agent.passage.types import Signal
-from agent.settings.model import Config, GpioConfig, SimulationConfig
+from agent.gate.cards import CardOutput, OsdpCards, WiegandCards
+from agent.gatekeeper.pinmap import PinMap, PinMapError, pack
+from agent.gatekeeper.wire import Request
+from agent.gatekeeper.words import INPUTS, Mode, Signal
+from agent.settings.checks import OPTIONAL_LINES
+from agent.settings.model import Config, ConfigError, GpioConfig
 from agent.settings.secrets import secret_path
 from hal.errors import DeviceUnavailable
-from hal.gpio import Gpio
 from hal.osdp import OsdpReader
 from hal.simulated.barrier import Wiring
 from hal.simulated.timeline import Track
-from hal.wiegand import WiegandLines
 
-__all__ = ["draw_record", "make_card_output", "make_gpio", "read_key", "tracks", "wiring"]
+__all__ = ["draw_record", "make_card_output", "pin_map", "read_key", "tracks", "wiring"]
 
 
-def make_gpio(settings: GpioConfig, simulation: SimulationConfig, base_dir: Path) -> Gpio:
-    """Return the driver that the settings name; there is no fallback.
+def pin_map(config: Config) -> PinMap:
+    """Return what the gatekeeper must know of the gate.
 
     Raises:
-        DeviceUnavailable: it cannot start here.
+        ConfigError: a path is longer than its record.
     """
-    if settings.driver == "simulated":
-        from hal.simulated.gpio import SimulatedGpio
-
-        name = simulation.pins_file
-        return SimulatedGpio(pins_file=Path(base_dir, name) if name else None)
-    from hal.raspberrypi.gpio import RaspberryPiGpio
-
-    return RaspberryPiGpio()
+    gpio, gate = config.gpio, config.gate
+    names: tuple[str, ...] = ("relay", *OPTIONAL_LINES)
+    if not gpio.output.startswith("wiegand"):
+        names = tuple(name for name in names if not name.startswith("wiegand"))
+    pins = {name: pin for name in names if (pin := getattr(gpio, name)) is not None}
+    own = {name: getattr(gpio, f"{name.removesuffix('_2')}_debounce_ms") for name in INPUTS}
+    made = PinMap(
+        driver=gpio.driver,
+        direction=gate.direction,
+        key_mode=Mode(gpio.key_mode),
+        high=frozenset(
+            name
+            for name in ("relay", "lamps", "passage", "release", "door", "key")
+            if getattr(gpio, f"{name}_active") == "high"
+        ),
+        pins=pins,
+        debounce_ms={
+            name: gpio.debounce_ms if value is None else value
+            for name, value in own.items()
+            if name in pins
+        },
+        poll_hz=gpio.poll_hz,
+        pulse_ms=gate.pulse_ms if gate.relay_mode == "pulse" else 0,
+        open_ms=round(gate.passage_timeout_s * 1000),
+        pins_file=str(config.path(config.simulation.pins_file).absolute())
+        if gpio.driver == "simulated" and config.simulation.pins_file
+        else "",
+        settings=config.file,
+    )
+    try:
+        pack(made)
+    except PinMapError as error:
+        raise ConfigError(str(error)) from None
+    return made
 
 
 def read_key(path: Path) -> bytes:
@@ -54,7 +80,7 @@ def read_key(path: Path) -> bytes:
 
 def make_card_output(
     settings: GpioConfig,
-    gpio: Gpio,
+    send: Callable[[Request], None],
     base_dir: Path,
     on_signal: Callable[[Signal], None],
 ) -> CardOutput | None:
@@ -62,7 +88,7 @@ def make_card_output(
 
     Args:
         settings: pins, port, address.
-        gpio: the gate's own driver.
+        send: hands a request to the gatekeeper.
         base_dir: what a relative key file is relative to.
         on_signal: told GRANTED or DENIED when an OSDP controller shows its answer; any thread.
 
@@ -81,10 +107,7 @@ def make_card_output(
             on_led=lambda green: on_signal(Signal.GRANTED if green else Signal.DENIED),
         )
         return OsdpCards(reader)
-    assert settings.wiegand_d0 is not None
-    assert settings.wiegand_d1 is not None
-    lines = WiegandLines(gpio, settings.wiegand_d0, settings.wiegand_d1)
-    return WiegandCards(lines, 26 if settings.output == "wiegand26" else 34)
+    return WiegandCards(send, 26 if settings.output == "wiegand26" else 34)
 
 
 def wiring(settings: GpioConfig) -> Wiring:

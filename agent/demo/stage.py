@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.controller.ports import JournaledEvent
 from agent.controller.records import Trace
 from agent.daemon.daemon import Daemon
+from agent.daemon.gatekeeper import connector
 from agent.daemon.hardware import Hardware, camera_settings
 from agent.daemon.pins import wiring
 from agent.demo.cast import FINGER_FAMILY, Figure, LivingScene
@@ -22,7 +23,6 @@ from hal.recovery import RecoveringCamera
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
 from hal.simulated.fingerprint_script import Glass, Touch
-from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Shown
 
@@ -66,6 +66,9 @@ fps = 10
 [gpio]
 driver = "simulated"
 
+[simulation]
+pins_file = "{gate}.pins"
+
 [trust]
 directory = "trust"
 
@@ -95,14 +98,14 @@ class Stage:
         self.config: Config = load(path)
         self.name = self.config.gate.gate
         self.scene = LivingScene(seed)
-        self.board = PinBoard()
+        self.board = PinBoard(self.config.path(self.config.simulation.pins_file))
         self._cleared_at = time.monotonic()
         self.observed: queue.Queue[JournaledEvent] = queue.Queue()
         self.history: list[JournaledEvent] = []
         settings = camera_settings(self.config.camera[0])
         camera = RecoveringCamera(lambda: open_camera(settings, source=self.scene), settings.name)
         self.barrier = Barrier(self.board, wiring(self.config.gpio), reaction_s=0.2)
-        hardware = Hardware((camera,), SimulatedGpio(board=self.board))
+        hardware = Hardware((camera,), connector(self.config))
         self.daemon = Daemon(self.config, hardware, observe=self._observe)
 
     def start(self) -> None:
@@ -114,6 +117,7 @@ class Stage:
         """End the gate's day."""
         self.daemon.shutdown()
         self.barrier.close()
+        self.board.close()
 
     def show(self, things: Sequence[Shown] = (), figures: Sequence[Figure] = ()) -> None:
         """Put things before the camera; none clears the view."""

@@ -296,26 +296,20 @@ def _camera(config: Config) -> Finding:
 
 
 def _gpio(config: Config) -> Finding:
-    from agent.daemon.pins import make_gpio
-    from agent.gate.inputs import lines
+    from agent.daemon.gatekeeper import visiting
+    from agent.daemon.pins import pin_map
+    from agent.gatekeeper.pinmap import inputs
     from hal.errors import HalError
 
-    fitted = {line.name: line for line in lines(config.gpio)}
+    fitted = [line.name for line in inputs(pin_map(config))]
     try:
-        gpio = make_gpio(config.gpio, config.simulation, config.path(""))
+        with visiting(config, lambda _event: None) as gate:
+            active = [name for name in fitted if name in gate.health().active]
     except HalError as error:
         return Finding(
             "gpio", "failed", str(error),
             "install the driver, join the group gpio, and stop a running daemon",
         )  # fmt: skip
-    try:
-        for line in fitted.values():
-            gpio.setup_input(line.pin, pull=line.pull)
-        active = [name for name, line in fitted.items() if gpio.read(line.pin) == line.active]
-    except HalError as error:
-        return Finding("gpio", "failed", str(error), "free the line, or correct the pin")
-    finally:
-        gpio.close()
     alarms = [name for name in active if name in {"fire", "tamper"}]
     if alarms:
         return Finding(

@@ -1,1 +1,1 @@
-"""The gate's pins: relay, lamps, beams, loops, and the mode it is in."""
+"""The decider's side of the gate: what it asks of the gatekeeper, and what it hears from it."""

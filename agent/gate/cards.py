@@ -8,12 +8,13 @@ is the same at each passage. The controller learns it as it learns any card. Of 
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Protocol
 
+from agent.gatekeeper.wire import Request
 from hal.cards import CardReader
-from hal.wiegand import WiegandLines, encode
 
-__all__ = ["OsdpCards", "WiegandCards", "card_number"]
+__all__ = ["CardOutput", "OsdpCards", "WiegandCards", "card_number"]
 _OSDP_BYTES = 8
 
 
@@ -23,28 +24,38 @@ def card_number(subject: str, bits: int) -> int:
     return int.from_bytes(digest) >> (256 - bits)
 
 
+class CardOutput(Protocol):
+    """An access controller that takes the decision in the relay's place (Wiegand, OSDP)."""
+
+    def present(self, subject: str) -> None:
+        """Hand over the number that stands for the subject; returns at once.
+
+        Raises:
+            DeviceFault: no controller is there to take it.
+        """
+
+    def close(self) -> None:
+        """Let go of the line."""
+
+
 class WiegandCards:
-    """Card numbers as pulses.
+    """Card numbers as pulses, which the gatekeeper makes.
 
     Args:
-        lines: the two lines, in the gate's thread.
+        send: hands a request to the gatekeeper.
         bits: 26 or 34.
     """
 
-    def __init__(self, lines: WiegandLines, bits: Literal[26, 34]) -> None:
-        self._lines = lines
+    def __init__(self, send: Callable[[Request], None], bits: Literal[26, 34]) -> None:
+        self._send = send
         self._bits: Literal[26, 34] = bits
 
     def present(self, subject: str) -> None:
         """Queue the subject's number."""
-        self._lines.send(encode(card_number(subject, self._bits - 2), self._bits))
-
-    def poll(self) -> None:
-        """Send the next bit."""
-        self._lines.poll()
+        self._send(Request("card", self._bits, value=card_number(subject, self._bits - 2)))
 
     def close(self) -> None:
-        """Nothing to let go of: the lines are the gate's."""
+        """Nothing to let go of: the lines are the gatekeeper's."""
 
 
 class OsdpCards:
@@ -65,9 +76,6 @@ class OsdpCards:
         """
         number = card_number(subject, _OSDP_BYTES * 8)
         self._reader.present(number.to_bytes(_OSDP_BYTES))
-
-    def poll(self) -> None:
-        """Nothing: the bus has its own thread."""
 
     def close(self) -> None:
         """Leave the bus."""

@@ -1,59 +1,59 @@
-"""The gate's I/O thread: relay, lamps, buzzer, ready output, and every input of the gate.
+"""The deciding process's end of the line to the gatekeeper, and the thread that keeps it.
 
 Rules:
-- One thread owns the pins; everybody else asks through a bounded queue and is served within one
-  poll. Nothing here waits for the controller, a camera or an inference.
-- Fire wins within one poll: the relays are on before anything else is looked at, and stay on until
-  the loop has been whole for a second. The fire release itself belongs in the gate's hardware.
-- A press of the release opens here at once, even when the controller hangs.
-- A relay is on for a grant (limited here), a release (limited here), free passage or fire; never
-  otherwise.
-- At start, exit and after any error every output is inactive; at exit the lines become inputs,
-  which is the wiring's safe state. The ready output drops with the thread: fault is the dark state.
-- `tick(now)` is one poll, so that tests drive it with a clock of their own.
+- Requests go out at once, from whoever asks; the thread beats, hears, and begins a new session when
+  the old one ended (the gatekeeper was restarted, or this process was stopped for too long).
+- No session means that nothing opens: what was asked for meanwhile is lost, but for what lasts.
+- Without a session for `patience_s` the gate is dead, and the daemon ends.
+- What the gatekeeper reports is handed on at once; an event that nobody takes is kept and offered
+  again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
+import select
+import socket
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
-from agent.gate.inputs import Inputs
-from agent.gate.relay import Relay
-from agent.gate.signals import Player
-from agent.passage.events import FireChanged, GateFault, InputEvent, ReleasePressed
-from agent.passage.types import Direction, Signal
-from agent.settings.model import GateConfig, GpioConfig
-from hal.errors import DeviceFault
-from hal.gpio import Gpio
+from agent.gate.asks import Asks
+from agent.gate.cards import CardOutput
+from agent.gate.heard import heard
+from agent.gatekeeper.pinmap import PinMap, pack
+from agent.gatekeeper.wire import (
+    BEAT_S,
+    BUSY,
+    EVENTS,
+    PROTOCOL,
+    REPORT_SIZE,
+    STATUS,
+    TAKEN,
+    WELCOME,
+    Report,
+    Request,
+    WireError,
+)
+from agent.gatekeeper.words import INPUTS, MODES, Mode
+from agent.passage.events import GateFault, InputEvent
+from hal.errors import DeviceUnavailable
 
-__all__ = ["CardOutput", "Gate", "GateHealth", "make_safe", "outputs"]
+__all__ = ["Connect", "Gate", "GateHealth", "end_session"]
 
 _LOG = logging.getLogger(__name__)
-_QUEUE = 64
 _UNTOLD = 256
+_ANSWER_S = 5.0
+_PATIENCE_S = 5.0
+_PAUSE_S = 0.05
+_LOST = "no session with the gatekeeper: nothing opens"
 
-Request = Callable[[float], None]
-
-
-class CardOutput(Protocol):
-    """An access controller that takes the decision in the relay's place (Wiegand, OSDP)."""
-
-    def present(self, subject: str) -> None:
-        """Hand over the number that stands for the subject; returns at once."""
-
-    def poll(self) -> None:
-        """Do this poll's share of the transmission."""
-
-    def close(self) -> None:
-        """Let go of the line."""
+Connect = Callable[[], socket.socket]
+"""Reaches the gatekeeper; raises `DeviceUnavailable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,292 +61,295 @@ class GateHealth:
     """How the gate is, as one value.
 
     Attributes:
-        alive: the I/O thread runs (or ticks are driven from outside).
-        polls: polls done; the watchdog looks whether it grows.
-        error: why the thread ended, empty while it lives.
+        alive: there is a session with the gatekeeper.
+        polls: of the gatekeeper; the watchdog looks whether it grows.
+        error: why the gate is dead, empty while it lives.
         relay_on: any relay is on.
         fire, tamper, door_open: the inputs as believed.
+        not_saved: the chosen mode or the pin map is not on the disk yet.
+        late_ms: how late the latest poll of the last quarter second was.
+        active: the inputs whose level is the active one, not debounced.
     """
 
-    alive: bool
-    polls: int
-    error: str
-    relay_on: bool
-    fire: bool
-    tamper: bool
-    door_open: bool
+    alive: bool = False
+    polls: int = 0
+    error: str = ""
+    relay_on: bool = False
+    fire: bool = False
+    tamper: bool = False
+    door_open: bool = False
+    not_saved: bool = False
+    late_ms: float = 0.0
+    active: frozenset[str] = frozenset()
 
 
-def outputs(settings: GpioConfig) -> dict[int, bool]:
-    """Return every output pin with its inactive level."""
-    lamps_off = settings.lamps_active == "low"
-    relay_off = settings.relay_active == "low"
-    pins = {pin: relay_off for pin in (settings.relay, settings.relay_out) if pin is not None}
-    for pin in (settings.green, settings.red, settings.buzzer, settings.ready):
-        if pin is not None:
-            pins[pin] = lamps_off
-    if settings.output.startswith("wiegand"):
-        for pin in (settings.wiegand_d0, settings.wiegand_d1):
-            if pin is not None:
-                pins[pin] = True
-    return pins
+def _greet(link: socket.socket) -> Report:
+    """Say hello; return the WELCOME.
 
-
-def make_safe(gpio: Gpio, settings: GpioConfig) -> tuple[int, ...]:
-    """Drive every output inactive, then let go of the lines; return the pins.
-
-    For `ExecStopPost`: after a SIGKILL the pins of a Raspberry Pi stay as they were.
+    Raises:
+        DeviceUnavailable: another decider is there, or nobody answers.
     """
-    pins = outputs(settings)
+    link.setblocking(True)
+    link.settimeout(_ANSWER_S)
+    link.send(Request("hello", PROTOCOL).pack())
+    return _answer(link, WELCOME)
+
+
+def _answer(link: socket.socket, kind: int) -> Report:
+    """Wait for a report of a kind; nothing else comes before it."""
+    message = link.recv(REPORT_SIZE + 1)
+    if not message:
+        raise DeviceUnavailable("the gatekeeper refused this session")
+    report = Report.unpack(message)
+    if report.kind == BUSY:
+        raise DeviceUnavailable("another process decides for this gate; stop it first")
+    if report.kind != kind:
+        raise WireError("another answer than was asked for")
+    return report
+
+
+def _leave(link: socket.socket, session: int) -> None:
+    """Say goodbye, and wait until the gatekeeper has closed the gate."""
+    link.setblocking(True)
+    link.settimeout(_ANSWER_S)
+    link.send(Request("bye", session=session).pack())
+    while link.recv(REPORT_SIZE + 1):
+        continue
+
+
+def end_session(link: socket.socket) -> None:
+    """Have a gatekeeper close what nobody decides for; the link is closed.
+
+    Raises:
+        DeviceUnavailable: somebody decides for it, or it does not answer.
+    """
     try:
-        for pin, level in pins.items():
-            gpio.setup_output(pin, level=level)
+        _leave(link, _greet(link).session)
+    except (OSError, WireError) as error:
+        raise DeviceUnavailable(f"the gatekeeper does not answer: {error}") from None
     finally:
-        gpio.close()
-    return tuple(pins)
+        link.close()
 
 
-class Gate:
-    """One gate's pins.
+class Gate(Asks):
+    """One gate, by way of its gatekeeper.
 
     Args:
-        gpio: the driver, not yet set up; the gate closes it.
-        settings: pins and polarity.
-        timing: relay mode and width, opening time, direction.
+        connect: reaches the gatekeeper.
+        pin_map: the lines, as the settings have them.
         on_input: called in the gate's thread with every input event; must only hand it on, at
-            once. Where it raises `queue.Full` the event is kept and offered again at the next poll.
+            once. Where it raises `queue.Full` the event is kept and offered again.
         clock: monotonic seconds.
-        card_output: takes grants in the relay's place; None for the relay.
+        card_output: makes what takes grants in the relay's place, given how to send a request.
+        patience_s: how long there may be no session.
     """
 
     def __init__(
         self,
-        gpio: Gpio,
-        settings: GpioConfig,
-        timing: GateConfig,
+        connect: Connect,
+        pin_map: PinMap,
         on_input: Callable[[InputEvent], None],
         *,
         clock: Callable[[], float] = time.monotonic,
-        card_output: CardOutput | None = None,
+        card_output: Callable[[Callable[[Request], None]], CardOutput | None] = lambda _send: None,
+        patience_s: float = _PATIENCE_S,
     ) -> None:
-        self._gpio = gpio
-        self._settings = settings
-        self._timing = timing
+        super().__init__(
+            self._request,
+            lambda: round(clock() * 1e9),
+            card_output=card_output(self._request),
+            tell=lambda words: self._happened(GateFault(words)),
+        )
+        self._connect = connect
+        self._pin_map = pin_map
         self._on_input = on_input
         self._clock = clock
-        self._card_output = card_output
-        # The C queues hand over without a lock in Python; the bound is kept in `_ask`.
-        self._requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-        self._stop = threading.Event()
-        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._patience_s = patience_s
+        self._link: socket.socket | None = None
+        self._session = 0
         self._lock = threading.Lock()
-        self._inputs = Inputs(gpio, settings)
-        self._player = Player()
-        pulse_s = timing.pulse_ms / 1000 if timing.relay_mode == "pulse" else None
-        limit_s = timing.passage_timeout_s
-        self._relays = {settings.relay: Relay(limit_s=limit_s, pulse_s=pulse_s)}
-        if settings.relay_out is not None:
-            self._relays[settings.relay_out] = Relay(limit_s=limit_s, pulse_s=pulse_s)
-        self._levels: dict[int, bool] = {}
         self._untold: deque[InputEvent] = deque(maxlen=_UNTOLD)
-        self._ready = False
-        self._free = False
-        self._open = False
-        self._polls = 0
-        self._error = ""
+        self._health = GateHealth()
+        self._lost_at: float | None = None
+        self._beat_at = float("-inf")
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
         self.dead = threading.Event()
-        """Set when the thread ended by an error; the daemon then stops."""
-
-    # --- asked for by other threads
-
-    def open(self, direction: Direction, seconds: float, subject: str = "") -> None:
-        """Open one way; with a subject and a card output, the access controller decides instead."""
-
-        def request(now: float) -> None:
-            if subject and self._card_output is not None:
-                try:
-                    self._card_output.present(subject)
-                except DeviceFault as error:
-                    self._player.show(Signal.DENIED, now)
-                    self._untold.append(GateFault(str(error)))
-                return
-            for pin in self._pins_for(direction):
-                self._relays[pin].open(seconds, now)
-
-        self._ask(request)
-
-    def close(self) -> None:
-        """End every opening; fire and free passage stay."""
-
-        def request(_now: float) -> None:
-            for relay in self._relays.values():
-                relay.close()
-
-        self._ask(request)
-
-    def hold(self, held: bool) -> None:
-        """Keep the gate open for free passage, or stop doing so."""
-
-        def request(_now: float) -> None:
-            self._free = held
-
-        self._ask(request)
-
-    def signal(self, signal: Signal) -> None:
-        """Show a signal on the lamps and the buzzer."""
-        # Lamps wait for the next poll: waking the thread now would only hold up the decision.
-        self._ask(lambda now: self._player.show(signal, now), at_once=False)
-
-    def ready(self, ready: bool) -> None:
-        """Set the ready output: True is in order, False is a fault."""
-
-        def request(_now: float) -> None:
-            self._ready = ready
-
-        self._ask(request)
-
-    def health(self) -> GateHealth:
-        """Return how the gate is."""
-        return GateHealth(
-            alive=self._open and not self.dead.is_set(),
-            polls=self._polls,
-            error=self._error,
-            relay_on=any(
-                self._levels.get(pin) == (self._settings.relay_active == "high")
-                for pin in self._relays
-            ),
-            fire=self._inputs.active("fire"),
-            tamper=self._inputs.active("tamper"),
-            door_open=self._inputs.active("door"),
-        )
-
-    def _ask(self, request: Request, *, at_once: bool = True) -> None:
-        """Queue a request.
-
-        Raises:
-            DeviceFault: the I/O thread is dead or does not serve its queue.
-        """
-        if self.dead.is_set():
-            raise DeviceFault(f"the gate's I/O thread has ended: {self._error}")
-        if self._requests.qsize() >= _QUEUE:
-            raise DeviceFault("the gate's I/O thread does not serve its queue")
-        self._requests.put(request)
-        if at_once:
-            self._wake.put(None)
+        """Set when there was no session for too long; the daemon then stops."""
 
     # --- life
 
-    def setup(self) -> None:
-        """Make every output inactive and every input an input; nothing moves.
+    def begin(self) -> Mode:
+        """Begin a session and bring the pin map into force; return the mode that was kept.
 
         Raises:
-            DeviceUnavailable: a line is not ours.
+            DeviceUnavailable: no gatekeeper, another decider, or a line that is not to be had.
         """
+        link = self._connect()
         try:
-            for pin, level in outputs(self._settings).items():
-                self._gpio.setup_output(pin, level=level)
-                self._levels[pin] = level
-            self._inputs.setup()
+            welcome = _greet(link)
+            link.send(Request("map", session=welcome.session).pack() + pack(self._pin_map))
+            taken = _answer(link, TAKEN)
+        except (OSError, WireError) as error:
+            link.close()
+            raise DeviceUnavailable(f"the gatekeeper does not answer: {error}") from None
         except BaseException:
-            self._gpio.close()
+            link.close()
             raise
-        self._open = True
+        if not taken.a:
+            link.close()
+            raise DeviceUnavailable(taken.text)
+        link.setblocking(False)
+        with self._lock:
+            self._link, self._session = link, welcome.session
+        self._beat_at = self._clock()
+        if welcome.b:
+            self._happened(GateFault(f"{welcome.b} presses of the release while nobody decided"))
+        for request in self.lasting():
+            self._request(request)
+        return MODES[welcome.a]
 
     def start(self) -> None:
-        """Set up and run the thread."""
-        self.setup()
+        """Run the thread; `begin` came before."""
         self._thread = threading.Thread(target=self._run, name="gate", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and leave every pin safe; may be called twice."""
+        """Leave the gatekeeper in good order; may be called twice."""
         self._stop.set()
-        self._wake.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)
-        self.safe()
+            self._thread.join(timeout=_ANSWER_S)
+        self._bye()
+        if self._card_output is not None:
+            self._card_output.close()
 
-    def safe(self) -> None:
-        """Make every output inactive and let go of the lines; may be called twice."""
+    def _bye(self) -> None:
         with self._lock:
-            if not self._open:
-                return
-            self._open = False
-            with contextlib.ExitStack() as last:
-                if self._card_output is not None:
-                    last.callback(self._card_output.close)
-                last.callback(self._gpio.close)
-                for pin, level in outputs(self._settings).items():
-                    last.callback(self._gpio.write, pin, level=level)
-                    self._levels[pin] = level
+            link, self._link = self._link, None
+        if link is None:
+            return
+        try:
+            _leave(link, self._session)
+        except OSError as error:
+            _LOG.warning("the gatekeeper did not answer the goodbye: %s", error)
+        finally:
+            link.close()
 
     def __enter__(self) -> Self:
+        self.begin()
         self.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self.stop()
 
+    def health(self) -> GateHealth:
+        """Return how the gate is."""
+        return self._health
+
+    # --- the thread
+
     def _run(self) -> None:
-        period = 1.0 / self._settings.poll_hz
-        due = self._clock()
-        while not self._stop.is_set():
+        while not self._stop.is_set() and not self.dead.is_set():
+            link = self._link
+            if link is None:
+                self._again()
+            else:
+                wait = max(0.0, self._beat_at + BEAT_S - self._clock())
+                if self._untold:
+                    wait = min(wait, _PAUSE_S)
+                try:
+                    ready, _, _ = select.select([link], (), (), wait)
+                except (OSError, ValueError):  # closed meanwhile by a request that failed
+                    ready = []
+                self.turn(self._clock(), heard_something=bool(ready))
+            self._hand_on()
+
+    def turn(self, now: float, *, heard_something: bool = True) -> None:
+        """Hear what there is and beat where it is time."""
+        if heard_something:
+            self._hear()
+        if now - self._beat_at >= BEAT_S:
+            self._beat_at = now
+            self._request(Request("beat"))
+
+    def _hear(self) -> None:
+        while (link := self._link) is not None:
             try:
-                self.tick(self._clock())
-            except Exception as error:  # noqa: BLE001 - whatever it is, the pins come first
-                self._die(error)
+                # An end of the connection is an empty message, which is no report.
+                self._take(Report.unpack(link.recv(REPORT_SIZE + 1)))
+            except BlockingIOError:
                 return
-            now = self._clock()
-            if now - due > period:
-                due = now
-            while due <= now:
-                due += period
-            # What was asked for meanwhile is served at once: a grant does not wait for the poll.
-            with contextlib.suppress(queue.Empty):
-                self._wake.get(timeout=due - now)
+            except (OSError, WireError) as error:
+                self._lose(str(error))
 
-    def _die(self, error: Exception) -> None:
-        """Leave the pins safe, and let everybody know."""
-        self._error = f"{type(error).__name__}: {error}"
-        _LOG.error("gate I/O ended: %s", self._error)
+    def _take(self, report: Report) -> None:
+        if report.kind == EVENTS:
+            self._happened(heard(report.event()))
+        elif report.kind == STATUS:
+            self._health = GateHealth(
+                alive=True,
+                polls=report.polls,
+                relay_on=bool(report.a & 1),
+                fire=bool(report.a & 2),
+                tamper=bool(report.a & 4),
+                door_open=bool(report.a & 8),
+                not_saved=bool(report.a & 16),
+                late_ms=report.value / 1e6,
+                active=frozenset(
+                    name for place, name in enumerate(INPUTS) if report.b >> place & 1
+                ),
+            )
+
+    def _again(self) -> None:
+        """Begin a new session, or give up after a while."""
+        now = self._clock()
+        if self._lost_at is None:
+            self._lost_at = now
         try:
-            self.safe()
-        except Exception:  # noqa: BLE001 - the thread ends here; the log is all that is left
-            _LOG.exception("the pins could not be made safe")
+            self.begin()
+        except DeviceUnavailable as error:
+            if now - self._lost_at > self._patience_s:
+                self._die(str(error))
+            self._stop.wait(_PAUSE_S)
+            return
+        self._lost_at = None
+        _LOG.warning("a new session with the gatekeeper")
+        self._happened(GateFault(_LOST, active=False))
+
+    def _die(self, why: str) -> None:
+        _LOG.error("the gatekeeper is gone: %s", why)
+        self._health = GateHealth(error=why)
         self.dead.set()
-        self._untold.append(GateFault(f"gate I/O ended: {self._error}"))
-        self._tell()
 
-    # --- one poll
+    def _lose(self, why: str) -> None:
+        """Note that the session is over."""
+        with self._lock:
+            link, self._link = self._link, None
+        if link is None:
+            return
+        link.close()
+        self._health = GateHealth(polls=self._health.polls)
+        _LOG.warning("the session with the gatekeeper ended: %s", why)
+        self._happened(GateFault(_LOST))
 
-    def tick(self, now: float) -> None:
-        """Read the inputs, serve the requests, write the outputs.
+    def _request(self, request: Request) -> None:
+        why = ""
+        with self._lock:
+            if self._link is None:
+                return
+            try:
+                message = request._replace(session=self._session).pack()
+                self._link.send(message, socket.MSG_DONTWAIT)
+            except OSError as error:
+                why = str(error)
+        if why:
+            self._lose(why)
 
-        Args:
-            now: monotonic seconds.
+    def _happened(self, event: InputEvent) -> None:
+        self._untold.append(event)
 
-        Raises:
-            DeviceFault: a line cannot be read or written.
-        """
-        events = self._inputs.poll(now)
-        for event in events:
-            if isinstance(event, ReleasePressed):
-                self._release(now)
-            if isinstance(event, FireChanged):
-                for relay in self._relays.values():
-                    relay.close()
-        self._drive_relays(now)
-        self._serve(now)
-        self._drive_relays(now)
-        self._drive_lamps(now)
-        if self._card_output is not None:
-            self._card_output.poll()
-        self._polls += 1
-        self._untold.extend(events)
-        self._tell()
-
-    def _tell(self) -> None:
+    def _hand_on(self) -> None:
         """Hand on what was heard; a controller that stands still does not stop the gate."""
         while self._untold:
             try:
@@ -354,49 +357,3 @@ class Gate:
             except queue.Full:
                 return
             self._untold.popleft()
-
-    def _serve(self, now: float) -> None:
-        for _ in range(_QUEUE):
-            try:
-                request = self._requests.get_nowait()
-            except queue.Empty:
-                return
-            request(now)
-
-    def _release(self, now: float) -> None:
-        pins = tuple(self._relays)
-        if self._timing.direction != "both":
-            pins = self._pins_for(Direction(self._timing.direction))
-        for pin in pins:
-            self._relays[pin].open(self._timing.passage_timeout_s, now, renew=True)
-
-    def _pins_for(self, direction: Direction) -> tuple[int, ...]:
-        out = self._settings.relay_out
-        if direction is Direction.OUT and out is not None:
-            return (out,)
-        return (self._settings.relay,)
-
-    def _drive_relays(self, now: float) -> None:
-        held = self._free or self._inputs.active("fire")
-        active = self._settings.relay_active == "high"
-        for pin, relay in self._relays.items():
-            relay.held = held
-            self._write(pin, relay.on(now) == active)
-
-    def _drive_lamps(self, now: float) -> None:
-        indication = self._player.indication(now)
-        active = self._settings.lamps_active == "high"
-        lamps = {
-            self._settings.green: indication.green,
-            self._settings.red: indication.red,
-            self._settings.buzzer: indication.buzzer,
-            self._settings.ready: self._ready,
-        }
-        for pin, lit in lamps.items():
-            if pin is not None:
-                self._write(pin, lit == active)
-
-    def _write(self, pin: int, level: bool) -> None:
-        if self._levels.get(pin) != level:
-            self._gpio.write(pin, level=level)
-            self._levels[pin] = level

@@ -194,6 +194,20 @@ class GateFault:
     active: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class InputFault:
+    """An input misbehaves, or does so no more.
+
+    Attributes:
+        input: its name as in the settings.
+        kind: how.
+    """
+
+    input: str
+    kind: str
+    active: bool = True
+
+
 InputEvent = (
     LaneEntered
     | PassageSensed
@@ -204,6 +218,7 @@ InputEvent = (
     | ReleasePressed
     | KeyTurned
     | GateFault
+    | InputFault
 )
 
 # --- events: fleet and time

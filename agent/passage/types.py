@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.credential.model import Modality
+from agent.gatekeeper.words import Direction, Mode, Signal
 from agent.reason import Reason
 from agent.settings.model import GateConfig, GpioConfig
 
@@ -53,29 +54,6 @@ class Phase(StrEnum):
     DENIED = "denied"
 
 
-class Mode(StrEnum):
-    """What the gate is for at the moment."""
-
-    NORMAL = "normal"
-    FREE = "free"
-    LOCKED = "locked"
-    MAINTENANCE = "maintenance"
-    FIRE = "fire"
-    """Never chosen, never persisted: the fire input puts it above the others."""
-
-
-class Direction(StrEnum):
-    """A way through the gate, seen from the controlled area."""
-
-    IN = "in"
-    OUT = "out"
-
-    @property
-    def opposite(self) -> Direction:
-        """The other way."""
-        return Direction.OUT if self is Direction.IN else Direction.IN
-
-
 class Requirement(StrEnum):
     """Which biometric the policy asks for."""
 
@@ -93,26 +71,6 @@ class Sensing(StrEnum):
     DOOR = "door"
     NONE = "none"
     """Nothing fitted: a grant counts as used when the opening time is over."""
-
-
-class Signal(StrEnum):
-    """What the person sees and hears; `agent.gate.gate` knows the lamps and the pattern."""
-
-    READY = "ready"
-    PROMPT_FACE = "prompt_face"
-    PROMPT_FINGER = "prompt_finger"
-    TURN_LEFT = "turn_left"
-    """The liveness challenge: turn the head to your left (single flashes)."""
-    TURN_RIGHT = "turn_right"
-    """To your right (double flashes)."""
-    GRANTED = "granted"
-    DENIED = "denied"
-    ALARM = "alarm"
-    """Sounded over what is shown; the lamps return by themselves."""
-    FREE = "free"
-    LOCKED = "locked"
-    MAINTENANCE = "maintenance"
-    FIRE = "fire"
 
 
 class RecordKind(StrEnum):

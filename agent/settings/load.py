@@ -56,7 +56,9 @@ def load(path: Path) -> Config:
         if isinstance(error, PermissionError):
             reason = f"{reason}; it is for the gate's own user: sudo -u idgate idgate ..."
         raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    return parse(text, source=str(path), base_dir=path.resolve().parent)
+    resolved = path.resolve()
+    config = parse(text, source=str(path), base_dir=resolved.parent)
+    return msgspec.structs.replace(config, file=str(resolved))
 
 
 def _not_fitted(table: dict[str, object]) -> None:

@@ -33,6 +33,7 @@ __all__ = [
 Name = Annotated[str, Meta(pattern=NAME)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
 Stops = Annotated[float, Meta(ge=-8, le=8)]
+Milliseconds = Annotated[int, Meta(ge=0, le=1_000)]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -128,6 +129,9 @@ class GpioConfig(_Section, frozen=True):
     """
 
     driver: Literal["rpi-gpio", "simulated"] = "rpi-gpio"
+    gatekeeper: str = ""
+    """Socket of the gatekeeper that owns the lines (its unit's is
+    `/run/idgate-gatekeeper/socket`); empty starts one beside the state."""
     relay: Pin = 17
     relay_out: Pin | None = None
     """Second relay for the other direction."""
@@ -151,8 +155,17 @@ class GpioConfig(_Section, frozen=True):
     release_active: Literal["high", "low"] = "low"
     door_active: Literal["high", "low"] = "high"
     key_active: Literal["high", "low"] = "low"
-    debounce_ms: Annotated[int, Meta(ge=0, le=1_000)] = 20
-    """How long an input must be steady to be believed; fire is believed at once."""
+    debounce_ms: Milliseconds = 20
+    """How long an input must be steady to be believed, where no key of its own says otherwise."""
+    fire_debounce_ms: Milliseconds = 0
+    """0 believes the first sample: a spark on the loop opens the gate for a second."""
+    release_debounce_ms: Milliseconds = 50
+    """How long a press must last: a spark opens nothing."""
+    tamper_debounce_ms: Milliseconds | None = None
+    door_debounce_ms: Milliseconds | None = None
+    key_debounce_ms: Milliseconds | None = None
+    passage_debounce_ms: Milliseconds | None = None
+    """Of both beams."""
     poll_hz: Annotated[int, Meta(ge=50, le=500)] = 200
     """How often the inputs are read."""
     output: Literal["relay", "wiegand26", "wiegand34", "osdp"] = "relay"
@@ -312,6 +325,8 @@ class Config(File, frozen=True):
 
     base_dir: str = "."
     """Set by `load`: the file's own directory."""
+    file: str = ""
+    """Set by `load`: the file itself, as an absolute path."""
 
     def path(self, name: str) -> Path:
         """Resolve a path in the file against the file's directory."""

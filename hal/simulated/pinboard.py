@@ -18,10 +18,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from hal.errors import DeviceUnavailable
 from hal.gpio import Pull
@@ -49,8 +48,7 @@ class Function(IntEnum):
     OUTPUT = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """One change of level.
 
     Attributes:

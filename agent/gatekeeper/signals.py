@@ -8,15 +8,14 @@ Rules:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from agent.passage.types import Signal
+from agent.gatekeeper.words import Signal
 
 __all__ = ["DARK", "PATTERNS", "Indication", "Pattern", "Player"]
 
 
-@dataclass(frozen=True, slots=True)
-class Indication:
+class Indication(NamedTuple):
     """What is lit and what sounds at one moment."""
 
     green: bool = False
@@ -29,8 +28,7 @@ _GREEN = Indication(green=True)
 _RED = Indication(red=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(NamedTuple):
     """Indications with their durations in seconds; then `after`, or the beginning again.
 
     Attributes:

@@ -1,0 +1,1 @@
+"""The small process that owns a gate's lines; it depends on nothing large."""
