@@ -5,6 +5,7 @@ Outside of systemd `NOTIFY_SOCKET` is absent and nothing is sent.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -49,6 +50,8 @@ class ServiceManager:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        # A manager that is gone or does not read must not end or hold up a gate.
+        with channel, contextlib.suppress(OSError):
             channel.connect(self._address)
-            channel.sendall(message.encode())
+            channel.send(message.encode(), socket.MSG_DONTWAIT)

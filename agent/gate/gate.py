@@ -11,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import select
@@ -91,7 +92,8 @@ def _greet(link: socket.socket) -> Report:
     """
     link.setblocking(True)
     link.settimeout(_ANSWER_S)
-    link.send(Request("hello", PROTOCOL).pack())
+    with contextlib.suppress(BrokenPipeError):  # one that is busy has answered and hung up
+        link.send(Request("hello", PROTOCOL).pack())
     return _answer(link, WELCOME)
 
 

@@ -93,7 +93,8 @@ def _serve(directory: Path, path: Path, *, leave: bool) -> int:
         make_gpio,
         scribe,
         clock=time.monotonic,
-        service=ServiceManager(),
+        # The service manager knows the process that started us, and hears from that one.
+        service=ServiceManager({}) if leave else ServiceManager(),
         leave=leave,
     )
     try:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from agent.controller.ports import JournaledEvent
 from agent.daemon.daemon import Daemon
+from agent.daemon.gatekeeper import connector
 from agent.daemon.hardware import Hardware, camera_settings
 from agent.daemon.pins import wiring
 from agent.issuing.issue import Holder, Issuer, new_issuer, present, sign_credential
@@ -32,7 +33,6 @@ from agent.passage.types import Phase
 from agent.settings.load import load
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
-from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Phone, Scene
 
@@ -101,15 +101,15 @@ def fresh_code(issuer: Issuer, holder: Holder) -> str:
 def measure_way() -> dict[str, float]:
     """Return medians over passages: milliseconds of the way and of its parts."""
     with tempfile.TemporaryDirectory() as name:
-        path, issuer, holder = prepare(Path(name), fps=30)
+        path, issuer, holder = prepare(Path(name), fps=30, pins="pins")
         config = load(path)
-        board, scene = PinBoard(), Still()
+        board, scene = PinBoard(Path(name) / "pins"), Still()
         barrier = Barrier(board, wiring(config.gpio), reaction_s=0.02)
         barrier.start()
         seen: list[JournaledEvent] = []
         camera = open_camera(camera_settings(config.camera[0]), source=scene)
         daemon = Daemon(
-            config, Hardware((camera,), SimulatedGpio(board=board)), observe=seen.append
+            config, Hardware((camera,), connector(config)), observe=seen.append
         )
         daemon.start()
         ways, parts = [], []

@@ -14,20 +14,22 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.gate.gate import Gate
-from agent.gate.inputs import lines
+from agent.daemon.pins import pin_map
+from agent.gatekeeper.pinmap import inputs
 from agent.passage.events import CodesSeen, Committed, PassageSensed, Tick, Verified
 from agent.passage.machine import start, step
 from agent.passage.types import Code, Direction, Mode, Requirement, Rules, Use
-from agent.settings.model import GateConfig, GpioConfig
+from agent.settings.model import Config, GateConfig, GpioConfig
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
+from tests.support.gate_in_hand import GateInHand
 
 pytestmark = pytest.mark.bench
 
 RELAY, FIRE = 17, 6
 SETTINGS = GpioConfig(passage_2=26, door=12, key=20)
 TIMING = GateConfig(site="bench", gate="g")
+LINES = pin_map(Config(gate=TIMING, gpio=SETTINGS))
 ROUNDS, REPEATS = 40, 200
 
 POLL_LIMIT = 8.0
@@ -48,18 +50,18 @@ def paired(one: Callable[[], object], other: Callable[[], object]) -> tuple[floa
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def make_gate() -> tuple[Gate, SimulatedGpio, PinBoard]:
+def make_gate() -> tuple[GateInHand, SimulatedGpio, PinBoard]:
     board = PinBoard()
-    for line in lines(SETTINGS):
+    for line in inputs(LINES):
         board.drive(line.pin, level=not line.active)
     gpio = SimulatedGpio(board=board)
-    gate = Gate(gpio, SETTINGS, TIMING, lambda _event: None)
+    gate = GateInHand(gpio, SETTINGS, TIMING, lambda _event: None, clock=lambda: 0.0)
     gate.setup()
     gate.tick(0.0)
     return gate, gpio, board
 
 
-def polls_until(gate: Gate, board: PinBoard) -> int:
+def polls_until(gate: GateInHand, board: PinBoard) -> int:
     """Return how many polls pass until the relay is on."""
     for poll in range(1, 100):
         gate.tick(poll * 0.005)
@@ -79,7 +81,7 @@ def test_a_grant_and_a_fire_reach_the_pin_in_one_poll():
 
 def poll_cost() -> tuple[float, float]:
     gate, gpio, _ = make_gate()
-    pins = [line.pin for line in lines(SETTINGS)]
+    pins = [line.pin for line in inputs(LINES)]
     now = [1.0]
 
     def poll() -> None:

@@ -34,8 +34,8 @@ from agent.controller.ports import FrameCodes
 from agent.controller.records import Recorder, Sighting
 from agent.credential import base45, cose, registry
 from agent.credential.numbers import Header
-from agent.gate.gate import Gate
-from agent.gate.inputs import lines
+from agent.daemon.pins import pin_map
+from agent.gatekeeper.pinmap import inputs
 from agent.journal.journal import Journal
 from agent.journal.subjects import SubjectHasher
 from agent.passage import machine
@@ -54,12 +54,13 @@ from agent.policy.judge import Judge, Place
 from agent.policy.profile import parse_profile
 from agent.scan.cascade import Cascade
 from agent.scan.scanner import Scanner
-from agent.settings.model import GateConfig, GpioConfig, ScanConfig
+from agent.settings.model import Config, GateConfig, GpioConfig, ScanConfig
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
 from tests.bench import bench_formats, bench_journal
 from tests.bench.counted_codes import NOW, PASSAGES, Codes, Frames, fixed, load
 from tests.support import makers
+from tests.support.gate_in_hand import GateInHand
 
 WARM_ROUNDS = 10
 """CPython 3.11 and later rewrite a function's bytecode on its first calls; then it stays."""
@@ -68,6 +69,7 @@ PROFILE = 'name = "bench"\ntitle = "t"\nkinds = ["library-card"]\n'
 RULES = registry.ReadRules(now=NOW, clock_trusted=True, site="bench", gate="g")
 SETTINGS = GpioConfig(passage_2=26, door=12, key=20)
 TIMING = GateConfig(site="bench", gate="g")
+LINES = pin_map(Config(gate=TIMING, gpio=SETTINGS))
 POLL_S = 0.005
 WHOLE = "code to relay, whole"
 MISSES, RETRIES = 16, 3
@@ -179,7 +181,7 @@ def walking(codes: Codes) -> Work:
 def polling() -> Work:
     """One poll of the gate's inputs, relay and lamps."""
     gate, gpio, _ = _gate()
-    pins = [line.pin for line in lines(SETTINGS)]
+    pins = [line.pin for line in inputs(LINES)]
     now = [1.0]
 
     def reads() -> None:
@@ -193,12 +195,12 @@ def polling() -> Work:
     return same("gate, one poll", act, 100, reads)
 
 
-def _gate() -> tuple[Gate, SimulatedGpio, PinBoard]:
+def _gate() -> tuple[GateInHand, SimulatedGpio, PinBoard]:
     board = PinBoard()
-    for line in lines(SETTINGS):
+    for line in inputs(LINES):
         board.drive(line.pin, level=not line.active)
     gpio = SimulatedGpio(board=board)
-    gate = Gate(gpio, SETTINGS, TIMING, lambda _: None, clock=lambda: 0.0)
+    gate = GateInHand(gpio, SETTINGS, TIMING, lambda _: None, clock=lambda: 0.0)
     gate.setup()
     gate.tick(0.0)
     return gate, gpio, board

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.gate.signals import PATTERNS
+from agent.gatekeeper.signals import PATTERNS
 from agent.settings.model import GpioConfig
 from tests.support.paths import ROOT
 

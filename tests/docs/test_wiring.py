@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from agent.gate.gate import outputs
-from agent.gate.inputs import lines
-from agent.settings.model import GpioConfig
+from agent.daemon.pins import pin_map
+from agent.gatekeeper.pinmap import inputs, outputs
+from agent.settings.model import Config, GateConfig, GpioConfig
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "wiring.md"
@@ -32,12 +32,13 @@ def rows() -> dict[str, list[str]]:
 ALL = GpioConfig(
     relay_out=1, passage_2=2, door=3, key=4, output="wiegand26", wiegand_d0=7, wiegand_d1=8
 )
+LINES = pin_map(Config(gate=GateConfig(site="s", gate="g"), gpio=ALL))
 OUTPUTS = ["relay", "relay_out", "green", "red", "buzzer", "ready", "wiegand_d0", "wiegand_d1"]
 
 
 def test_every_pin_of_the_settings_is_on_the_page():
-    inputs = [line.name for line in lines(ALL)]
-    assert sorted(rows()) == sorted(inputs + OUTPUTS)
+    names = [line.name for line in inputs(LINES)]
+    assert sorted(rows()) == sorted(names + OUTPUTS)
 
 
 @pytest.mark.parametrize("name", sorted(rows()))
@@ -47,10 +48,10 @@ def test_row(name):
     assert gpio == ("-" if default is None else str(default))
     assert header == ("-" if default is None else str(HEADER[default]))
     if name in OUTPUTS:
-        level = outputs(ALL)[getattr(ALL, name)]
+        level = outputs(LINES)[getattr(ALL, name)]
         assert (direction, rest) == ("out", "high" if level else "low")
     else:
-        line = next(line for line in lines(ALL) if line.name == name)
-        assert direction == f"in, pull-{line.pull.value}"
+        line = next(line for line in inputs(LINES) if line.name == name)
+        assert direction == "in, pull-up" if line.pull_up else "in, pull-down"
         assert active == ("high" if line.active else "low")
     assert {rest, active} == {"high", "low"}

@@ -20,7 +20,6 @@ from agent.controller.ports import JournaledEvent, Ports
 from agent.controller.records import Recorder
 from agent.controller.unfinished import end_unfinished
 from agent.daemon.pins import wiring
-from agent.gate.gate import Gate
 from agent.journal.events import Decision
 from agent.journal.journal import Journal
 from agent.journal.subjects import SubjectHasher
@@ -47,6 +46,7 @@ from hal.errors import DeviceFault
 from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.gpio import SimulatedGpio
 from hal.simulated.pinboard import PinBoard
+from tests.support.gate_in_hand import GateInHand
 
 T0 = 1_800_000_000
 LIMIT_S = 5.0
@@ -201,7 +201,9 @@ class Station:
         )
         self.inbox: deque[InputEvent] = deque()
         self.gpio = SimulatedGpio(board=self.board)
-        self.gate = Gate(self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: times.now)
+        self.gate = GateInHand(
+            self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: times.now
+        )
         self.faces = Faces(self)
         hasher = SubjectHasher(bytes(32))
         place = Place(

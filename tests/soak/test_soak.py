@@ -9,7 +9,7 @@ import pytest
 from agent.clock.guard import ClockVerdict
 from agent.controller.controller import Controller
 from agent.controller.memory import JournalMemory
-from agent.gate.relay import Relay
+from agent.gatekeeper.relay import Relay
 from agent.journal.journal import Journal
 from agent.passage.transition import Transition
 from agent.passage.types import Occurrence

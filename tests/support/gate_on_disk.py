@@ -20,6 +20,7 @@ from agent.credential.model import Kind, Level
 from agent.issuing.issue import Holder, Issuer, new_issuer, present, sign_credential
 from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Phone, Scene
+from tests.support import gatekeepers
 
 DAY = 86_400
 RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
@@ -184,6 +185,7 @@ def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
             process.send_signal(signal.SIGCONT)
             process.kill()
         process.wait(10)
+    gatekeepers.end(tmp_path)
     board.close()
 
 

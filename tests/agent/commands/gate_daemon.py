@@ -1,4 +1,4 @@
-"""A small gate daemon for the kill tests: real process, real I/O thread, real pins file.
+"""A small gate daemon for the kill tests: real process, real gatekeeper, real pins file.
 
 Usage: controller.py CONFIG. Reads words from standard input, one a line, and prints the phase after
 each: `code` (a code is seen), `ok REQUIREMENT` (it verifies), `disk` (the mark is on the disk),
@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.credential.model import Modality
-from agent.daemon.pins import make_gpio
+from agent.daemon.gatekeeper import connector
+from agent.daemon.pins import pin_map
 from agent.gate.gate import Gate
-from agent.gate.mode import load_mode, save_mode
 from agent.passage.events import (
     BiometricDone,
     CloseGate,
@@ -39,12 +39,9 @@ from agent.settings.load import load
 def main() -> None:
     config = load(Path(sys.argv[1]))
     inbox: queue.Queue = queue.Queue()
-    gpio = make_gpio(config.gpio, config.simulation, Path(config.base_dir))
-    gate = Gate(gpio, config.gpio, config.gate, inbox.put)
+    gate = Gate(connector(config), pin_map(config), inbox.put)
     rules = Rules.of(config.gate, config.gpio)
     rules = replace(rules, verify_timeout_s=60.0, commit_timeout_s=60.0, passed_s=60.0)
-    mode_file = config.state_path("mode")
-
     def perform(effects) -> None:
         for effect in effects:
             match effect:
@@ -57,11 +54,12 @@ def main() -> None:
                 case Show():
                     gate.signal(effect.signal)
                 case SetMode():
-                    save_mode(mode_file, effect.mode)
+                    gate.choose(effect.mode)
 
+    mode = gate.begin()
     gate.start()
     gate.ready(ready=True)
-    state, effects = start(load_mode(mode_file), time.monotonic(), rules)
+    state, effects = start(mode, time.monotonic(), rules)
     perform(effects)
 
     def listen() -> None:
@@ -86,9 +84,9 @@ def main() -> None:
 
 
 def settle(gate: Gate) -> None:
-    """Wait until the gate's thread has served what it was asked."""
+    """Wait until the gatekeeper has told of a poll after it was asked."""
     polls = gate.health().polls
-    while gate.health().polls < polls + 3:
+    while gate.health().polls == polls:
         time.sleep(0.001)
 
 

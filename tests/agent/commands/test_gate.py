@@ -14,10 +14,13 @@ import pytest
 from agent import cli
 from hal.simulated.barrier import Barrier, Wiring
 from hal.simulated.pinboard import Function, PinBoard
+from tests.support import gatekeepers
+from tests.support.gate_on_disk import until
 from tests.support.paths import ROOT
 
 RELAY, GREEN, RED, READY, PASSAGE, FIRE = 17, 27, 22, 24, 5, 6
 CONFIG = """
+state_dir = "state"
 [gate]
 site = "s"
 gate = "g"
@@ -208,6 +211,7 @@ def world(config):
         for pin in (5, 19):
             board.drive(pin, level=True)
         yield board
+    gatekeepers.end(config.parent)
 
 
 PHASES = [
@@ -223,35 +227,65 @@ PHASES = [
 ]
 
 
+def come_to(controller: Controller, world: PinBoard, words: list[str], phase: str) -> None:
+    for word in words:
+        if word == "PASS":
+            world.drive(PASSAGE, level=False)
+            wait_until(controller, "passed normal")
+        elif word == "FIRE":
+            world.drive(FIRE, level=True)
+            wait_until(controller, "idle fire")
+        else:
+            controller.say(word)
+    assert controller.phase == phase
+
+
 @pytest.mark.parametrize("active", ["high", "low"])
 @pytest.mark.parametrize(("words", "phase", "relay_on"), PHASES)
-def test_killed_in_every_phase_the_relay_is_safe_afterwards(
+def test_killed_in_every_phase_the_gate_closes_and_fire_and_free_passage_stay(
     tmp_path, world, words, phase, relay_on, active
 ):
     config = write_config(tmp_path, active)
     on = active == "high"
-    world.drive(RELAY, level=not on)  # the external resistor
     controller = Controller(config)
     try:
-        for word in words:
-            if word == "PASS":
-                world.drive(PASSAGE, level=False)
-                wait_until(controller, "passed normal")
-            elif word == "FIRE":
-                world.drive(FIRE, level=True)
-                wait_until(controller, "idle fire")
-            else:
-                controller.say(word)
-        assert controller.phase == phase
+        come_to(controller, world, words, phase)
         assert (world.level(RELAY) == on) is relay_on
     finally:
         controller.end(signal.SIGKILL)
-    assert (world.level(RELAY) == on) is relay_on, "a dead process lets its pins as they were"
-    assert world.function(RELAY) is Function.OUTPUT
+    stays = phase in {"idle free", "idle fire"}
+    until(lambda: (world.level(RELAY) == on) is stays, "closed")
+    until(lambda: not any(world.level(pin) for pin in (RED, READY)), "dark")
+    assert world.function(RELAY) is Function.OUTPUT, "the gatekeeper let go of its lines"
+    world.drive(FIRE, level=True)
+    until(lambda: (world.level(RELAY) == on) is True, "opened for the fire")
+
+
+@pytest.mark.parametrize("settings", ["as they were", "unknown key", "gone", "relay moved"])
+@pytest.mark.parametrize(("words", "phase", "relay_on"), PHASES[4:9:2])
+def test_with_both_killed_no_line_stays_driven_whatever_became_of_the_settings(
+    tmp_path, world, words, phase, relay_on, settings
+):
+    config = write_config(tmp_path)
+    controller = Controller(config)
+    try:
+        come_to(controller, world, words, phase)
+        assert world.level(RELAY) is relay_on
+    finally:
+        gatekeepers.end(tmp_path, signal.SIGKILL)
+        controller.end(signal.SIGKILL)
+    # A decider that outlives its gatekeeper for a moment starts another one.
+    gatekeepers.end(tmp_path, signal.SIGKILL)
+    text = config.read_text()
+    if settings == "gone":
+        config.unlink()
+    elif settings == "unknown key":
+        config.write_text(text.replace("[gpio]", "[gpio]\ncolour = 1"))
+    elif settings == "relay moved":
+        config.write_text(text.replace("[gpio]", "[gpio]\nrelay = 26"))
     assert idgate("gate", "safe", "--config", config) == 0
-    assert (world.level(RELAY) == on) is False
-    assert world.function(RELAY) is Function.INPUT
-    for pin in (GREEN, RED, READY):
+    for pin in (RELAY, GREEN, RED, READY, 26):
+        assert world.function(pin) is not Function.OUTPUT
         assert world.level(pin) is False
 
 
@@ -271,8 +305,7 @@ def test_a_restart_after_a_kill_moves_nothing_and_keeps_the_mode(config, world):
     again = Controller(config)
     try:
         assert again.phase == "idle locked"
-        again.say("nothing")
-        assert world.level(RED) is True, "the mode is not visible"
+        until(lambda: world.level(RED) is True, "the mode visible")
         assert [edge for edge in world.edges() if edge.pin == RELAY] == before
     finally:
         again.end()
@@ -282,20 +315,33 @@ def test_safe_refuses_while_the_daemon_holds_the_pins(config, world, capsys):
     controller = Controller(config)
     try:
         assert idgate("gate", "safe", "--config", config) == 3
-        assert "another process drives these pins" in capsys.readouterr().err
+        assert "another process decides for this gate" in capsys.readouterr().err
         assert controller.say("code") == "read normal"
     finally:
         controller.end()
 
 
-def test_a_stopped_process_is_found_by_the_watchdog_and_made_safe(config, world):
-    """SIGSTOP freezes the gate with the relay on: what systemd does next is kill and `safe`."""
+def test_a_stopped_decider_loses_its_opening_and_fire_still_opens(config, world):
     controller = Controller(config)
     try:
         assert controller.say("code", "ok none", "disk") == "open normal"
         controller.process.send_signal(signal.SIGSTOP)
-        assert world.level(RELAY) is True
+        until(lambda: world.level(RELAY) is False, "closed")
+        world.drive(FIRE, level=True)
+        until(lambda: world.level(RELAY) is True, "opened for the fire")
     finally:
         controller.end(signal.SIGKILL)
-    assert idgate("gate", "safe", "--config", config) == 0
-    assert world.level(RELAY) is False
+
+
+def test_a_gatekeeper_that_is_killed_is_replaced_and_the_decider_goes_on(config, world):
+    controller = Controller(config)
+    try:
+        assert controller.say("code", "ok none", "disk") == "open normal"
+        gatekeepers.end(config.parent, signal.SIGKILL)
+        until(lambda: bool(gatekeepers.pids(config.parent)), "a new gatekeeper")
+        until(lambda: world.level(RELAY) is False, "closed")
+        world.drive(FIRE, level=True)
+        until(lambda: world.level(RELAY) is True, "opened for the fire")
+        wait_until(controller, "idle fire")
+    finally:
+        controller.end(signal.SIGKILL)

@@ -11,9 +11,10 @@ from pathlib import Path
 import paho.mqtt.client as paho
 import pytest
 
-from agent.gate.mode import load_mode
+from agent.gatekeeper.kept import load_mode
 from agent.passage.types import Mode
 from agent.report.topics import GateAddress
+from tests.support import gatekeepers
 from tests.support.gate_on_disk import FIRE, RED, RELAY, GateOnDisk, until
 
 GATE = GateAddress("s", "g")
@@ -63,6 +64,7 @@ def disk(gate: GateOnDisk) -> Iterator[SmallDisk]:
         if process.poll() is None:
             process.kill()
         process.wait(10)
+    gatekeepers.end(gate.path)
     subprocess.run(["umount", str(path)], check=True)
 
 
@@ -176,4 +178,4 @@ def test_a_mode_chosen_on_a_full_disk_holds_and_is_kept_later(
     assert process.poll() is None
     disk.free()
     until(lambda: "mode:not_saved" not in states[-1]["faults"], "the fault's end")
-    assert load_mode(disk.path / "mode") is Mode.LOCKED
+    assert load_mode(disk.path / "gatekeeper" / "mode") == (Mode.LOCKED, "")

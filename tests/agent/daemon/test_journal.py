@@ -13,7 +13,7 @@ import pytest
 
 from agent.cli import main
 from agent.credential.registry import MAX_FUTURE_S
-from agent.gate.mode import load_mode
+from agent.gatekeeper.kept import load_mode
 from agent.journal.events import Decision
 from agent.journal.journal import Journal, JournalFull
 from agent.passage.types import Mode
@@ -83,7 +83,7 @@ def test_a_full_journal_is_a_fault_to_be_seen_and_the_policy_holds(
         until(lambda: states[-1]["gate"]["mode"] == "free", "the mode of the fault")
         process.kill()
         process.wait(10)
-        assert load_mode(gate.path / "state" / "mode") is Mode.NORMAL
+        assert load_mode(gate.path / "state" / "gatekeeper" / "mode") == (Mode.NORMAL, "")
         gate.show()
         assert main(["gate", "safe", "--config", str(gate.config)]) == 0
         gate.log_mark()
