@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent.daemon.pins import tracks
+from agent.demo.alarm import killed_in_an_alarm
 from agent.demo.cast import FINGER_FAMILY, Cast, load_cast
 from agent.demo.day import LIBRARY, RAILWAY, Act, Played, acts, fire_drill, play
 from agent.demo.fleet import Fleet, Row
@@ -241,14 +243,18 @@ class Show:
     def _fire(self, stage: Stage, cast: Cast) -> None:
         """Raise the alarm: the gate must open at once, judge nobody, and serve again after it."""
         stage.ready()
+        self._drill(stage.name, lambda: fire_drill(stage, cast))
+        self._drill("alarm", lambda: killed_in_an_alarm(self._directory))
+
+    def _drill(self, name: str, drill: Callable[[], list[str]]) -> None:
         try:
-            notes = fire_drill(stage, cast)
+            notes = drill()
         except StageError as error:
             self._reckoning.wrong.append(f"fire alarm: {error}")
             notes = [f"[red]{error}[/red]"]
         for note in notes:
             now = datetime.now().astimezone().strftime("%H:%M:%S")
-            self._console.print(f"{now}  {stage.name:<8}  {note}", highlight=False)
+            self._console.print(f"{now}  {name:<8}  {note}", highlight=False)
 
     def _pictures(self) -> Path:
         folder = self._directory / "pictures"
