@@ -288,8 +288,10 @@ class Gate(Asks):
     def _hear(self) -> None:
         while (link := self._link) is not None:
             try:
-                # An end of the connection is an empty message, which is no report.
-                self._take(Report.unpack(link.recv(REPORT_SIZE + 1)))
+                if message := link.recv(REPORT_SIZE + 1):
+                    self._take(Report.unpack(message))
+                else:
+                    self._lose("the gatekeeper ended it")
             except BlockingIOError:
                 return
             except (OSError, WireError) as error:
@@ -350,7 +352,7 @@ class Gate(Asks):
                 return
             try:
                 message = request._replace(session=self._session).pack()
-                self._link.send(message, socket.MSG_DONTWAIT)
+                self._link.send(message)
             except OSError as error:
                 why = str(error)
         if why:

@@ -92,3 +92,13 @@ class Rig:
             pytest.approx((down - up) / 1e9, abs=1.01 * PERIOD)
             for up, down in zip(ups, downs, strict=False)
         ]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+@pytest.fixture
+def make_rig() -> type[Rig]:
+    return Rig

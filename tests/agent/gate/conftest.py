@@ -1,17 +1,6 @@
-"""A gate's lines on a simulated board (`tests.support.rig`)."""
+"""A gate's lines on a simulated board, alone (`Rig`) or behind a server (`House`)."""
 
-from __future__ import annotations
+from tests.support.house import booted, house, make_house
+from tests.support.rig import make_rig, rig
 
-import pytest
-
-from tests.support.rig import Rig
-
-
-@pytest.fixture
-def rig() -> Rig:
-    return Rig()
-
-
-@pytest.fixture
-def make_rig() -> type[Rig]:
-    return Rig
+__all__ = ["booted", "house", "make_house", "make_rig", "rig"]
