@@ -11,7 +11,6 @@ Rules:
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import select
@@ -19,7 +18,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
@@ -84,15 +84,26 @@ class GateHealth:
     active: frozenset[str] = frozenset()
 
 
+@contextmanager
+def _asking(link: socket.socket) -> Iterator[None]:
+    """Close the link where the gatekeeper refuses, or does not answer as it should."""
+    try:
+        yield
+    except BaseException as error:
+        link.close()
+        if isinstance(error, DeviceUnavailable) or not isinstance(error, (OSError, WireError)):
+            raise
+        raise DeviceUnavailable(f"the gatekeeper does not answer: {error}") from None
+
+
 def _greet(link: socket.socket) -> Report:
     """Say hello; return the WELCOME.
 
     Raises:
         DeviceUnavailable: another decider is there, or nobody answers.
     """
-    link.setblocking(True)
     link.settimeout(_ANSWER_S)
-    with contextlib.suppress(BrokenPipeError):  # one that is busy has answered and hung up
+    with suppress(BrokenPipeError):  # refused before it was greeted: the reason is there to read
         link.send(Request("hello", PROTOCOL).pack())
     return _answer(link, WELCOME)
 
@@ -112,7 +123,6 @@ def _answer(link: socket.socket, kind: int) -> Report:
 
 def _leave(link: socket.socket, session: int) -> None:
     """Say goodbye, and wait until the gatekeeper has closed the gate."""
-    link.setblocking(True)
     link.settimeout(_ANSWER_S)
     link.send(Request("bye", session=session).pack())
     while link.recv(REPORT_SIZE + 1):
@@ -125,12 +135,9 @@ def end_session(link: socket.socket) -> None:
     Raises:
         DeviceUnavailable: somebody decides for it, or it does not answer.
     """
-    try:
+    with _asking(link):
         _leave(link, _greet(link).session)
-    except (OSError, WireError) as error:
-        raise DeviceUnavailable(f"the gatekeeper does not answer: {error}") from None
-    finally:
-        link.close()
+    link.close()
 
 
 class Gate(Asks):
@@ -188,25 +195,18 @@ class Gate(Asks):
             DeviceUnavailable: no gatekeeper, another decider, or a line that is not to be had.
         """
         link = self._connect()
-        try:
+        with _asking(link):
             welcome = _greet(link)
             link.send(Request("map", session=welcome.session).pack() + pack(self._pin_map))
             taken = _answer(link, TAKEN)
-        except (OSError, WireError) as error:
-            link.close()
-            raise DeviceUnavailable(f"the gatekeeper does not answer: {error}") from None
-        except BaseException:
-            link.close()
-            raise
-        if not taken.a:
-            link.close()
-            raise DeviceUnavailable(taken.text)
+            if not taken.a:
+                raise DeviceUnavailable(taken.text)
         link.setblocking(False)
         with self._lock:
             self._link, self._session = link, welcome.session
         self._beat_at = self._clock()
-        if welcome.b:
-            self._happened(GateFault(f"{welcome.b} presses of the release while nobody decided"))
+        if taken.b:
+            self._happened(GateFault(f"{taken.b} presses of the release while nobody decided"))
         for request in self.lasting():
             self._request(request)
         return MODES[welcome.a]
@@ -252,34 +252,46 @@ class Gate(Asks):
     # --- the thread
 
     def _run(self) -> None:
-        while not self._stop.is_set() and not self.dead.is_set():
-            link = self._link
-            if link is None:
-                self._again()
-            else:
-                wait = max(0.0, self._beat_at + BEAT_S - self._clock())
-                if self._untold:
-                    wait = min(wait, _PAUSE_S)
-                try:
-                    ready, _, _ = select.select([link], (), (), wait)
-                except (OSError, ValueError):  # closed meanwhile by a request that failed
-                    ready = []
-                self.turn(self._clock(), heard_something=bool(ready))
-            self._hand_on()
+        try:
+            while not self._stop.is_set() and not self.dead.is_set():
+                self._wait()
+                self.turn()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the daemon must know
+            _LOG.exception("the gate's thread ended")
+            self._die(f"{type(error).__name__}: {error}")
 
-    def turn(self, now: float, *, heard_something: bool = True) -> None:
-        """Hear what there is and beat where it is time."""
-        if heard_something:
-            self._hear()
+    def _wait(self) -> None:
+        """Until the gatekeeper says something, or the next beat or try is due."""
+        link = self._link
+        if link is None:
+            self._stop.wait(_PAUSE_S)
+            return
+        wait = max(0.0, self._beat_at + BEAT_S - self._clock())
+        if self._untold:
+            wait = min(wait, _PAUSE_S)
+        try:
+            select.select([link], (), (), wait)
+        except (OSError, ValueError):  # closed meanwhile by a request that failed
+            return
+
+    def turn(self) -> None:
+        """Hear what there is, beat where it is time, hand on; begin again without a session."""
+        now = self._clock()
+        if self._link is None:
+            self._again(now)
+        self._hear()
         if now - self._beat_at >= BEAT_S:
             self._beat_at = now
             self._request(Request("beat"))
+        self._hand_on()
 
     def _hear(self) -> None:
         while (link := self._link) is not None:
             try:
-                # An end of the connection is an empty message, which is no report.
-                self._take(Report.unpack(link.recv(REPORT_SIZE + 1)))
+                if message := link.recv(REPORT_SIZE + 1):
+                    self._take(Report.unpack(message))
+                else:
+                    self._lose("the gatekeeper ended it")
             except BlockingIOError:
                 return
             except (OSError, WireError) as error:
@@ -303,9 +315,8 @@ class Gate(Asks):
                 ),
             )
 
-    def _again(self) -> None:
+    def _again(self, now: float) -> None:
         """Begin a new session, or give up after a while."""
-        now = self._clock()
         if self._lost_at is None:
             self._lost_at = now
         try:
@@ -313,7 +324,6 @@ class Gate(Asks):
         except DeviceUnavailable as error:
             if now - self._lost_at > self._patience_s:
                 self._die(str(error))
-            self._stop.wait(_PAUSE_S)
             return
         self._lost_at = None
         _LOG.warning("a new session with the gatekeeper")
@@ -342,7 +352,7 @@ class Gate(Asks):
                 return
             try:
                 message = request._replace(session=self._session).pack()
-                self._link.send(message, socket.MSG_DONTWAIT)
+                self._link.send(message)
             except OSError as error:
                 why = str(error)
         if why:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.gatekeeper.wire import Event
+from agent.gatekeeper.wire import Event, WireError
 from agent.gatekeeper.words import DIRECTIONS, INPUTS, KINDS, MODES
 from agent.passage.events import (
     DoorChanged,
@@ -35,5 +35,12 @@ _MEANINGS: dict[str, Callable[[Event], InputEvent]] = {
 
 
 def heard(event: Event) -> InputEvent:
-    """Return what an event of the lines means to a passage."""
-    return _MEANINGS[event.name](event)
+    """Return what an event of the lines means to a passage.
+
+    Raises:
+        WireError: a number in it stands for nothing.
+    """
+    try:
+        return _MEANINGS[event.name](event)
+    except IndexError:
+        raise WireError("an event of nothing that is known") from None

@@ -114,10 +114,12 @@ class _Channel:
     def watch(self, now: float) -> Iterator[Event]:
         """Tell a line that chatters or does not come back, once, and when it does after all."""
         flips = self.flips
-        if len(flips) == flips.maxlen and now - flips[0] <= _FLIPS_S:
+        if _CHATTER in self.faults:
+            if now - flips[-1] >= _QUIET_S:
+                flips.clear()
+                yield from self.set_fault(_CHATTER, active=False)
+        elif len(flips) == flips.maxlen and now - flips[0] <= _FLIPS_S:
             yield from self.set_fault(_CHATTER, active=True)
-        elif not flips or now - flips[-1] >= _QUIET_S:
-            yield from self.set_fault(_CHATTER, active=False)
         if self.line.name == "release":
             long = _CHATTER in self.faults
             self.debounce.rise_s = LONG_PRESS_S if long else self.line.debounce_s

@@ -12,6 +12,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import deque
@@ -91,6 +92,7 @@ class Scribe:
         self._look: Callable[[], None] = lambda: None
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._wanted: dict[Path, bytes] = {}
+        self._written: dict[Path, bytes] = {}
         self._wake = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="scribe", daemon=True)
@@ -116,7 +118,8 @@ class Scribe:
     @property
     def behind(self) -> bool:
         """Whether a file is not written yet."""
-        return bool(self._wanted)
+        wanted = self._wanted.items()
+        return any(self._written.get(path) is not content for path, content in wanted)
 
     def end(self, timeout_s: float = 1.0) -> None:
         """Write what is left, if the disk takes it in time."""
@@ -131,6 +134,8 @@ class Scribe:
             self._wake.clear()
             ended = self._ended
             for path, content in tuple(self._wanted.items()):
+                if self._written.get(path) is content:
+                    continue
                 try:
                     write(path, content)
                 except OSError as error:
@@ -139,10 +144,10 @@ class Scribe:
                         self._lines.append(f"{path} is not saved yet: {error.strerror}")
                     continue
                 told.pop(path, None)
-                if self._wanted.get(path) is content:
-                    del self._wanted[path]
+                self._written[path] = content
             while self._lines:
-                self._say(self._lines.popleft())
+                with contextlib.suppress(OSError):  # a log that is gone is no reason to write less
+                    self._say(self._lines.popleft())
             if ended:
                 return
             self._look()

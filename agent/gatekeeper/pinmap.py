@@ -115,7 +115,6 @@ def pack(pin_map: PinMap) -> bytes:
     Raises:
         PinMapError: it holds what a record cannot.
     """
-    pins = bytes(pin_map.pins.get(name, _ABSENT) for name in (*_OUTPUTS, *INPUTS))
     flags = sum(1 << place for place, name in enumerate(_FLAGS) if name in pin_map.high)
     paths = [path.encode() for path in (pin_map.pins_file, pin_map.settings)]
     for path in paths:
@@ -128,7 +127,7 @@ def pack(pin_map: PinMap) -> bytes:
             _WAYS.index(pin_map.direction),
             MODES.index(pin_map.key_mode),
             flags,
-            pins,
+            bytes(pin_map.pins.get(name, _ABSENT) for name in (*_OUTPUTS, *INPUTS)),
             *(pin_map.debounce_ms.get(name, 0) for name in INPUTS),
             pin_map.poll_hz,
             pin_map.pulse_ms,
@@ -162,12 +161,18 @@ def unpack(record: bytes) -> PinMap:
         (max(debounce), 1_001), (pulse_ms, 10_001), (open_ms - 1, _LONGEST_MS),
         (poll_hz - 50, 451),
     )  # fmt: skip
+    if ("wiegand_d0" in fitted) != ("wiegand_d1" in fitted):
+        raise PinMapError("one line of Wiegand without the other")
+    if "passage_2" in fitted and "passage" not in fitted:
+        raise PinMapError("a second beam without the first one")
     if "relay" not in fitted or any(not 0 <= value < limit for value, limit in ranges):
         raise PinMapError("a value of the pin map is outside its range")
     try:
         paths = [path.rstrip(b"\0").decode() for path in (pins_file, settings)]
     except UnicodeDecodeError:
         raise PinMapError("a path of the pin map is no text") from None
+    if any("\0" in path for path in paths):
+        raise PinMapError("a path of the pin map is no text")
     return PinMap(
         DRIVERS[driver],
         _WAYS[way],

@@ -14,11 +14,11 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import select
 import socket
-from binascii import crc32
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -62,8 +62,8 @@ def listen(path: Path, mode: int) -> socket.socket:
     Raises:
         OSError: it cannot be made.
     """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         path.unlink(missing_ok=True)
         listener.bind(f"/proc/self/fd/{directory}/{path.name}")
@@ -90,6 +90,17 @@ class _Session:
     def send(self, report: Report) -> None:
         self.outbox.append(report.pack())
 
+    def receive(self) -> bytes:
+        """Return the next message, an empty one where nobody is there any more.
+
+        Raises:
+            BlockingIOError: nothing was said.
+        """
+        try:
+            return self.link.recv(REQUEST_SIZE + MAP_SIZE + 1)
+        except ConnectionResetError:
+            return b""
+
     def flush(self) -> None:
         """Send what the decider takes; keep the rest.
 
@@ -98,7 +109,7 @@ class _Session:
         """
         while self.outbox:
             try:
-                self.link.send(self.outbox[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self.link.send(self.outbox[0])
             except BlockingIOError:
                 return
             self.outbox.popleft()
@@ -154,9 +165,10 @@ class Server:
     # --- life
 
     def stop(self, *_signal: object) -> None:
-        """End the loop; may be a signal handler, which `wake_fd` must accompany."""
-        self._stopping = True
-        self._wake.send(b"\0")
+        """End the loop, also while it waits; may be a signal handler."""
+        if not self._stopping:
+            self._stopping = True
+            self._wake.send(b"\0")
 
     def leave(self) -> None:
         """Go as soon as no fire holds the gate; from any thread."""
@@ -180,18 +192,19 @@ class Server:
         Raises:
             HalError: a line cannot be read or written any more.
         """
-        self._service.ready()
+        self._notify(self._service.ready)
         due = self._clock()
         try:
             while not self._stopping:
                 now = self._clock()
                 self._late_ns = max(self._late_ns, round((now - due) * 1e9))
                 self.turn(now)
-                period = 1.0 / (self._keeper.pin_map.poll_hz if self._keeper else _IDLE_HZ)
-                due = max(due + period, now) if now - due < period else now + period
+                if now >= due:  # a turn in between, for what was said, moves no poll
+                    period = 1.0 / (self._keeper.pin_map.poll_hz if self._keeper else _IDLE_HZ)
+                    due = due + period if now - due < period else now + period
                 self._wait(due - self._clock())
         finally:
-            self._service.stopping()
+            self._notify(self._service.stopping)
             self.close()
 
     def close(self) -> None:
@@ -204,6 +217,13 @@ class Server:
             self._listener.close()
             self._wake.close()
             self._wake_end.close()
+
+    def _notify(self, tell: Callable[[], None]) -> None:
+        """Tell the service manager; one that is not there does not end the gate."""
+        try:
+            tell()
+        except OSError as error:
+            self._scribe.say(f"the service manager does not listen: {error.strerror}")
 
     def _wait(self, seconds: float) -> None:
         """Until the next poll is due or something was said: a grant does not wait for the poll."""
@@ -230,7 +250,7 @@ class Server:
         self._tell(now)
         if now - self._fed_at >= _FEED_S:
             self._fed_at = now
-            self._service.alive()
+            self._notify(self._service.alive)
         if self._may_leave():
             self._stopping = True
 
@@ -263,23 +283,22 @@ class Server:
         if session is None:
             return False
         heard = False
-        try:
-            for _ in range(_REQUESTS):
-                try:
-                    message = session.link.recv(REQUEST_SIZE + MAP_SIZE + 1, socket.MSG_DONTWAIT)
-                except BlockingIOError:
-                    break
-                if not message:
-                    self._end_session("the decider is gone")
-                    return True
-                heard = True
-                session.heard_at = now
+        for _ in range(_REQUESTS):
+            try:
+                message = session.receive()
+            except BlockingIOError:
+                break
+            if not message:
+                self._end_session("the decider is gone")
+                return True
+            heard = True
+            session.heard_at = now
+            try:
                 self._serve(session, message, now)
-                if self._session is None:
-                    return True
-        except (OSError, WireError) as error:
-            self._end_session(f"the decider's session ended: {error}")
-            return True
+            except WireError as error:
+                self._end_session(f"the decider's session ended: {error}")
+            if self._session is None:
+                return True
         silence_s = now - session.heard_at
         if silence_s > LOST_S:
             self._end_session("the decider fell silent")
@@ -324,10 +343,8 @@ class Server:
     def _welcome(self, session: _Session) -> None:
         session.number = secrets.randbits(63) | 1
         keeper = self._keeper
-        missed = keeper.unattended if keeper is not None else 0
         mode = MODES.index(self._mode if keeper is None else keeper.mode)
-        checksum = crc32(self._record)
-        session.send(Report(WELCOME, mode, missed, session=session.number, value=checksum))
+        session.send(Report(WELCOME, mode, session=session.number))
         self._leaving = False
 
     # --- the pin map
@@ -335,10 +352,12 @@ class Server:
     def _take_new(self, session: _Session, record: bytes) -> None:
         """Bring a decider's map into force, or say why not."""
         wrong = "" if record == self._record else self._change(record)
-        session.send(Report(TAKEN, a=not wrong, session=session.number, text=wrong))
-        if wrong or self._keeper is None:
+        keeper = self._keeper
+        if wrong or keeper is None:
+            session.send(Report(TAKEN, session=session.number, text=wrong))
             return
-        for event in self._keeper.attend():
+        session.send(Report(TAKEN, 1, keeper.unattended, session=session.number))
+        for event in keeper.attend():
             session.send(Report.of(event, session.number))
         self._told = (-1, -1)
         self._scribe.say("a decider is there")
@@ -352,9 +371,7 @@ class Server:
         if old is not None and old.active("fire"):
             return "a fire alarm holds the gate: the pins stay as they are"
         if old is not None:
-            self._mode = old.mode
             old.safe()
-            self._keeper = None
         try:
             self._take(pin_map)
         except HalError as error:
@@ -365,8 +382,12 @@ class Server:
         return ""
 
     def _take(self, pin_map: PinMap) -> None:
-        keeper = Gatekeeper(self._drivers(pin_map), pin_map, self._mode, self._keep_mode)
+        old = self._keeper
+        mode = self._mode if old is None else old.mode
+        keeper = Gatekeeper(self._drivers(pin_map), pin_map, mode, self._keep_mode)
         keeper.setup()
+        if old is not None:
+            keeper.unattended = old.unattended
         self._keeper, self._record = keeper, pack(pin_map)
 
     def _keep_mode(self, mode: object) -> None:
@@ -375,27 +396,33 @@ class Server:
     # --- telling
 
     def _tell(self, now: float) -> None:
-        session, keeper = self._session, self._keeper
+        session = self._session
         if session is None:
             return
-        if keeper is not None and keeper.attended:
-            bits = (
-                keeper.relay_on,
-                keeper.active("fire"),
-                keeper.active("tamper"),
-                keeper.active("door"),
-                self._scribe.behind,
-            )
-            state = (sum(1 << place for place, on in enumerate(bits) if on), keeper.levels)
-            if state != self._told or now - self._told_at >= _STATUS_S:
-                self._told, self._told_at = state, now
-                polls, late_ns, self._late_ns = self._polls & 0xFFFFFFFF, self._late_ns, 0
-                number = session.number
-                session.send(Report(STATUS, *state, polls=polls, session=number, value=late_ns))
         try:
             session.flush()
+            if not session.outbox and self._keeper is not None and self._keeper.attended:
+                self._tell_status(session, self._keeper, now)
+                session.flush()
         except OSError as error:
             self._end_session(f"the decider is gone: {error.strerror}")
+
+    def _tell_status(self, session: _Session, keeper: Gatekeeper, now: float) -> None:
+        """Tell how the lines are, where that is news or was not told for a while."""
+        bits = (
+            keeper.relay_on,
+            keeper.active("fire"),
+            keeper.active("tamper"),
+            keeper.active("door"),
+            self._scribe.behind,
+        )
+        state = (sum(1 << place for place, on in enumerate(bits) if on), keeper.levels)
+        if state == self._told and now - self._told_at < _STATUS_S:
+            return
+        self._told, self._told_at = state, now
+        polls, late_ns, self._late_ns = self._polls & 0xFFFFFFFF, self._late_ns, 0
+        number = session.number
+        session.send(Report(STATUS, *state, polls=polls, session=number, value=late_ns))
 
     def _end_session(self, why: str) -> None:
         session, self._session = self._session, None
@@ -409,8 +436,9 @@ class Server:
 
     @staticmethod
     def _end(session: _Session) -> None:
-        try:
+        """Say what is left and close; with words unread the other end would hear a reset."""
+        with contextlib.suppress(OSError):  # nothing more was said, or nobody is there any more
             session.flush()
-        except OSError:
-            session.outbox.clear()
+            for _ in range(_REQUESTS):
+                session.receive()
         session.link.close()

@@ -111,11 +111,11 @@ class Report(NamedTuple):
     Attributes:
         kind: EVENTS, WELCOME, BUSY, STATUS or TAKEN.
         a, b, c: of an event its name, on and which (`c` holds kind * 16 + which); of WELCOME the
-            mode and the number of releases nobody was told of; of STATUS what is on and
-            which inputs' levels are active; of TAKEN whether the map is in force.
+            mode; of STATUS what is on and which inputs' levels are active; of TAKEN whether the
+            map is in force, and the number of releases nobody was told of.
         polls: polls done, modulo 2**32.
         session: number of the session.
-        value: of WELCOME the map's checksum; of STATUS the latest poll's lateness, nanoseconds.
+        value: of STATUS the latest poll's lateness, nanoseconds.
         text: what a device said.
     """
 

@@ -6,11 +6,11 @@ import pytest
 
 from agent.daemon.pins import make_card_output, read_key
 from agent.gate.cards import OsdpCards, WiegandCards, card_number
+from agent.gatekeeper.wire import Request
+from agent.gatekeeper.words import Direction, Signal
 from agent.passage.events import GateFault
-from agent.passage.types import Direction, Signal
 from agent.settings.model import GpioConfig
 from hal.errors import DeviceFault, DeviceUnavailable
-from hal.simulated.gpio import SimulatedGpio
 from hal.wiegand import encode
 
 RELAY, D0, D1 = 17, 20, 21
@@ -24,24 +24,23 @@ class Recorded:
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
         self.cards: list[str] = []
-        self.polls = 0
-        self.closed = 0
 
     def present(self, subject: str) -> None:
         if self.fault:
             raise DeviceFault(self.fault)
         self.cards.append(subject)
 
-    def poll(self) -> None:
-        self.polls += 1
-
     def close(self) -> None:
-        self.closed += 1
+        """Nothing to let go of."""
+
+
+def send(_request: Request) -> None:
+    """Nobody to send to."""
 
 
 def test_a_grant_sends_the_subjects_number_and_leaves_the_relay_alone(make_rig):
     rig = make_rig(WIEGAND)
-    cards = make_card_output(WIEGAND, rig.gpio, None, lambda _signal: None)
+    cards = make_card_output(WIEGAND, rig.gate._send, None, lambda _signal: None)
     assert isinstance(cards, WiegandCards)
     rig.gate._card_output = cards
     rig.gate.open(Direction.IN, 5, SUBJECT)
@@ -49,7 +48,6 @@ def test_a_grant_sends_the_subjects_number_and_leaves_the_relay_alone(make_rig):
     falls = [edge for edge in rig.board.edges() if edge.pin in {D0, D1} and not edge.level]
     assert tuple(edge.pin == D1 for edge in falls) == encode(card_number(SUBJECT, 32), 34)
     assert rig.edges(RELAY) == []
-    rig.gate.stop()
 
 
 def test_release_fire_and_free_passage_still_use_the_relay(make_rig):
@@ -77,15 +75,6 @@ def test_a_controller_that_is_not_there_is_a_fault_and_not_the_end(make_rig):
     assert cards.cards == [SUBJECT]
 
 
-def test_a_card_output_has_its_share_of_each_poll_and_is_let_go_of_once(make_rig):
-    rig = make_rig(card_output=(cards := Recorded()))
-    rig.poll(9)
-    assert (cards.polls, cards.closed) == (rig.gate.health().polls, 0)
-    rig.gate.stop()
-    rig.gate.stop()
-    assert cards.closed == 1
-
-
 @pytest.mark.parametrize(
     ("bits", "number"), [(24, 0x2E2926), (32, 0x2E2926BC), (64, 0x2E2926BC26E20BAD)]
 )
@@ -94,24 +83,14 @@ def test_a_card_number_is_the_same_after_an_update(bits, number):
     assert card_number(SUBJECT, bits) == number
 
 
-@pytest.mark.parametrize("bits", [26, 34])
-def test_a_frame_is_as_long_as_the_settings_say(bits):
-    class Lines:
-        sent: tuple[bool, ...] = ()
-        polls = 0
-
-        def send(self, frame: tuple[bool, ...]) -> None:
-            self.sent = frame
-
-        def poll(self) -> None:
-            self.polls += 1
-
-    cards = WiegandCards(lines := Lines(), bits)
+@pytest.mark.parametrize(("output", "bits"), [("wiegand26", 26), ("wiegand34", 34)])
+def test_a_number_is_as_wide_as_the_settings_say(output, bits):
+    sent: list[Request] = []
+    settings = GpioConfig(output=output, wiegand_d0=D0, wiegand_d1=D1)
+    cards = make_card_output(settings, sent.append, None, lambda _signal: None)
     cards.present(SUBJECT)
-    assert lines.sent == encode(card_number(SUBJECT, bits - 2), bits)
-    cards.poll()
     cards.close()
-    assert lines.polls == 1
+    assert sent == [Request("card", bits, value=card_number(SUBJECT, bits - 2))]
 
 
 def test_an_osdp_card_has_eight_bytes_and_the_bus_is_let_go_of():
@@ -125,7 +104,6 @@ def test_an_osdp_card_has_eight_bytes_and_the_bus_is_let_go_of():
     said: list[str] = []
     cards = OsdpCards(Reader())
     cards.present(SUBJECT)
-    cards.poll()
     cards.close()
     assert said == ["2e2926bc26e20bad", "closed"]
 
@@ -149,7 +127,7 @@ def test_osdp_without_a_usable_key_does_not_start(tmp_path, content, said):
         (tmp_path / "key").write_text(content)
     settings = GpioConfig(output="osdp", osdp_port=os.ttyname(slave), osdp_key_file="key")
     with pytest.raises(DeviceUnavailable, match=said):
-        make_card_output(settings, SimulatedGpio(), tmp_path, lambda _signal: None)
+        make_card_output(settings, send, tmp_path, lambda _signal: None)
     os.close(master)
     os.close(slave)
 
@@ -157,11 +135,11 @@ def test_osdp_without_a_usable_key_does_not_start(tmp_path, content, said):
 def test_osdp_needs_a_key_file(tmp_path):
     settings = GpioConfig(output="osdp", osdp_port="/dev/null")
     with pytest.raises(DeviceUnavailable, match="OSDP needs gpio"):
-        make_card_output(settings, SimulatedGpio(), tmp_path, lambda _signal: None)
+        make_card_output(settings, send, tmp_path, lambda _signal: None)
 
 
 def test_the_relay_needs_no_card_output(tmp_path):
-    assert make_card_output(GpioConfig(), SimulatedGpio(), tmp_path, lambda _signal: None) is None
+    assert make_card_output(GpioConfig(), send, tmp_path, lambda _signal: None) is None
 
 
 def test_key_file(tmp_path):
@@ -182,7 +160,7 @@ def test_a_grant_goes_to_a_real_control_panel_and_its_answer_to_the_lamps(make_r
     )
     rig = make_rig(settings)
     answers = []
-    cards = make_card_output(settings, rig.gpio, tmp_path, answers.append)
+    cards = make_card_output(settings, rig.gate._send, tmp_path, answers.append)
     rig.gate._card_output = cards
     assert panel.until(lambda: cards._reader.secure)
     rig.gate.open(Direction.IN, 5, SUBJECT)
@@ -191,5 +169,5 @@ def test_a_grant_goes_to_a_real_control_panel_and_its_answer_to_the_lamps(make_r
     panel.led(osdp.CommandLEDColor.Red)
     assert panel.until(lambda: answers == [Signal.DENIED])
     assert rig.edges(RELAY) == []
-    rig.gate.stop()
+    cards.close()
     panel.close()

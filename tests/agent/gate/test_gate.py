@@ -1,383 +1,745 @@
-"""The gate's pins as waveforms: start and end, inputs, lamps, health."""
+"""The decider's end of the line: sessions with a real server, turned by hand on one clock."""
 
 from __future__ import annotations
 
+import logging
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
 import pytest
 
-from agent.gate.gate import Gate, GateHealth, make_safe, outputs
-from agent.gate.signals import PATTERNS
-from agent.passage.events import (
-    DoorChanged,
-    KeyTurned,
-    LaneEntered,
-    PassageReversed,
-    PassageSensed,
-    TamperChanged,
+from agent.gate import gate as gate_module
+from agent.gate.gate import Gate, GateHealth, end_session
+from agent.gatekeeper.kept import write
+from agent.gatekeeper.pinmap import PinMap
+from agent.gatekeeper.wire import (
+    EVENTS,
+    STATUS,
+    TAKEN,
+    WELCOME,
+    Event,
+    Report,
+    Request,
 )
-from agent.passage.types import Direction, Mode, Signal
-from agent.settings.model import GateConfig, GpioConfig
+from agent.gatekeeper.words import INPUTS, Direction, Mode, Signal
+from agent.passage.events import DoorChanged, FireChanged, GateFault, InputEvent
 from hal.errors import DeviceFault, DeviceUnavailable
-from hal.simulated.barrier import Behaviour
-from hal.simulated.gpio import SimulatedGpio
-from hal.simulated.pinboard import Function, PinBoard
-from tests.support.pins import Recording
+from hal.simulated.pinboard import Function
+from tests.support.gate_on_disk import until
+from tests.support.house import (
+    DOOR,
+    FIRE,
+    OTHER_PINS,
+    OTHER_RELAY,
+    PINS,
+    READY,
+    RED,
+    RELAY,
+    TAMPER,
+    House,
+    Lines,
+)
+from tests.support.rig import PERIOD
 
-RELAY, GREEN, RED, BUZZER, READY = 17, 27, 22, 23, 24
-PASSAGE, FIRE, TAMPER, RELEASE = 5, 6, 13, 19
-IN, OUT = Direction.IN, Direction.OUT
-SECOND = GpioConfig(passage_2=26, relay_out=16, door=12, key=20)
-
-
-def timing(**values) -> GateConfig:
-    return GateConfig(site="s", gate="g", **values)
-
-
-# --- start and end
-
-
-def test_nothing_moves_at_start(rig):
-    rig.run(2)
-    assert rig.events == []
-    for pin in (RELAY, GREEN, RED, BUZZER, READY):
-        assert rig.edges(pin) == []
-        assert rig.board.function(pin) is Function.OUTPUT
+IN = Direction.IN
+LOST = GateFault("no session with the gatekeeper: nothing opens")
+FOUND = GateFault("no session with the gatekeeper: nothing opens", active=False)
+BUSY_SAID = r"^another process decides for this gate; stop it first$"
 
 
-@pytest.mark.parametrize("active", ["high", "low"])
-def test_outputs_start_and_end_inactive_whatever_their_polarity(make_rig, active):
-    settings = GpioConfig(relay_active=active, lamps_active=active)
-    rig = make_rig(settings)
-    assert rig.board.level(RELAY) == (active == "low")
-    rig.gate.open(IN, 5)
-    rig.gate.hold(held=True)
-    rig.poll()
-    assert rig.board.level(RELAY) == (active == "high")
-    rig.gate.stop()
-    assert rig.board.function(RELAY) is Function.INPUT
-    last = [edge.level for edge in rig.edges(RELAY)]
-    assert last[-1] == (active == "low"), "the relay was let go while it was on"
-    rig.gate.stop()
+class Link(socket.socket):
+    """A link that lets the server turn whenever it waits for an answer."""
+
+    house: House
+
+    def recv(self, size: int) -> bytes:
+        if self.gettimeout() != 0:
+            self.house.turn()
+        return super().recv(size)
 
 
-def test_outputs_are_all_defined():
-    settings = GpioConfig(output="wiegand26", wiegand_d0=20, wiegand_d1=21, relay_active="low")
-    assert outputs(settings) == {
-        RELAY: True, GREEN: False, RED: False, BUZZER: False, READY: False, 20: True, 21: True
-    }  # fmt: skip
+class Decider:
+    """A gate whose thread is the test: `turn` is one round of both sides."""
+
+    def __init__(self, house: House, pin_map: PinMap = PINS, **options: object) -> None:
+        self.house = house
+        self.links: list[Link] = []
+        self.refuse: DeviceUnavailable | None = None
+        self.events: list[InputEvent] = []
+        self.full = False
+        self.gate = Gate(self._connect, pin_map, self._hear, clock=lambda: house.now, **options)
+
+    def _connect(self) -> Link:
+        if self.refuse is not None:
+            raise self.refuse
+        link = Link(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link.house = self.house
+        self.links.append(link)
+        self.house.links.append(link)
+        link.connect(str(self.house.path))
+        return link
+
+    def _hear(self, event: InputEvent) -> None:
+        if self.full:
+            raise queue.Full
+        self.events.append(event)
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.house.turn()
+            self.gate.turn()
+
+    def run(self, seconds: float) -> None:
+        self.turn(round(seconds / PERIOD))
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ({}, {17: False, 27: False, 22: False, 23: False, 24: False}),
-        ({"lamps_active": "low"}, {17: False, 27: True, 22: True, 23: True, 24: True}),
-        (
-            {"relay_out": 16, "relay_active": "low", "green": None, "buzzer": None},
-            {17: True, 16: True, 22: False, 24: False},
-        ),
-        (
-            {"green": None, "red": None, "buzzer": None, "ready": None, "output": "wiegand34",
-             "wiegand_d0": 20, "wiegand_d1": 21},
-            {17: False, 20: True, 21: True},
-        ),
-        (
-            {"green": None, "red": None, "buzzer": None, "ready": None, "output": "osdp",
-             "wiegand_d0": 20, "wiegand_d1": 21},
-            {17: False},
-        ),
-    ],
-)  # fmt: skip
-def test_outputs_are_those_that_are_fitted_at_rest(values, expected):
-    assert outputs(GpioConfig(**values)) == expected
+@pytest.fixture
+def make_decider(booted) -> Callable[..., Decider]:
+    return lambda *arguments, **options: Decider(booted, *arguments, **options)
 
 
-@pytest.mark.parametrize("relay_active", ["high", "low"])
-def test_make_safe_drives_every_output_inactive_and_lets_go(relay_active):
-    settings = GpioConfig(relay_active=relay_active, relay_out=16)
-    gpio = Recording()
-    pins = make_safe(gpio, settings)
-    assert pins == (17, 16, 27, 22, 23, 24)
-    rest = outputs(settings)
-    assert gpio.done == [*(("set up", pin, rest[pin]) for pin in pins), ("close",)]
+@pytest.fixture
+def decider(make_decider) -> Decider:
+    """One that has begun."""
+    decider = make_decider()
+    decider.gate.begin()
+    return decider
 
 
-def test_make_safe_lets_go_of_what_it_has_when_a_line_is_not_ours():
-    gpio = Recording()
-    gpio.refuses = RED
-    with pytest.raises(DeviceUnavailable, match="pin 22"):
-        make_safe(gpio, GpioConfig())
-    assert gpio.done == [("set up", RELAY, False), ("set up", GREEN, False), ("close",)]
+def restart(house: House) -> None:
+    """The gatekeeper dies and comes again, with the map that it kept."""
+    house.server.close()
+    house.server = house.build()
+    house.server.boot()
 
 
-def test_at_the_end_the_levels_come_first_then_the_lines_then_the_bus():
-    class Bus:
-        def close(self) -> None:
-            gpio.done.append(("bus",))
-
-    gpio = Recording()
-    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None, card_output=Bus())
-    gate.safe()
-    assert gpio.done == [], "nothing is set up"
-    gate.setup()
-    gpio.done.clear()
-    gate.safe()
-    gate.safe()
-    levels = [(pin, False) for pin in (RELAY, GREEN, RED, BUZZER, READY)]
-    assert sorted(gpio.done[:-2]) == sorted(levels)
-    assert gpio.done[-2:] == [("close",), ("bus",)]
+def peer(*answers: bytes) -> tuple[socket.socket, socket.socket]:
+    """Return a link and its other end, which has answered already."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for answer in answers:
+        theirs.send(answer)
+    return ours, theirs
 
 
-def test_a_line_that_fails_at_the_end_does_not_keep_the_others():
-    gpio = Recording()
-    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None)
-    gate.setup()
-    gpio.refuses = RED
-    gpio.done.clear()
-    with pytest.raises(DeviceFault, match="pin 22 is gone"):
-        gate.safe()
-    assert sorted(gpio.done[:-1]) == sorted((pin, False) for pin in (RELAY, GREEN, BUZZER, READY))
-    assert gpio.done[-1] == ("close",)
+# --- begin
 
 
-def test_a_level_that_is_there_is_not_written_again():
-    board = PinBoard()
-    for pin in (FIRE, TAMPER):
-        board.drive(pin, level=False)
-    gpio = Recording(board=board)
-    gate = Gate(gpio, GpioConfig(), timing(), lambda _event: None)
-    gate.setup()
-    gpio.done.clear()
-    gate.tick(0.0)
-    gate.hold(held=True)
-    for n in range(1, 10):
-        gate.tick(n * 0.005)
-    assert gpio.done == [(RELAY, True)]
+@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.FREE, Mode.LOCKED, Mode.MAINTENANCE])
+def test_a_session_begins_with_the_kept_mode_and_the_pin_map(make_house, tmp_path, mode):
+    write(tmp_path / "mode", f"{mode}\n".encode())
+    house = make_house()
+    decider = Decider(house)
+    assert decider.gate.begin() is mode
+    assert house.board.function(RELAY) is Function.OUTPUT
+    assert not decider.links[0].getblocking()
+    assert decider.gate.health() == GateHealth(), "nothing was heard yet"
 
 
-# --- health
+def test_what_is_asked_for_reaches_the_lines(decider):
+    decider.gate.open(IN, 5)
+    decider.turn()
+    assert decider.house.on()
+    decider.gate.close()
+    decider.turn()
+    assert not decider.house.on()
 
 
-@pytest.mark.parametrize("active", ["high", "low"])
-def test_health_is_what_the_gate_believes(make_rig, active):
-    settings = GpioConfig(relay_out=16, door=12, relay_active=active)
-    gate = Gate(SimulatedGpio(), settings, timing(), lambda _event: None)
-    quiet = GateHealth(
-        alive=False, polls=0, error="", relay_on=False, fire=False, tamper=False, door_open=False
-    )
-    assert gate.health() == quiet, "not set up"
-    rig = make_rig(settings, timing(passage_timeout_s=1))
-
-    def health(**changed: bool) -> bool:
-        expected = {"alive": True, "error": "", "relay_on": False, "fire": False, "tamper": False,
-                    "door_open": False, **changed}  # fmt: skip
-        found = rig.gate.health()
-        return {name: getattr(found, name) for name in expected} == expected
-
-    assert health()
-    assert rig.gate.health().polls == 1
-    rig.poll(3)
-    assert rig.gate.health().polls == 4
-    for direction in (IN, OUT):
-        rig.gate.open(direction, 5)
-        rig.poll()
-        assert health(relay_on=True)
-        rig.gate.close()
-        rig.poll()
-    rig.barrier.tamper(active=True)
-    rig.run(0.1)
-    assert health(tamper=True)
-    rig.barrier.door(is_open=True)
-    rig.run(0.1)
-    assert health(tamper=True, door_open=True)
-    rig.barrier.tamper(active=False)
-    rig.barrier.door(is_open=False)
-    rig.run(1.1)
-    rig.barrier.fire(active=True)
-    rig.poll()
-    assert health(relay_on=True, fire=True)
-    rig.gate.stop()
-    assert health(alive=False, fire=True)
+def test_another_decider_is_there(make_decider, decider):
+    second = make_decider()
+    with pytest.raises(DeviceUnavailable, match=BUSY_SAID):
+        second.gate.begin()
+    assert second.links[0].fileno() == -1
+    decider.gate.open(IN, 5)
+    decider.turn()
+    assert decider.house.on()
 
 
-# --- inputs
+def test_one_that_is_refused_before_it_could_greet_hears_why(booted, decider):
+    second = Decider(booted)
+    link = second._connect()
+    booted.turn()
+    second._connect = second.gate._connect = lambda: link
+    with pytest.raises(DeviceUnavailable, match=BUSY_SAID):
+        second.gate.begin()
 
 
-@pytest.mark.parametrize(("glitch_polls", "heard"), [(1, 0), (3, 0), (6, 1), (20, 1)])
-def test_debounce(rig, glitch_polls, heard):
-    rig.board.drive(TAMPER, level=True)
-    rig.poll(glitch_polls)
-    rig.board.drive(TAMPER, level=False)
-    rig.run(1.1)
-    assert rig.events.count(TamperChanged(active=True)) == heard
-    assert rig.events.count(TamperChanged(active=False)) == heard
+def test_a_map_that_is_refused_says_why(booted, make_decider):
+    Lines.taken = OTHER_RELAY
+    second = make_decider(OTHER_PINS)
+    with pytest.raises(DeviceUnavailable, match=r"^pin 16 is not ours$"):
+        second.gate.begin()
+    assert second.links[0].fileno() == -1
+    booted.turn()
+    Decider(booted).gate.begin()
 
 
-def test_every_input_says_what_it_means(make_rig):
-    rig = make_rig(SECOND)
-    rig.barrier.door(is_open=True)
-    rig.barrier.tamper(active=True)
-    rig.barrier.key(turned=True)
-    rig.run(0.1)
-    assert rig.events == [
-        TamperChanged(active=True),
-        DoorChanged(is_open=True),
-        KeyTurned(Mode.LOCKED),
-    ]
-    rig.events.clear()
-    rig.barrier.door(is_open=False)
-    rig.barrier.tamper(active=False)
-    rig.barrier.key(turned=False)
-    rig.run(1.1)
-    assert rig.events == [
-        KeyTurned(Mode.NORMAL),
-        DoorChanged(is_open=False),
-        TamperChanged(active=False),
-    ]
+def test_nobody_is_there(make_decider):
+    decider = make_decider()
+    decider.refuse = DeviceUnavailable("nobody is there")
+    with pytest.raises(DeviceUnavailable, match=r"^nobody is there$"):
+        decider.gate.begin()
 
 
-def test_a_loose_contact_does_not_flood_the_journal(make_rig):
-    rig = make_rig(SECOND)
-    for _ in range(100):
-        for broken in (True, False):
-            rig.barrier.tamper(active=broken)
-            rig.barrier.door(is_open=broken)
-            rig.run(0.05)
-    assert rig.events == [TamperChanged(active=True), DoorChanged(is_open=True)]
-
-
-def test_what_is_not_at_rest_at_start_is_told(make_rig):
-    rig = make_rig(SECOND)
-    rig.gate.stop()
-    rig.barrier.door(is_open=True)
-    rig.barrier.key(turned=True)
-    rig.barrier.advance(rig.now)
-    gate = Gate(SimulatedGpio(board=rig.board), rig.settings, rig.timing, rig.events.append)
-    gate.setup()
-    gate.tick(0.0)
-    assert rig.events == [DoorChanged(is_open=True), KeyTurned(Mode.LOCKED)]
-
-
-def test_one_beam_counts_people(rig):
-    rig.barrier.expect(Behaviour.TAILGATED)
-    rig.gate.open(IN, 5)
-    rig.run(3)
-    assert rig.events == [PassageSensed(None)] * 2
-    assert rig.barrier.inside == 2
-
-
-@pytest.mark.parametrize(("gap_s", "people"), [(0.05, 1), (0.25, 1), (0.4, 2)])
-def test_one_beam_takes_legs_for_one_person(rig, gap_s, people):
-    for _ in range(2):
-        rig.board.drive(PASSAGE, level=False)
-        rig.run(0.1)
-        rig.board.drive(PASSAGE, level=True)
-        rig.run(gap_s)
-    assert rig.events == [PassageSensed(None)] * people
+WELCOMED = Report(WELCOME, session=9).pack()
+SAID_NOTHING = r"^the gatekeeper does not answer: "
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "inwards", "events", "inside"),
+    ("answers", "said"),
     [
-        (Behaviour.PASS, True, [LaneEntered(), PassageSensed(IN)], 1),
-        (Behaviour.PASS, False, [LaneEntered(), PassageSensed(OUT)], -1),
-        (Behaviour.STAY, True, [], 0),
-        (Behaviour.TURN_BACK, True, [LaneEntered(), PassageReversed()], 0),
-        (Behaviour.TAILGATED, True, [LaneEntered(), PassageSensed(IN)] * 2, 2),
-        (
-            Behaviour.CRAWL_BACK,
-            True,
-            [LaneEntered(), PassageSensed(IN), LaneEntered(), PassageSensed(OUT)],
-            0,
-        ),
+        ((), SAID_NOTHING + "timed out$"),
+        ((WELCOMED,), SAID_NOTHING + "timed out$"),
+        ((b"x",), SAID_NOTHING + "not a report$"),
+        ((WELCOMED + b"x",), SAID_NOTHING + "not a report$"),
+        ((Report(TAKEN, 1).pack(),), SAID_NOTHING + "another answer than was asked for$"),
+        ((WELCOMED, WELCOMED), SAID_NOTHING + "another answer than was asked for$"),
+        ((WELCOMED, Report(EVENTS).pack()), SAID_NOTHING + "another answer than was asked for$"),
+        ((WELCOMED, Report(TAKEN, text="fire").pack()), "^fire$"),
+        ((b"",), "^the gatekeeper refused this session$"),
+        ((WELCOMED, b""), "^the gatekeeper refused this session$"),
     ],
 )
-def test_two_beams_know_the_direction(make_rig, behaviour, inwards, events, inside):
-    rig = make_rig(GpioConfig(passage_2=26))
-    rig.barrier.expect(behaviour, inwards=inwards)
-    rig.gate.open(IN, 5)
-    rig.run(4)
-    assert rig.events == events
-    assert rig.barrier.inside == inside
+def test_an_answer_that_is_none(monkeypatch, answers, said):
+    monkeypatch.setattr(gate_module, "_ANSWER_S", 0.01)
+    ours, theirs = peer(*(answer for answer in answers if answer))
+    if b"" in answers:
+        theirs.shutdown(socket.SHUT_WR)
+    gate = Gate(lambda: ours, PINS, lambda _event: None)
+    with pytest.raises(DeviceUnavailable, match=said):
+        gate.begin()
+    assert ours.fileno() == -1
+    theirs.close()
 
 
-def test_somebody_who_jumps_over_is_seen(make_rig):
-    rig = make_rig(SECOND)
-    rig.barrier.force()
-    rig.run(2)
-    assert DoorChanged(is_open=True) in rig.events
-    assert PassageSensed(IN) in rig.events
-    assert not rig.edges(RELAY)
+def test_five_seconds_are_enough_for_an_answer(monkeypatch):
+    ours, theirs = peer(WELCOMED, Report(TAKEN, 1).pack())
+    waits: list[float] = []
+
+    class Watched(socket.socket):
+        def settimeout(self, seconds: float) -> None:
+            waits.append(seconds)
+            super().settimeout(seconds)
+
+    link = Watched(fileno=ours.detach())
+    gate = Gate(lambda: link, PINS, lambda _event: None)
+    gate.begin()
+    theirs.close()
+    gate.stop()
+    assert waits == [5.0, 5.0]
 
 
-# --- lamps
+def test_an_interrupt_leaves_no_link_behind():
+    class Interrupted(socket.socket):
+        def recv(self, size: int) -> bytes:
+            raise KeyboardInterrupt
+
+    ours, theirs = peer()
+    link = Interrupted(fileno=ours.detach())
+    with pytest.raises(KeyboardInterrupt):
+        Gate(lambda: link, PINS, lambda _event: None).begin()
+    assert link.fileno() == -1
+    theirs.close()
 
 
-@pytest.mark.parametrize("signal", [s for s in Signal if s is not Signal.ALARM])
-def test_lamps_follow_the_table(rig, signal):
-    rig.gate.signal(signal)
-    rig.poll()
-    pattern, elapsed = PATTERNS[signal], 0.0
-    for seconds, indication in pattern.steps:
-        rig.run(seconds / 2)
-        assert (rig.on(GREEN), rig.on(RED), rig.on(BUZZER)) == (
-            indication.green,
-            indication.red,
-            indication.buzzer,
-        )
-        rig.run(seconds / 2)
-        elapsed += seconds
-    if pattern.after is not None:
-        rig.run(30)
-        after = pattern.after
-        assert (rig.on(GREEN), rig.on(RED), rig.on(BUZZER)) == (after.green, after.red, False)
+def test_presses_that_nobody_saw_are_told(booted, make_decider):
+    booted.press()
+    booted.press()
+    decider = make_decider()
+    decider.gate.begin()
+    decider.turn()
+    assert decider.events == [GateFault("2 presses of the release while nobody decided")]
 
 
-def test_every_signal_has_a_pattern_and_denial_never_shows_green():
-    assert set(PATTERNS) == set(Signal)
-    assert not any(indication.green for _, indication in PATTERNS[Signal.DENIED].steps)
-    assert not any(indication.red for _, indication in PATTERNS[Signal.GRANTED].steps)
+def test_where_nobody_pressed_nothing_is_told(decider):
+    decider.turn()
+    assert decider.events == []
 
 
-def test_an_alarm_sounds_over_the_lamps_and_gives_them_back(rig):
-    rig.gate.signal(Signal.LOCKED)
-    rig.run(1)
-    rig.gate.signal(Signal.ALARM)
-    rig.run(3)
-    assert rig.widths(BUZZER) == [0.2] * 5
-    assert rig.on(RED)
+# --- what is heard
 
 
-def test_showing_the_same_signal_again_does_not_begin_it_anew(rig):
-    for _ in range(20):
-        rig.gate.signal(Signal.DENIED)
-        rig.run(0.1)
-    assert rig.widths(BUZZER) == [0.3, 0.3]
+def test_events_are_handed_on_in_order(decider):
+    decider.house.board.drive(DOOR, level=True)
+    decider.run(0.1)
+    decider.house.board.drive(FIRE, level=True)
+    decider.turn(2)
+    assert decider.events == [DoorChanged(is_open=True), FireChanged(active=True)]
 
 
-def test_ready_is_dark_until_told_and_dark_again_at_the_end(rig):
-    assert not rig.on(READY)
-    rig.gate.ready(ready=True)
-    rig.poll()
-    assert rig.on(READY)
-    rig.gate.stop()
-    assert not rig.on(READY)
+def test_events_that_nobody_takes_are_kept_and_offered_again(decider):
+    decider.full = True
+    decider.house.board.drive(DOOR, level=True)
+    decider.run(0.1)
+    decider.house.board.drive(FIRE, level=True)
+    decider.run(0.1)
+    assert decider.house.on()
+    assert decider.events == []
+    decider.full = False
+    decider.turn()
+    assert decider.events == [DoorChanged(is_open=True), FireChanged(active=True)]
+    decider.turn()
+    assert len(decider.events) == 2
 
 
-def test_lamps_that_light_when_low(make_rig):
-    rig = make_rig(GpioConfig(lamps_active="low"))
-    pins = (GREEN, RED, BUZZER, READY)
-    assert [rig.on(pin) for pin in pins] == [True] * 4
-    rig.gate.signal(Signal.GRANTED)
-    rig.gate.ready(ready=True)
-    rig.run(0.05)
-    assert [rig.on(pin) for pin in pins] == [False, True, False, False]
+def test_of_too_many_events_the_newest_are_kept(make_decider):
+    class Gone:
+        """An access controller that refuses everybody, each by name."""
+
+        def present(self, subject: str) -> None:
+            raise DeviceFault(subject)
+
+        def close(self) -> None:
+            """Nothing to let go of."""
+
+    decider = make_decider(card_output=lambda _send: Gone())
+    decider.gate.begin()
+    for number in range(300):
+        decider.gate.open(IN, 5, f"{number}")
+        decider.house.turn()
+    decider.gate.turn()
+    assert decider.events == [GateFault(f"{number}") for number in range(44, 300)]
 
 
-def test_lamps_that_are_not_fitted_are_left_alone(make_rig):
-    rig = make_rig(GpioConfig(green=None, ready=None))
-    rig.gate.signal(Signal.GRANTED)
-    rig.gate.ready(ready=True)
-    rig.run(0.05)
-    assert rig.on(BUZZER)
-    assert not rig.edges(GREEN)
-    assert not rig.edges(READY)
+@pytest.mark.parametrize(
+    ("report", "health"),
+    [
+        (Report(STATUS, polls=7), {"polls": 7}),
+        (Report(STATUS, 1), {"relay_on": True}),
+        (Report(STATUS, 2), {"fire": True}),
+        (Report(STATUS, 4), {"tamper": True}),
+        (Report(STATUS, 8), {"door_open": True}),
+        (Report(STATUS, 16), {"not_saved": True}),
+        (Report(STATUS, 32), {}),
+        (Report(STATUS, value=1_500_000), {"late_ms": 1.5}),
+        (Report(STATUS, b=0b1111111), {"active": frozenset(INPUTS)}),
+        *((Report(STATUS, b=1 << n), {"active": {name}}) for n, name in enumerate(INPUTS)),
+    ],
+)
+def test_the_state_of_the_lines(decider, report, health):
+    decider.house.server._session.send(report)
+    decider.house.server._session.flush()
+    decider.gate.turn()
+    assert decider.gate.health() == GateHealth(alive=True, **health)
+
+
+def test_other_reports_say_nothing_new(decider):
+    decider.turn()
+    before = decider.gate.health()
+    decider.house.server._session.send(Report(WELCOME, 3, session=5))
+    decider.turn()
+    assert (decider.gate.health().alive, decider.events) == (True, [])
+    assert before.alive
+
+
+def test_the_state_follows_the_lines(decider):
+    decider.house.board.drive(TAMPER, level=True)
+    decider.gate.hold(held=True)
+    decider.run(0.1)
+    health = decider.gate.health()
+    assert (health.alive, health.relay_on, health.tamper) == (True, True, True)
+    assert health.active == {"tamper"}
+    assert health.error == ""
+
+
+# --- beats
+
+
+def test_a_decider_that_turns_is_not_silent(decider):
+    decider.gate.hold(held=True)
+    decider.run(5)
+    assert decider.house.on()
+    assert decider.gate.health().alive
+
+
+def test_a_beat_is_due_a_tenth_of_a_second_after_the_last(decider):
+    house, session = decider.house, decider.house.server._session
+
+    def beats() -> int:
+        count = 0
+        while True:
+            try:
+                session.receive()
+            except BlockingIOError:
+                return count
+            count += 1
+
+    house.now = began = 128.0
+    decider.gate._beat_at = began
+    for seconds, expected in (
+        (0.0, 0), (0.0625, 0), (0.125, 1), (0.1875, 0), (0.2188, 0), (0.2251, 1), (0.9, 1), (0.95, 0),
+    ):  # fmt: skip
+        house.now = began + seconds
+        decider.gate.turn()
+        assert beats() == expected, seconds
+
+
+def test_a_session_begins_without_a_beat(decider):
+    assert decider.gate._beat_at == decider.house.now
+    decider.gate.turn()
+    with pytest.raises(BlockingIOError):
+        decider.house.server._session.receive()
+
+
+def test_at_a_tenth_exactly_a_beat_is_due(decider, monkeypatch):
+    monkeypatch.setattr(gate_module, "BEAT_S", 0.125)
+    decider.gate._beat_at, decider.house.now = 128.0, 128.125
+    decider.gate.turn()
+    assert (
+        decider.house.server._session.receive()
+        == Request("beat", session=decider.gate._session).pack()
+    )
+
+
+# --- a session is lost
+
+
+def test_a_gatekeeper_that_comes_again_is_asked_again_for_what_lasts(decider, caplog):
+    gate, house = decider.gate, decider.house
+    gate.hold(held=True)
+    gate.ready(ready=True)
+    gate.signal(Signal.LOCKED)
+    gate.open(IN, 5)
+    decider.run(0.1)
+    polls = gate.health().polls
+    restart(house)
+    with caplog.at_level(logging.WARNING):
+        gate.turn()
+    assert caplog.messages == ["the session with the gatekeeper ended: the gatekeeper ended it"]
+    assert gate.health() == GateHealth(polls=polls)
+    assert decider.events == [LOST]
+    assert [house.on(pin) for pin in (RELAY, READY, RED)] == [False] * 3
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        decider.run(0.1)
+    assert caplog.messages == ["a new session with the gatekeeper"]
+    assert decider.events == [LOST, FOUND]
+    assert [house.on(pin) for pin in (RELAY, READY, RED)] == [True] * 3
+    assert gate.health().alive
+    gate.hold(held=False)
+    decider.turn(2)
+    assert not house.on(), "the opening was lost"
+
+
+def test_what_is_asked_for_without_a_session_is_lost(decider):
+    restart(decider.house)
+    decider.gate.turn()
+    decider.gate.open(IN, 5)
+    decider.gate.hold(held=True)
+    decider.gate.hold(held=False)
+    decider.run(0.5)
+    assert not decider.house.on()
+    assert decider.house.rises() == 0
+
+
+def test_a_stopped_decider_begins_again(decider):
+    decider.run(0.1)
+    decider.house.run(3)
+    decider.run(0.1)
+    assert decider.events == [LOST, FOUND]
+    assert decider.gate.health().alive
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (b"x", "not a report"),
+        (Report(EVENTS, 99).pack(), "not an event"),
+        (Report.of(Event("key", which=9), 1).pack(), "an event of nothing that is known"),
+    ],
+)
+def test_what_is_no_report_ends_the_session(decider, caplog, message, said):
+    decider.house.server._session.link.send(message)
+    with caplog.at_level(logging.WARNING):
+        decider.gate.turn()
+    assert caplog.messages == [f"the session with the gatekeeper ended: {said}"]
+    assert decider.links[0].fileno() == -1
+    assert decider.events == [LOST]
+
+
+def test_a_gatekeeper_that_does_not_listen_is_no_session(decider, caplog):
+    decider.links[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            decider.gate.close()
+    (said,) = caplog.messages
+    assert "Resource temporarily unavailable" in said
+    assert decider.links[0].fileno() == -1
+    decider.gate.close()
+    decider.gate._lose("twice")
+    decider.turn()
+    assert decider.events == [LOST, FOUND]
+
+
+def test_a_decider_without_a_gatekeeper_is_dead_after_its_patience(decider, caplog):
+    gate, house = decider.gate, decider.house
+    gate.turn()
+    house.server.close()
+    decider.refuse = DeviceUnavailable("nobody is there")
+    house.now = 128.0
+    gate.turn()
+    for seconds in (0.0, 4.0, 5.0):
+        house.now = 128.0 + seconds
+        gate.turn()
+        assert not gate.dead.is_set()
+        assert gate.health().error == ""
+    house.now = 133.0 + 2**-20
+    gate.turn()
+    assert gate.dead.is_set()
+    assert gate.health() == GateHealth(error="nobody is there")
+    assert caplog.messages[-1] == "the gatekeeper is gone: nobody is there"
+
+
+def test_patience_is_counted_anew_and_may_be_another(make_decider):
+    decider = make_decider(patience_s=1.0)
+    gate, house = decider.gate, decider.house
+    gate.begin()
+    for _ in range(3):
+        restart(house)
+        gate.turn()
+        decider.refuse = DeviceUnavailable("nobody is there")
+        gate.turn()
+        house.now += 0.9
+        gate.turn()
+        assert not gate.dead.is_set()
+        decider.refuse = None
+        decider.turn(2)
+        assert gate.health().alive
+    restart(house)
+    gate.turn()
+    decider.refuse = DeviceUnavailable("nobody is there")
+    gate.turn()
+    house.now += 1.1
+    gate.turn()
+    assert gate.dead.is_set()
+
+
+# --- the thread
+
+
+def test_time_is_monotonic_unless_another_clock_is_given():
+    gate = Gate(lambda: None, PINS, lambda _event: None)
+    assert gate._clock is time.monotonic
+    sent: list[Request] = []
+    gate._send = sent.append
+    before = time.monotonic_ns()
+    gate.open(IN, 5)
+    assert before - 1_000 <= sent[0].value <= time.monotonic_ns() + 1_000
+
+
+@pytest.fixture
+def served(booted):
+    """A server that turns in its own thread, on the real clock."""
+    booted.server._clock = time.monotonic
+    thread = threading.Thread(target=booted.server.run)
+    thread.start()
+    yield booted
+    booted.server.stop()
+    thread.join(10)
+
+
+def connect(house: House) -> Callable[[], socket.socket]:
+    def connect() -> socket.socket:
+        link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        house.links.append(link)
+        link.connect(str(house.path))
+        return link
+
+    return connect
+
+
+def test_the_thread_keeps_the_session_and_hands_on(served):
+    events: list[InputEvent] = []
+    with Gate(connect(served), PINS, events.append) as gate:
+        thread = gate._thread
+        assert (thread.name, thread.daemon) == ("gate", True)
+        gate.hold(held=True)
+        until(served.on, "open")
+        served.board.drive(FIRE, level=True)
+        until(lambda: events, "told")
+        until(lambda: gate.health().fire, "known")
+        polls = gate.health().polls
+        until(lambda: gate.health().polls > polls + 100, "polled on")
+        assert served.on()
+    assert not thread.is_alive()
+    assert events == [FireChanged(active=True)]
+
+
+def test_the_thread_begins_again(served):
+    events: list[InputEvent] = []
+    with Gate(connect(served), PINS, events.append) as gate:
+        until(lambda: gate.health().alive, "alive")
+        gate._link.shutdown(socket.SHUT_RDWR)
+        until(lambda: FOUND in events, "back")
+        assert events == [LOST, FOUND]
+
+
+def test_the_thread_ends_when_the_gate_is_dead(served):
+    gate = Gate(connect(served), PINS, lambda _event: None)
+    gate.begin()
+    gate.dead.set()
+    gate.start()
+    gate._thread.join(10)
+    assert not gate._thread.is_alive()
+    gate.stop()
+
+
+def test_a_thread_that_fails_says_so(decider, caplog):
+    def fail(_event: InputEvent) -> None:
+        raise ValueError("a controller that is none")
+
+    decider.gate._on_input = fail
+    decider.gate._happened(LOST)
+    decider.gate._beat_at = float("-inf")
+    with caplog.at_level(logging.ERROR):
+        decider.gate._run()
+    assert caplog.messages == [
+        "the gate's thread ended", "the gatekeeper is gone: ValueError: a controller that is none"
+    ]  # fmt: skip
+    assert caplog.records[0].exc_info
+    assert decider.gate.dead.is_set()
+    assert decider.gate.health().error == "ValueError: a controller that is none"
+
+
+@pytest.mark.parametrize(
+    ("since_beat_s", "untold", "waited"),
+    [(0.0, False, 0.1), (0.0625, False, 0.0375), (0.5, False, 0.0), (0.0, True, 0.05),
+     (0.0625, True, 0.0375), (0.5, True, 0.0)],
+)  # fmt: skip
+def test_it_waits_for_a_word_or_the_next_beat(decider, monkeypatch, since_beat_s, untold, waited):
+    asked = []
+    monkeypatch.setattr(gate_module.select, "select", lambda *arguments: asked.append(arguments))
+    decider.gate._beat_at = decider.house.now - since_beat_s
+    if untold:
+        decider.gate._happened(LOST)
+    decider.gate._wait()
+    assert asked == [([decider.links[0]], (), (), pytest.approx(waited))]
+
+
+def test_without_a_session_it_waits_for_the_next_try(make_decider):
+    class Stop:
+        def wait(self, seconds: float) -> None:
+            waited.append(seconds)
+
+    waited: list[float] = []
+    gate = make_decider().gate
+    gate._stop = Stop()
+    gate._wait()
+    assert waited == [0.05]
+
+
+def test_a_link_that_is_closed_meanwhile_is_nothing_to_wait_for(decider):
+    decider.links[0].close()
+    decider.gate._wait()
+
+
+# --- the end
+
+
+def test_the_gate_is_closed_when_stop_returns(decider):
+    gate, house = decider.gate, decider.house
+    gate.hold(held=True)
+    decider.run(0.1)
+    gate.stop()
+    assert not house.on()
+    assert decider.links[0].fileno() == -1
+    gate.stop()
+    house.disk()
+    assert house.said[-1] == "the decider left"
+
+
+def test_reports_that_were_not_read_do_not_keep_it(decider):
+    decider.house.board.drive(DOOR, level=True)
+    decider.house.run(0.3)
+    decider.gate.stop()
+    decider.house.disk()
+    assert decider.house.said[-1] == "the decider left"
+
+
+def test_a_gatekeeper_that_does_not_answer_the_goodbye_is_told(decider, caplog):
+    decider.house.server.close()
+    with caplog.at_level(logging.WARNING):
+        decider.gate.stop()
+    (said,) = caplog.messages
+    assert said.startswith("the gatekeeper did not answer the goodbye: ")
+    assert decider.links[0].fileno() == -1
+
+
+def test_a_card_output_is_let_go_of_at_the_end(make_decider):
+    class Cards:
+        closed = 0
+
+        def present(self, subject: str) -> None:
+            """Nobody comes."""
+
+        def close(self) -> None:
+            self.closed += 1
+
+    sends: list[Callable[[Request], None]] = []
+    cards = Cards()
+    decider = make_decider(card_output=lambda send: sends.append(send) or cards)
+    decider.gate.begin()
+    sends[0](Request("hold", 1))
+    decider.turn()
+    assert decider.house.on(), "what it is given sends requests"
+    decider.gate.stop()
+    assert cards.closed == 1
+
+
+def test_it_can_be_stopped_from_its_own_thread(served):
+    stopped = threading.Event()
+
+    def hear(_event: InputEvent) -> None:
+        gate.stop()
+        stopped.set()
+
+    gate = Gate(connect(served), PINS, hear)
+    gate.begin()
+    gate.start()
+    served.board.drive(FIRE, level=True)
+    assert stopped.wait(10)
+    gate._thread.join(10)
+    assert gate.health().error == ""
+    assert not gate.dead.is_set()
+
+
+def test_a_thread_that_does_not_end_is_waited_for_five_seconds(decider):
+    class Hanging:
+        def join(self, timeout: float) -> None:
+            waited.append((timeout, decider.gate._stop.is_set()))
+
+    waited: list[tuple[float, bool]] = []
+    decider.gate._thread = Hanging()
+    decider.gate.stop()
+    assert waited == [(5.0, True)]
+
+
+# --- without a gate
+
+
+def test_a_session_may_be_ended_for_somebody_who_is_gone(booted):
+    decider = Decider(booted)
+    end_session(link := decider._connect())
+    assert link.fileno() == -1
+    booted.disk()
+    assert booted.said == ["the decider left"]
+
+
+def test_but_not_for_somebody_who_is_there(decider):
+    link = decider._connect()
+    with pytest.raises(DeviceUnavailable, match=BUSY_SAID):
+        end_session(link)
+    assert link.fileno() == -1
+
+
+def test_a_session_that_nobody_answers_for_cannot_be_ended(monkeypatch):
+    monkeypatch.setattr(gate_module, "_ANSWER_S", 0.01)
+    ours, theirs = peer(WELCOMED)
+    with pytest.raises(DeviceUnavailable, match=SAID_NOTHING + "timed out$"):
+        end_session(ours)
+    assert ours.fileno() == -1
+    assert theirs.recv(100) != b""
+    assert Request.unpack(theirs.recv(100)) == Request("bye", session=9)
+    theirs.close()

@@ -18,6 +18,7 @@ from agent.passage.events import (
     Committed,
     FireChanged,
     HoldGate,
+    InputFault,
     OpenGate,
     Record,
     Refused,
@@ -165,14 +166,12 @@ class Station:
 
     def heard(self) -> list[object]:
         events, self.rig.events[:] = list(self.rig.events), []
-        return events
+        return [event for event in events if not isinstance(event, InputFault)]
 
     # --- what must hold
 
     def check(self, *, fire_before: bool) -> None:
         rig, now = self.rig, self.rig.now
-        health = rig.gate.health()
-        assert not rig.gate.dead.is_set()
         if fire_before and rig.board.level(FIRE):
             assert rig.on(RELAY), "fire did not win within one poll"
             assert rig.on(RELAY_OUT)
@@ -180,7 +179,7 @@ class Station:
             if not rig.on(pin):
                 self.on_since.pop(pin, None)
                 continue
-            held = health.fire or self.state.mode is Mode.FREE or self.last_mode_free
+            held = rig.keeper.active("fire") or self.state.mode is Mode.FREE or self.last_mode_free
             if held:
                 self.on_since[pin] = now
                 continue

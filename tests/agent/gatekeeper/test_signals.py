@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agent.gate.signals import DARK, PATTERNS, Indication, Pattern, Player
-from agent.passage.types import Signal
+from agent.gatekeeper.signals import DARK, PATTERNS, Indication, Pattern, Player
+from agent.gatekeeper.words import Signal
 
 LOOKS = {
     "-": DARK,

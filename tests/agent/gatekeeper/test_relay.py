@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.gate.relay import Relay
+from agent.gatekeeper.relay import Relay
 
 LEVEL = {"limit_s": 5.0, "pulse_s": None}
 PULSE = {"limit_s": 5.0, "pulse_s": 0.25}
@@ -20,6 +20,10 @@ PRESS = ask(5.0, renew=True)
 
 def close(relay: Relay, _now: float) -> None:
     relay.close()
+
+
+def orphan(relay: Relay, _now: float) -> None:
+    relay.orphan()
 
 
 def hold(relay: Relay, _now: float) -> None:
@@ -56,6 +60,20 @@ TABLE = [
     ("a pulse by a press is", PULSE, [(0, ask(5)), (0.125, PRESS)], [(0, 0.375)]),
     ("a pulse rests too", PULSE, [(0, ask(5)), (1, ask(5)), (1.25, ask(5))], [(0, 0.25), (1.25, 1.5)]),
     ("a pulse keeps to the limit", {"limit_s": 5.0, "pulse_s": 10.0}, [(0, ask(9))], [(0, 5)]),
+    ("orphaned", LEVEL, [(0, ask(5)), (1, orphan)], [(0, 1)]),
+    ("orphaned, and no rest", LEVEL, [(0, ask(5)), (1, orphan), (1.25, ask(5))],
+     [(0, 1), (1.25, 6.25)]),
+    ("a press outlasts the decider", LEVEL, [(0, PRESS), (1, orphan)], [(0, 5)]),
+    ("a press outlasts what was asked before it", LEVEL, [(0, ask(5)), (1, PRESS), (2, orphan)],
+     [(0, 6)]),
+    ("what was asked after a press does not prolong it", LEVEL,
+     [(0, ask(1, renew=True)), (0.5, ask(3)), (0.75, orphan)], [(0, 1)]),
+    ("a press that is over is no opening again", LEVEL,
+     [(0, ask(1, renew=True)), (4, ask(3)), (5, orphan)], [(0, 1), (4, 5)]),
+    ("a press that was closed is over", LEVEL,
+     [(0, PRESS), (1, close), (2, ask(3)), (3, orphan)], [(0, 1), (2, 3)]),
+    ("held, and not closed by the decider's end", LEVEL, [(0, hold), (1, orphan), (9, let_go)],
+     [(0, 9)]),
     ("held", LEVEL, [(1, hold), (9, let_go)], [(1, 9)]),
     ("held in pulse mode", PULSE, [(0, ask(5)), (0, hold), (9, let_go)], [(0, 9)]),
     ("held, and not closed by closing", LEVEL, [(0, hold), (1, close), (9, let_go)], [(0, 9)]),
