@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from agent import log
 from agent.biometrics.face.feed import FaceFeed
 from agent.clock.guard import ClockGuard
 from agent.clock.system import SystemClock
@@ -51,6 +52,8 @@ from agent.settings.model import Config, ConfigError
 from agent.trust.model import OperatorKey
 from agent.trust.snapshot import TrustSnapshot
 from agent.trust.store import TrustStore
+
+_log = log.get(__name__)
 
 __all__ = ["Assembly", "assemble", "objection", "require"]
 
@@ -234,7 +237,7 @@ def _build(
         card_output=partial(_cards, config, builder),
     )
     # Last, since the gatekeeper wants to hear from us from now on.
-    mode = builder.gate.begin()
+    mode = _taken_over(config, builder.gate, builder.gate.begin())
     undo.callback(builder.gate.stop)
     builder.gate.start()
     controller = builder.controller = Controller(
@@ -276,6 +279,19 @@ def _build(
         controller=controller,
         camera_loops=_camera_loops(config, builder, scanner, feed, controller),
     )
+
+
+def _taken_over(config: Config, gate: Gate, mode: Mode) -> Mode:
+    """Hand the mode that a version before the gatekeeper kept over to it; return what holds now."""
+    older = config.state_path("mode")
+    if not older.exists():
+        return mode
+    mode, wrong = load_mode(older)
+    if wrong:
+        _log.warning("the mode of before", fault=wrong)
+    gate.choose(mode)
+    older.unlink()
+    return mode
 
 
 def _cards(config: Config, builder: _Builder, send: Callable[[Request], None]) -> CardOutput | None:

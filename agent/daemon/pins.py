@@ -52,9 +52,7 @@ def pin_map(config: Config) -> PinMap:
         poll_hz=gpio.poll_hz,
         pulse_ms=gate.pulse_ms if gate.relay_mode == "pulse" else 0,
         open_ms=round(gate.passage_timeout_s * 1000),
-        pins_file=str(config.path(config.simulation.pins_file).absolute())
-        if gpio.driver == "simulated" and config.simulation.pins_file
-        else "",
+        device=_device(config),
         settings=config.file,
     )
     try:
@@ -62,6 +60,13 @@ def pin_map(config: Config) -> PinMap:
     except PinMapError as error:
         raise ConfigError(str(error)) from None
     return made
+
+
+def _device(config: Config) -> str:
+    """Return what the driver must know of where its lines are."""
+    if config.gpio.driver == "simulated" and config.simulation.pins_file:
+        return str(config.path(config.simulation.pins_file).absolute())
+    return ""
 
 
 def read_key(path: Path) -> bytes:

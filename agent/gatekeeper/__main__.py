@@ -46,7 +46,7 @@ def make_gpio(pin_map: PinMap) -> Gpio:
     if pin_map.driver == "simulated":
         from hal.simulated.gpio import SimulatedGpio
 
-        return SimulatedGpio(pins_file=Path(pin_map.pins_file) if pin_map.pins_file else None)
+        return SimulatedGpio(pins_file=Path(pin_map.device) if pin_map.device else None)
     from hal.raspberrypi.gpio import RaspberryPiGpio
 
     return RaspberryPiGpio()

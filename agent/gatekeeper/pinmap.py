@@ -71,7 +71,7 @@ class PinMap(NamedTuple):
         poll_hz: how often the inputs are read.
         pulse_ms: width of the relay's pulse, 0 for level mode.
         open_ms: the longest opening.
-        pins_file: of a simulated board, an absolute path, or empty.
+        device: of the driver: a simulated board's file, a serial port; or empty.
         settings: the file it was made of, an absolute path, or empty.
     """
 
@@ -84,7 +84,7 @@ class PinMap(NamedTuple):
     poll_hz: int
     pulse_ms: int
     open_ms: int
-    pins_file: str = ""
+    device: str = ""
     settings: str = ""
 
 
@@ -116,7 +116,7 @@ def pack(pin_map: PinMap) -> bytes:
         PinMapError: it holds what a record cannot.
     """
     flags = sum(1 << place for place, name in enumerate(_FLAGS) if name in pin_map.high)
-    paths = [path.encode() for path in (pin_map.pins_file, pin_map.settings)]
+    paths = [path.encode() for path in (pin_map.device, pin_map.settings)]
     for path in paths:
         if len(path) > _PATH or b"\0" in path:
             raise PinMapError(f"a path of the gate has more than {_PATH} bytes: {path.decode()}")
@@ -151,7 +151,7 @@ def unpack(record: bytes) -> PinMap:
     if _CRC.pack(crc32(body)) != record[_BODY.size :]:
         raise PinMapError("the pin map's checksum is wrong")
     _, driver, way, key_mode, flags, pins, *rest = _BODY.unpack(body)
-    *debounce, poll_hz, pulse_ms, open_ms, pins_file, settings = rest
+    *debounce, poll_hz, pulse_ms, open_ms, device, settings = rest
     names = (*_OUTPUTS, *INPUTS)
     fitted = {name: pin for name, pin in zip(names, pins, strict=True) if pin != _ABSENT}
     if len(set(fitted.values())) != len(fitted) or any(pin >= _PINS for pin in fitted.values()):
@@ -168,7 +168,7 @@ def unpack(record: bytes) -> PinMap:
     if "relay" not in fitted or any(not 0 <= value < limit for value, limit in ranges):
         raise PinMapError("a value of the pin map is outside its range")
     try:
-        paths = [path.rstrip(b"\0").decode() for path in (pins_file, settings)]
+        paths = [path.rstrip(b"\0").decode() for path in (device, settings)]
     except UnicodeDecodeError:
         raise PinMapError("a path of the pin map is no text") from None
     if any("\0" in path for path in paths):

@@ -192,7 +192,7 @@ class Server:
         Raises:
             HalError: a line cannot be read or written any more.
         """
-        self._notify(self._service.ready)
+        self._service.ready()
         due = self._clock()
         try:
             while not self._stopping:
@@ -204,7 +204,7 @@ class Server:
                     due = due + period if now - due < period else now + period
                 self._wait(due - self._clock())
         finally:
-            self._notify(self._service.stopping)
+            self._service.stopping()
             self.close()
 
     def close(self) -> None:
@@ -217,13 +217,6 @@ class Server:
             self._listener.close()
             self._wake.close()
             self._wake_end.close()
-
-    def _notify(self, tell: Callable[[], None]) -> None:
-        """Tell the service manager; one that is not there does not end the gate."""
-        try:
-            tell()
-        except OSError as error:
-            self._scribe.say(f"the service manager does not listen: {error.strerror}")
 
     def _wait(self, seconds: float) -> None:
         """Until the next poll is due or something was said: a grant does not wait for the poll."""
@@ -250,7 +243,7 @@ class Server:
         self._tell(now)
         if now - self._fed_at >= _FEED_S:
             self._fed_at = now
-            self._notify(self._service.alive)
+            self._service.alive()
         if self._may_leave():
             self._stopping = True
 

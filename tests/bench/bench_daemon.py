@@ -108,9 +108,7 @@ def measure_way() -> dict[str, float]:
         barrier.start()
         seen: list[JournaledEvent] = []
         camera = open_camera(camera_settings(config.camera[0]), source=scene)
-        daemon = Daemon(
-            config, Hardware((camera,), connector(config)), observe=seen.append
-        )
+        daemon = Daemon(config, Hardware((camera,), connector(config)), observe=seen.append)
         daemon.start()
         ways, parts = [], []
         try:

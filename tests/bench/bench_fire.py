@@ -125,9 +125,7 @@ def place(root: Path, number: int) -> Iterator[Place]:
     folder = root / f"g{number}"
     folder.mkdir()
     config, _, _ = prepare(folder, fps=10, pins="pins")
-    text = config.read_text().replace(
-        "[gpio]", f'[gpio]\ngatekeeper = "{folder}/keeper/socket"'
-    )
+    text = config.read_text().replace("[gpio]", f'[gpio]\ngatekeeper = "{folder}/keeper/socket"')
     config.write_text(text + '\n[log]\nformat = "json"\n')
     board = PinBoard(folder / "pins")
     for pin in (FIRE, TAMPER):

@@ -201,9 +201,7 @@ class Station:
         )
         self.inbox: deque[InputEvent] = deque()
         self.gpio = SimulatedGpio(board=self.board)
-        self.gate = GateInHand(
-            self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: times.now
-        )
+        self.gate = GateInHand(self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: times.now)
         self.faces = Faces(self)
         hasher = SubjectHasher(bytes(32))
         place = Place(

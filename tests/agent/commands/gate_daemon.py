@@ -42,6 +42,7 @@ def main() -> None:
     gate = Gate(connector(config), pin_map(config), inbox.put)
     rules = Rules.of(config.gate, config.gpio)
     rules = replace(rules, verify_timeout_s=60.0, commit_timeout_s=60.0, passed_s=60.0)
+
     def perform(effects) -> None:
         for effect in effects:
             match effect:

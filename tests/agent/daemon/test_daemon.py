@@ -145,7 +145,9 @@ def test_a_stuck_gate_is_not_fed_to_the_watchdog(gate: GateOnDisk) -> None:
 
 
 @pytest.mark.parametrize("moment", ["idle", "open"])
-def test_after_a_sigkill_the_gate_closes_and_safe_lets_go_of_its_lines(gate: GateOnDisk, moment: str) -> None:
+def test_after_a_sigkill_the_gate_closes_and_safe_lets_go_of_its_lines(
+    gate: GateOnDisk, moment: str
+) -> None:
     from agent.cli import main
 
     process = gate.run()

@@ -51,7 +51,7 @@ def pin_maps(draw) -> PinMap:
         poll_hz=draw(st.integers(50, 500)),
         pulse_ms=draw(st.integers(0, 10_000)),
         open_ms=draw(st.integers(1, 60_000)),
-        pins_file=draw(path),
+        device=draw(path),
         settings=draw(path),
     )
 
@@ -165,7 +165,7 @@ def test_no_value_outside_its_range_is_taken(values, said):
         unpack(changed(**values))
 
 
-@pytest.mark.parametrize("name", ["pins_file", "settings"])
+@pytest.mark.parametrize("name", ["device", "settings"])
 def test_a_path_fills_its_place_and_no_more(name):
     for path in ("", "/a", "/" + "ä" * 127 + "x"):
         made = PLAIN._replace(**{name: path})
