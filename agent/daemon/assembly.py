@@ -35,7 +35,9 @@ from agent.daemon.pins import make_card_output, pin_map
 from agent.daemon.place import place_of
 from agent.gate.cards import CardOutput
 from agent.gate.gate import Gate
+from agent.gatekeeper.kept import load_mode
 from agent.gatekeeper.wire import Request
+from agent.gatekeeper.words import Mode
 from agent.journal import events, log_rows
 from agent.journal.faults import Faults
 from agent.journal.journal import Journal

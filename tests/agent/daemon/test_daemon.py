@@ -243,3 +243,19 @@ def test_a_static_code_may_be_used_again_after_its_time(gate: GateOnDisk) -> Non
         "granted",
         "granted",
     ]
+
+
+@pytest.mark.parametrize(("kept", "locked"), [("locked\n", True), ("normal\n", False), ("?", True)])
+def test_a_mode_that_was_kept_before_there_was_a_gatekeeper_still_holds(
+    gate: GateOnDisk, kept: str, locked: bool
+) -> None:
+    state = gate.path / "state"
+    state.mkdir()
+    (state / "mode").write_text(kept)
+    gate.run()
+    gate.ready()
+    assert gate.judged(gate.code()) == ("gate_locked" if locked else "granted")
+    assert not (state / "mode").exists()
+    expected = "locked\n" if locked else None
+    mode = state / "gatekeeper" / "mode"
+    until(lambda: (mode.read_text() if mode.exists() else None) == expected, "kept")
