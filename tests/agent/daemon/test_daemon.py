@@ -254,7 +254,9 @@ def test_a_mode_that_was_kept_before_there_was_a_gatekeeper_still_holds(
     (state / "mode").write_text(kept)
     gate.run()
     gate.ready()
-    assert gate.judged(gate.code()) == ("gate_locked" if locked else "granted")
+    gate.show(gate.code())
+    until(gate.decisions, "a decision")
+    assert gate.decisions()[0]["reason"] == ("gate_locked" if locked else "granted")
     assert not (state / "mode").exists()
     expected = "locked\n" if locked else None
     mode = state / "gatekeeper" / "mode"
