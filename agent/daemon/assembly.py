@@ -44,7 +44,8 @@ from agent.policy.profile import Ask, Profile, ProfileError
 from agent.reason import Reason
 from agent.report.desired import DesiredConfig
 from agent.report.topics import GateAddress
-from agent.scan.scanner import Incident, Scanner
+from agent.sandbox.supervisor import Incident
+from agent.scan.scanner import Scanner
 from agent.settings.model import Config, ConfigError
 from agent.trust.model import OperatorKey
 from agent.trust.snapshot import TrustSnapshot
