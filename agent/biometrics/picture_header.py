@@ -8,8 +8,8 @@ Rules:
     - JPEG (ISO/IEC 10918-1): Huffman coded, one frame; few scans, each is a pass over the whole.
     - PNG (W3C, third edition): no animation, little compressed text, each piece may be 1 MiB.
     - WebP (RFC 9649): no animation; the frame is no larger than the canvas.
-    - JPEG 2000 (ISO/IEC 15444-1): tiles, code-blocks, precincts and packets are counted out; no
-      coding style but the main header's.
+    - JPEG 2000 (ISO/IEC 15444-1): tiles, code-blocks, precincts and packets are counted out, for
+      the coding style of the whole and for those of components and tiles; no packed headers.
     - AVIF (AV1 Image File Format): single pictures only; the sizes of the boxes and those of the
       AV1 sequence headers are both judged.
 - Every failure is `reference_invalid` with what was wrong.
@@ -218,7 +218,7 @@ def _webp_frame(name: bytes, data: bytes, body: int) -> tuple[int, int]:
 
 # -- JPEG 2000 ----------------------------------------------------------------------------------
 
-_SOC, _SIZ, _COD, _COC, _POC, _PPM, _PPT = 0xFF4F, 0xFF51, 0xFF52, 0xFF53, 0xFF5F, 0xFF60, 0xFF61
+_SOC, _SIZ, _COD, _COC, _PPM, _PPT = 0xFF4F, 0xFF51, 0xFF52, 0xFF53, 0xFF60, 0xFF61
 _SOT, _SOD, _EOC = 0xFF90, 0xFF93, 0xFFD9
 
 
@@ -248,17 +248,14 @@ def _check_jpeg2000(data: bytes, limits: PictureLimits) -> None:
         marker, length = struct.unpack_from(">HH", data, at)
         if marker == _SOT:
             break
-        if marker == _COD:
-            styled = True
-            _check_cod(data[at + 4 : at + 2 + length], grid, limits)
-        elif marker in (_COC, _POC, _PPM):
-            raise _invalid("JPEG 2000 with a coding style of its parts")
-        elif marker < _SOC or length < 2:
+        styled |= marker == _COD
+        _check_segment(marker, data[at + 4 : at + 2 + length], grid, limits)
+        if marker < _SOC or length < 2:
             raise _invalid("JPEG 2000 main header is malformed")
         at += 2 + length
     if not styled:
         raise _invalid("JPEG 2000 coding style is missing or absurd")
-    _check_tile_parts(data, at, limits)
+    _check_tile_parts(data, at, grid, limits)
 
 
 def _codestream(data: bytes) -> int:
@@ -294,16 +291,31 @@ def _siz(data: bytes, at: int, limits: PictureLimits) -> _Grid:
     return _Grid(right, bottom, left, top, tile_w, tile_h, components, tiles)
 
 
-def _check_cod(body: bytes, grid: _Grid, limits: PictureLimits) -> None:
-    """Count code-blocks and packets as if no tile were cut by the picture's edge (A.6.1, B.7)."""
-    own_precincts, _, layers, _, levels, block_w, block_h = struct.unpack_from(">BBHBBBB", body)
-    if levels > _MAX_RESOLUTIONS or not 1 <= layers <= _MAX_LAYERS:
+def _check_segment(marker: int, body: bytes, grid: _Grid, limits: PictureLimits) -> None:
+    """Judge a segment of the main header or of a tile-part's (A.6)."""
+    if marker == _COD:
+        own_precincts, _, layers = struct.unpack_from(">BBH", body)
+        if not 1 <= layers <= _MAX_LAYERS:
+            raise _invalid("JPEG 2000 coding style is missing or absurd")
+        _check_style(own_precincts, layers, body[5:], grid, limits)
+    elif marker == _COC:  # layers are the whole's
+        _check_style(body[1], 1, body[2:], grid, limits)
+    elif marker in (_PPM, _PPT):
+        raise _invalid("JPEG 2000 with packed headers")
+
+
+def _check_style(
+    own_precincts: int, layers: int, body: bytes, grid: _Grid, limits: PictureLimits
+) -> None:
+    """Count code-blocks and packets as if all had this style and no tile were cut (A.6.1, B.7)."""
+    levels, block_w, block_h = struct.unpack_from(">BBB", body)
+    if levels > _MAX_RESOLUTIONS:
         raise _invalid("JPEG 2000 coding style is missing or absurd")
     if block_w > 8 or block_h > 8 or block_w + block_h > 8:
         raise _invalid("JPEG 2000 code-blocks are malformed")
     blocks = packets = 0
     for level in range(levels + 1):
-        exponents = body[10 + level] if own_precincts & 1 else 0xFF
+        exponents = body[5 + level] if own_precincts & 1 else 0xFF
         # A precinct of a level above the lowest covers half its sides in each of three bands.
         bands, halved = (3, 1) if level else (1, 0)
         shrink = levels - level
@@ -326,8 +338,8 @@ def _parts(length: int, exponent: int) -> int:
     return (length >> exponent) + 2 if length >> exponent else 1
 
 
-def _check_tile_parts(data: bytes, at: int, limits: PictureLimits) -> None:
-    """Walk the tile-parts (A.4.2): few, and none with a coding style of its own."""
+def _check_tile_parts(data: bytes, at: int, grid: _Grid, limits: PictureLimits) -> None:
+    """Walk the tile-parts (A.4.2): few, and what their headers say is judged too."""
     parts = 0
     while struct.unpack_from(">H", data, at)[0] == _SOT:
         parts += 1
@@ -340,8 +352,9 @@ def _check_tile_parts(data: bytes, at: int, limits: PictureLimits) -> None:
             marker, size = struct.unpack_from(">HH", data + b"\0\0", inside)
             if marker == _SOD:
                 break
-            if marker in (_COD, _COC, _POC, _PPT) or marker < _SOC or size < 2:
-                raise _invalid("JPEG 2000 with a coding style of its parts")
+            _check_segment(marker, data[inside + 4 : inside + 2 + size], grid, limits)
+            if marker < _SOC or size < 2:
+                raise _invalid("JPEG 2000 tile-part is malformed")
             inside += 2 + size
         if length == 0:  # up to the end
             return

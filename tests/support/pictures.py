@@ -13,11 +13,16 @@ __all__ = [
     "KINDS",
     "UNCHECKED",
     "avif",
+    "cod",
+    "encode",
+    "jp2",
     "jpeg2000",
     "png",
     "png_chunk",
     "progressive",
     "repeat_scans",
+    "segment",
+    "tile_part",
     "webp",
 ]
 
@@ -190,15 +195,22 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "jpeg 2000 with its style in a comment only": (
         jpeg2000(64, 64, style=segment(0xFF64, b"\0\0" + cod())), "coding style"),
     "jpeg 2000 with a component's own style": (
-        jpeg2000(64, 64, before=segment(0xFF53, bytes(9))), "of its parts"),
-    "jpeg 2000 with a progression of its own": (
-        jpeg2000(64, 64, before=segment(0xFF5F, bytes(7))), "of its parts"),
+        jpeg2000(1024, 1024, before=segment(0xFF53, b"\0\1\5\4\4\0\1" + TINY)), "too many"),
     "jpeg 2000 with packed headers": (
-        jpeg2000(64, 64, before=segment(0xFF60, bytes(7))), "of its parts"),
+        jpeg2000(64, 64, before=segment(0xFF60, bytes(7))), "packed headers"),
+    "jpeg 2000 with packed headers of a tile": (
+        jpeg2000(64, 64, tiles=tile_part(header=segment(0xFF61, bytes(7)))), "packed headers"),
     "jpeg 2000 with a tile's own style": (
-        jpeg2000(1024, 1024, tiles=tile_part(header=STYLE_INSIDE)), "of its parts"),
+        jpeg2000(1024, 1024, tiles=tile_part(header=STYLE_INSIDE)), "too many"),
     "jpeg 2000 with the second part's own style": (
-        jpeg2000(1024, 1024, tiles=tile_part() + tile_part(header=STYLE_INSIDE, part=1)), "of its parts"),
+        jpeg2000(1024, 1024, tiles=tile_part() + tile_part(header=STYLE_INSIDE, part=1)), "too many"),
+    "jpeg 2000 with a component's own style in a tile": (
+        jpeg2000(1024, 1024, tiles=tile_part(
+            header=segment(0xFF53, b"\0\1\5\4\4\0\1" + TINY))), "too many"),
+    "jpeg 2000 with an absurd style in a tile": (
+        jpeg2000(64, 64, tiles=tile_part(header=cod(levels=20))), "absurd"),
+    "jpeg 2000 with no segment in a tile's header": (
+        jpeg2000(64, 64, tiles=tile_part(header=bytes(4))), "tile-part is malformed"),
     "jpeg 2000 of 300 tile-parts": (jpeg2000(64, 64, tiles=tile_part(b"") * 300), "tile-parts"),
     "jpeg 2000 whose tile-part is of no length": (
         jpeg2000(64, 64, tiles=tile_part(length=1)), "cut off"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import os
 import select
 import signal
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from agent.biometrics.photo_wire import Photo, Refusal, pack_answer
 from agent.biometrics.picture_header import CREDENTIAL_LIMITS, sniff
 from agent.reason import Reason
 from agent.sandbox.supervisor import Incident, IncidentKind
+from tests.support.paths import SHARED
 from tests.support.pictures import KINDS, UNCHECKED, avif, encode, jpeg2000, png
 
 MEMORY = 64 << 20
@@ -73,6 +76,17 @@ def test_the_pixels_are_what_pillow_makes_of_them_in_process(photos, astronaut, 
     for kind, how in KINDS.items():
         data = encoded(astronaut[::3, ::2], kind, **how)
         assert (photos.decode(data) == open_picture(data)).all()
+
+
+def test_an_aadhaar_letters_photo_is_read(photos):
+    """By UIDAI's own encoder, which repeats the coding style in the tile's header."""
+    vectors = SHARED / "vectors/aadhaar/dataInput.json"
+    if not vectors.is_file():
+        pytest.skip("the shared vectors are not beside this checkout")
+    number = int(json.loads(vectors.read_text())["testQRData"])
+    letter = zlib.decompress(number.to_bytes((number.bit_length() + 7) // 8, "big"), 47)
+    start, end = letter.index(b"\xff\x4f\xff\x51"), letter.rindex(b"\xff\xd9") + 2
+    assert photos.decode(letter[start:end]).shape == (60, 60, 3)
 
 
 @pytest.mark.parametrize(

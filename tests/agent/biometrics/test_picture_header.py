@@ -11,7 +11,19 @@ from hypothesis import strategies as st
 from agent.biometrics.errors import FaceRejected
 from agent.biometrics.picture_header import CREDENTIAL_LIMITS, check_header, sniff
 from agent.reason import Reason
-from tests.support.pictures import BOMBS, KINDS, avif, encode, jp2, jpeg2000, png, png_chunk
+from tests.support.pictures import (
+    BOMBS,
+    KINDS,
+    avif,
+    cod,
+    encode,
+    jp2,
+    jpeg2000,
+    png,
+    png_chunk,
+    segment,
+    tile_part,
+)
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -48,7 +60,9 @@ def test_what_encoders_make_is_let_through(kind, how, side):
 def test_ordinary_neighbours_of_the_bombs_are_let_through():
     """Each is a bomb's own builder, used for nothing bad: what is refused above is the bad part."""
     plain = jpeg2000(64, 64)
-    for data in (plain, jp2(plain), jpeg2000(1024, 1024, precincts=b"\x88" * 6),
+    calm = segment(0xFF53, b"\0\0\5\4\4\0\1")
+    for data in (plain, jp2(plain), jpeg2000(64, 64, before=calm),
+                 jpeg2000(64, 64, tiles=tile_part(header=cod() + calm)), jpeg2000(1024, 1024, precincts=b"\x88" * 6),
                  png(64, 64, first=png_chunk(b"tEXt", b"a\0b") * 4), avif(1024)):  # fmt: skip
         check_header(data, CREDENTIAL_LIMITS)
 
