@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -17,7 +18,17 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAX_FACES", "Box", "Face", "FaceDetector", "Hint", "Points", "Rgb", "face_from_row"]
+__all__ = [
+    "MAX_FACES",
+    "Box",
+    "Face",
+    "FaceDetector",
+    "Hint",
+    "PhotoReader",
+    "Points",
+    "Rgb",
+    "face_from_row",
+]
 
 MAX_FACES = 4
 """A gate asks for one; the others matter only as being there."""
@@ -64,6 +75,11 @@ class Face:
     def eye_distance(self) -> float:
         """Distance between the eyes in pixels (inter-eye distance, ISO/IEC 39794-5)."""
         return float(np.hypot(*(self.points[1] - self.points[0])))
+
+
+PhotoReader = Callable[[bytes], Rgb]
+"""Decodes a photo out of a credential, whose bytes are a stranger's: (H, W, 3) uint8 RGB, the
+caller's own and of bounded size, or `FaceRejected` (`reference_invalid`), in bounded time."""
 
 
 class FaceDetector(Protocol):

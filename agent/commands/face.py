@@ -113,7 +113,7 @@ def _open(arguments: argparse.Namespace) -> tuple[FaceDetector, Embedder]:
 def _enroll(arguments: argparse.Namespace) -> int:
     from agent.biometrics.errors import FaceRejected
     from agent.biometrics.face.enroll import Sample, choose, encode_photo, locate, take_sample
-    from agent.biometrics.picture import FILE_LIMITS, open_picture
+    from agent.biometrics.picture import open_picture
 
     detector, embedder = _open(arguments)
     good: list[tuple[Sample, Path]] = []
@@ -121,7 +121,7 @@ def _enroll(arguments: argparse.Namespace) -> int:
     for path in arguments.images:
         row: dict[str, Any] = {"image": path.name, "used": False, "problems": []}
         try:
-            sample = take_sample(open_picture(path.read_bytes(), FILE_LIMITS), detector, embedder)
+            sample = take_sample(open_picture(path.read_bytes()), detector, embedder)
         except FaceRejected as rejected:
             row["problems"] = [rejected.detail]
         else:
@@ -138,7 +138,7 @@ def _enroll(arguments: argparse.Namespace) -> int:
     data = embedder.template(chosen.vector)
     if arguments.photo:
         source = next(path for sample, path in good if sample is chosen)
-        located = locate(open_picture(source.read_bytes(), FILE_LIMITS), detector)
+        located = locate(open_picture(source.read_bytes()), detector)
         how: dict[str, Any] = {"size_px": arguments.photo, "kind": "WEBP", "quality": 30}
         data = encode_photo(*located, embedder, **how)
     arguments.out.write_bytes(data)
@@ -154,7 +154,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from agent.biometrics.face.compare import cosine
     from agent.biometrics.face.embed import TEMPLATE_BYTES
     from agent.biometrics.face.enroll import locate
-    from agent.biometrics.picture import FILE_LIMITS, open_picture
+    from agent.biometrics.picture import open_picture
 
     detector, embedder = _open(arguments)
     thresholds = embedder.thresholds
@@ -166,7 +166,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         if len(data) == TEMPLATE_BYTES:
             vectors.append([embedder.read_template(data)])
             continue
-        picture, face = locate(open_picture(data, FILE_LIMITS), detector)
+        picture, face = locate(open_picture(data), detector)
         chip = embedder.align(picture, face.points)
         if path is arguments.a:
             vectors.append([embedder.embed_reference(chip)])

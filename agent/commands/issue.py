@@ -240,7 +240,7 @@ def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
                 raise ValueError("a face template needs --face-model, the id of its model")
             found.append(issue.face_template(data, arguments.face_model))
         else:
-            from agent.biometrics.picture import CREDENTIAL_LIMITS
+            from agent.biometrics.picture_header import CREDENTIAL_LIMITS
 
             if len(data) > CREDENTIAL_LIMITS.file_bytes:
                 raise ValueError(

@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(settings: object) -> int:
     from agent import log
     from agent.biometrics.errors import ModelError
+    from agent.biometrics.photo import PhotoError
     from agent.daemon.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
     from agent.daemon.hardware import open_hardware
     from agent.daemon.owner import require_owner
@@ -59,7 +60,7 @@ def _run(settings: object) -> int:
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
         return _refuse(str(error), EXIT_SETTINGS)
-    except (HalError, JournalError, ScanError, OSError) as error:
+    except (HalError, JournalError, ScanError, PhotoError, OSError) as error:
         return _refuse(str(error), EXIT_UNAVAILABLE)
     return code
 

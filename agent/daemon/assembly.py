@@ -1,7 +1,7 @@
 """Builds the parts of one gate out of its settings; the larger half of the composition root.
 
 What fails is closed again in reverse order, and the message is one line for the operator. Nothing
-here starts a thread but the decoder's process, which begins to load while the rest is built.
+here starts a thread but the decoders' processes, which begin to load while the rest is built.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ from agent.policy.profile import Ask, Profile, ProfileError
 from agent.reason import Reason
 from agent.report.desired import DesiredConfig
 from agent.report.topics import GateAddress
-from agent.scan.scanner import Incident, Scanner
+from agent.sandbox.supervisor import Incident
+from agent.scan.scanner import Scanner
 from agent.settings.model import Config, ConfigError
 from agent.trust.model import OperatorKey
 from agent.trust.snapshot import TrustSnapshot
@@ -144,6 +145,9 @@ class _Builder:
     def scan_incident(self, incident: Incident) -> None:
         self.faults.happened("scan", incident.kind.value, incident.detail)
 
+    def photo_incident(self, incident: Incident) -> None:
+        self.faults.happened("photo", incident.kind.value, incident.detail)
+
     def check_fault(self, modality: Modality, word: str) -> None:
         self.faults.happened(modality.value, "failed", word)
 
@@ -206,7 +210,9 @@ def _build(
     feed = FaceFeed()
     with _naming(desired):
         place = place_of(config, builder.trust.snapshot)
-        biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
+        biometrics = build_biometrics(
+            config, feed, builder.show, builder.trust.snapshot, builder.photo_incident
+        )
         undo.callback(biometrics.close)
         require(place.profile, biometrics.modalities)
     journal = Journal.open(
@@ -214,6 +220,7 @@ def _build(
     )
     undo.callback(journal.close)
     builder.faults = Faults(journal, builder.observe_fault)
+    biometrics.start()
     checks = BiometricChecks(
         biometrics.checks,
         post=builder.post_check,

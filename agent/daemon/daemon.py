@@ -137,7 +137,7 @@ class Daemon:
         """Start every thread; returns when a code shown now would be judged.
 
         Raises:
-            HalError, ScanError: a part does not start; everything is shut down again.
+            HalError, ScanError, PhotoError: a part does not start; everything is shut down again.
         """
         try:
             self._begin()
@@ -213,6 +213,7 @@ class Daemon:
             self._threads.start(modality.value, partial(parts.checks.run, modality))
         registry.load_all()  # while the decoder's process loads
         parts.scanner.wait_ready()
+        parts.biometrics.wait_ready()
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
         parts.trust.start(self._threads)

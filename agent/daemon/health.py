@@ -91,7 +91,8 @@ class Health:
             "denied": counts.denied,
             "annulled": counts.annulled,
             "passages": counts.passages,
-            "decoder_incidents": sum(self._gate.scanner.incidents.values()),
+            "decoder_incidents": sum(self._gate.scanner.incidents.values())
+            + self._gate.biometrics.incidents,
             "sightings_dropped": self._gate.controller.dropped,
             "rows_lost": self._gate.controller.lost_rows,
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),

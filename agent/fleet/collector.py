@@ -6,6 +6,8 @@ Rules:
 - A database that fails ends the connection; the broker keeps the messages until it is back.
 - What is no event, or names another gate than its topic, is noted, confirmed and dropped: the ACL
   binds a gate to its topics, and the topic is believed over the content.
+- A message too large to be read ends the connection and is noted; the next one begins with a clean
+  session, ten seconds later, or the broker would bring it again at once.
 - Acknowledgements are gathered for a moment, the highest of each boot being enough, and few are
   under way at once: paho's queue stays short here too.
 - A gap that stays for `GAP_PATIENCE_S` is asked for with a signed `replay`, where an operator key
@@ -18,7 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -101,6 +103,7 @@ class Collector:
         self._clock = clock
         self._monotonic = monotonic
         self._link: Link | None = None
+        self._forget_session = False
         self._up = False
         self._failures = 0
         self._retry_at = 0.0
@@ -156,7 +159,8 @@ class Collector:
             time.sleep(min(timeout_s, self._retry_at - now))
             return
         try:
-            self._link = Link(self._settings)
+            how = replace(self._settings, forget_session=self._forget_session)
+            self._link = Link(how)
         except LinkError as error:
             self._lose(now, str(error))
 
@@ -172,6 +176,14 @@ class Collector:
         self._failures += 1
         _LOG.warning("not connected: %s", why)
 
+    def _refuse(self, lost: Lost, now: float) -> None:
+        """Note what was too large to be read, and leave it: gates send their events again."""
+        self._forget_session = True
+        self._failures = len(_RETRY_S)
+        self.counts.rejected += 1
+        self._store.reject(lost.topic, lost.text, self._clock())
+        self._lose(now, lost.text)
+
     def _drain(self, now: float) -> int:
         """Take what the link brought; return how many messages that were."""
         received = 0
@@ -180,9 +192,12 @@ class Collector:
                 case Connected(code=0):
                     self._up = True
                     self._failures = 0
+                    self._forget_session = False
                     self.counts.connections += 1
                     wanted = share(self._group, "event/+") if self._group else f"{ROOT}/+/+/event/+"
                     self._link.subscribe([(wanted, 1)])
+                case Lost(refused=True) as lost:
+                    self._refuse(lost, now)
                 case Connected(text=text) | Lost(text=text):
                     self._lose(now, text)
                 case Subscribed(codes=codes) if any(code >= _REFUSAL for code in codes):

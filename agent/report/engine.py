@@ -8,6 +8,9 @@ Rules:
   (Mosquitto 2.0.11 does not), else by connections that end soon though the broker kept the session.
   Both then wait half a minute or more between attempts, and the fault is there to see.
 - At each connection: subscribe, then info, state, config, discovery and last `online`.
+- A message too large to be read (`packets`) ends its connection and is a fault; the next one
+  forgets what the broker kept for us and goes without the subscription that brought it, which is
+  tried again ten minutes later. Where none did, half a minute or more passes between attempts.
 - Rows in flight are few; what the broker refuses (135) or nobody reads (16) stays in the journal,
   shows as a fault, and is tried again later.
 - Everything from outside is judged here or refused; nothing received may raise.
@@ -18,7 +21,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from agent.journal.events import Fault
@@ -36,7 +39,9 @@ from agent.report.link import (
     Message,
     Received,
     Subscribed,
+    matches,
 )
+from agent.report.packets import PACKET_TOO_LARGE
 from agent.report.topics import GateAddress
 from agent.report.values import Sources, Values
 from agent.report.window import Window
@@ -57,6 +62,7 @@ _REFUSED_PAUSE_S = 60.0
 _NO_LISTENER_PAUSE_S = 15.0
 _SILENT_COLLECTOR_S = 300.0
 _TAKEN_OVER = 142
+_WITHHELD_S = 600.0
 _NO_SUBSCRIBERS = 16
 _REFUSAL = 128
 
@@ -156,6 +162,10 @@ class Engine:
         self._connected_at = 0.0
         self._ticked_at = now
         self._heard_at = now
+        self._withheld: dict[str, float] = {}
+        """Filters that brought a message too large, and when to try each again."""
+        self._whole_since = now
+        self._forget_session = False
 
     # -- for the owner ------------------------------------------------------------------------
 
@@ -227,7 +237,8 @@ class Engine:
         self._attempts += 1
         self._backoff(now)
         try:
-            self.link = Link(self._settings.link, self._values.status("offline"))
+            how = replace(self._settings.link, forget_session=self._forget_session)
+            self.link = Link(how, self._values.status("offline"))
         except LinkError as error:
             if error.code != "unreachable":
                 self.faults.raise_(error.code, str(error), now)
@@ -257,17 +268,44 @@ class Engine:
         self.counters.connections += 1
         for code in ("unreachable", "refused", "tls", "credentials"):
             self.faults.clear(code, now)
+        self._forget_session = False
+        self._whole_since = now
         self._window.opened(now)
         self._subscribe()
         self._births(now)
 
-    def _subscribe(self) -> None:
-        assert self.link is not None
+    def _wanted(self) -> list[tuple[str, int]]:
         wanted = [(self._gate.topic("ack"), 1)] if self._settings.wait_for_ack else []
         if self._inbox is not None:
             wanted += self._inbox.subscriptions()
+        return wanted
+
+    def _subscribe(self) -> None:
+        assert self.link is not None
+        wanted = [each for each in self._wanted() if each[0] not in self._withheld]
         if wanted:
             self.link.subscribe(wanted)
+
+    def _withhold(self, topic: str, now: float) -> bool:
+        """Leave out the subscriptions that bring a topic; return whether there were any."""
+        found = [name for name, _ in self._wanted() if topic and matches(name, topic)]
+        self._withheld |= dict.fromkeys(found, now + _WITHHELD_S)
+        self._forget_session = True
+        return bool(found)
+
+    def _try_again(self, now: float) -> None:
+        """Subscribe again to what was left out for long enough; see when all is well."""
+        if self.link is None or not self.up:
+            return
+        due = {name for name, at in self._withheld.items() if at <= now}
+        if due:
+            for name in due:
+                del self._withheld[name]
+            self._whole_since = now
+            self.link.subscribe([each for each in self._wanted() if each[0] in due])
+        elif not self._withheld and now - self._whole_since > _SETTLED_S:
+            self.faults.clear("message_too_large", now)
+            self.faults.clear("protocol_error", now)
 
     def _births(self, now: float) -> None:
         for message in self._values.births(self.faults.active(), now):
@@ -277,7 +315,19 @@ class Engine:
                 self._put(message)
         self._put(self._values.status("online"))
 
-    def _lose(self, now: float, code: str, detail: str) -> None:
+    def _lost(self, lost: Lost, now: float) -> None:
+        """Judge why a connection ended."""
+        if lost.refused:
+            code = "message_too_large" if lost.code == PACKET_TOO_LARGE else "protocol_error"
+            self._lose(
+                now, code, lost.text, 0.0 if self._withhold(lost.topic, now) else _CONTESTED_S
+            )
+        elif lost.code == _TAKEN_OVER:
+            self._lose(now, "taken_over", lost.text)
+        else:
+            self._lose(now, "connection_lost", lost.text)
+
+    def _lose(self, now: float, code: str, detail: str, pause_s: float = 0.0) -> None:
         """Forget the connection; everything undelivered is in the journal."""
         link, self.link = self.link, None
         if link is not None:
@@ -293,10 +343,10 @@ class Engine:
         self.up = False
         self._inflight.clear()
         contested = code == "taken_over" or self._short_lives >= _SHORT_LIVES
-        self._backoff(now, _CONTESTED_S if contested else 0.0)
+        self._backoff(now, _CONTESTED_S if contested else pause_s)
         if code == "taken_over":
             self._short_lives = _SHORT_LIVES
-        if code in ("taken_over", "refused"):
+        if code in ("taken_over", "refused", "message_too_large", "protocol_error"):
             self.faults.raise_(code, detail, now)
 
     # -- receiving ----------------------------------------------------------------------------
@@ -314,8 +364,7 @@ class Engine:
                 case Subscribed():
                     self._subscribed(happening, now)
                 case Lost():
-                    code = "taken_over" if happening.code == _TAKEN_OVER else "connection_lost"
-                    self._lose(now, code, happening.text)
+                    self._lost(happening, now)
         if self.link is not None and self.link.fileno() < 0:
             self._lose(now, "connection_lost", "the socket is closed")
         elif self.link is not None and not self.up and now - self._opened_at > CONNACK_TIMEOUT_S:
@@ -425,6 +474,7 @@ class Engine:
         self.faults.tick(now)
         if self.link is not None:
             self.link.tick()
+        self._try_again(now)
         if self._short_lives and self.up and now - self._opened_at > _STABLE_S:
             self._short_lives = 0
             self.faults.clear("unstable", now)

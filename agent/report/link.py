@@ -5,6 +5,8 @@ Rules:
   delivered is in the journal, and nowhere else.
 - No paho thread. The owner calls `service`; callbacks only put a value into a queue, so none can
   raise, block, or publish from inside.
+- What comes is bounded (`packets`): a broker is told how long a packet may be, and one that sends a
+  longer one is left before it is read.
 - TLS 1.2 at least; the server's name is checked; a private CA and a client certificate by file.
 - Secrets come from files (systemd's `LoadCredential`), are read at each connection so that they can
   be renewed, and are never logged.
@@ -29,6 +31,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.report.packets import MAX_PACKET_BYTES, PacketGauge, PacketRefused
+
 __all__ = [
     "Connected",
     "Delivered",
@@ -40,6 +44,7 @@ __all__ = [
     "Message",
     "Received",
     "Subscribed",
+    "matches",
 ]
 CONNECT_TIMEOUT_S = 5.0
 _INFLIGHT = 100
@@ -64,6 +69,7 @@ class LinkSettings:
         version5: False speaks MQTT 3.1.1.
         password_file: read at every connection.
         session_expiry_s: 0 asks for a clean session.
+        forget_session: begin anew this once, with nothing that the broker kept for us.
     """
 
     host: str
@@ -79,6 +85,7 @@ class LinkSettings:
     keepalive_s: int = 30
     session_expiry_s: int = 86_400
     manual_ack: bool = False
+    forget_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +139,19 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The connection is over; `code` is MQTT 5's reason, 0 when the broker gave none."""
+    """The connection is over.
+
+    Attributes:
+        code: MQTT 5's reason, 0 when the broker gave none.
+        text: the reason in words.
+        refused: this side ended it, for what the broker sent.
+        topic: of the message that was too large to be read; else "".
+    """
 
     code: int
     text: str
+    refused: bool = False
+    topic: str = ""
 
 
 LinkEvent = Connected | Subscribed | Delivered | Received | Lost
@@ -278,9 +294,9 @@ class Link:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _make(self, settings: LinkSettings) -> paho.Client:
-        clean = None if settings.version5 else settings.session_expiry_s == 0
-        client = paho.Client(
+    def _make(self, settings: LinkSettings) -> _Client:
+        clean = None if settings.version5 else _is_clean(settings)
+        client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             clean_session=clean,
@@ -298,7 +314,9 @@ class Link:
         client.on_connect = lambda _c, _u, flags, reason, _p: put(
             Connected(reason.value, str(reason), flags.session_present)
         )
-        client.on_disconnect = lambda _c, _u, _f, reason, _p: put(Lost(reason.value, str(reason)))
+        client.on_disconnect = lambda _c, _u, _f, reason, _p: put(
+            client.refused or Lost(reason.value, str(reason))
+        )
         client.on_publish = lambda _c, _u, mid, reason, _p: put(
             Delivered(mid, reason.value, self._topics.pop(mid, ""))
         )
@@ -315,7 +333,8 @@ class Link:
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = settings.session_expiry_s
-            arguments = {"clean_start": settings.session_expiry_s == 0, "properties": properties}
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            arguments = {"clean_start": _is_clean(settings), "properties": properties}
         try:
             self._client.connect(settings.host, settings.port, settings.keepalive_s, **arguments)
         except ssl.SSLError as error:
@@ -330,6 +349,39 @@ class Link:
             return None
         kind = PacketTypes.WILLMESSAGE if will else PacketTypes.PUBLISH
         return _properties(kind, message.expiry_s, message.content_type)
+
+
+def matches(name: str, topic: str) -> bool:
+    """Return whether a filter brings a topic."""
+    return bool(paho.topic_matches_sub(name, topic))
+
+
+def _is_clean(settings: LinkSettings) -> bool:
+    return settings.forget_session or settings.session_expiry_s == 0
+
+
+class _Client(paho.Client):
+    """paho's client, with a gauge where its bytes come in.
+
+    It reads a packet's length and then all of the packet into memory, whatever the length. All its
+    reads go through `_sock_recv`; an error from there ends the connection.
+    """
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.refused: Lost | None = None
+        """Why this side ended the connection."""
+        self._gauge = PacketGauge()
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        data = super()._sock_recv(min(bufsize, self._gauge.wanted or bufsize))
+        try:
+            if self._gauge.feed(data) or not data:
+                return data
+        except PacketRefused as error:
+            self.refused = Lost(error.code, str(error), refused=True, topic=error.topic)
+            raise
+        raise BlockingIOError  # of a packet that is not taken, nothing is handed on
 
 
 @lru_cache(maxsize=64)

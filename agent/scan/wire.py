@@ -1,4 +1,4 @@
-"""What daemon and decoder say to each other: fixed layouts, every length capped.
+"""What the scanner and its worker say to each other: fixed layouts, every length capped.
 
 The decoder's process handles attacker-controlled pictures, so its answers are hostile input too:
 `unpack_answer` accepts exactly what an honest decoder can say and refuses all else.
@@ -16,22 +16,18 @@ import struct
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.sandbox.wire import WireError
+
 __all__ = [
     "ANSWER_LIMIT",
-    "FAILED",
     "JOB_SIZE",
     "MAX_PAYLOADS",
     "MAX_PAYLOAD_BYTES",
-    "NO_STATUS",
-    "PID_REPLY",
-    "READY",
-    "REPLACE",
     "Answer",
     "Corners",
     "Job",
     "Payload",
     "Variant",
-    "WireError",
     "pack_answer",
     "pack_job",
     "unpack_answer",
@@ -44,21 +40,11 @@ MAX_PAYLOADS = 8
 MAX_PAYLOAD_BYTES = 7_089
 MAX_SIDE = 8_192
 _DECODERS = ("zxing-cpp", "pyzbar")
-_JOB = struct.Struct("<IHHIIB")
+_JOB = struct.Struct("<IHHIB")
 _ANSWER = struct.Struct("<IIBB")
 _RECORD = struct.Struct("<B8hH")
 ANSWER_LIMIT = _ANSWER.size + MAX_PAYLOADS * (_RECORD.size + MAX_PAYLOAD_BYTES)
 JOB_SIZE = _JOB.size
-READY = b"+"
-"""Stem to daemon: the decoders are loaded."""
-FAILED = b"E"
-"""Stem to daemon, with text: they could not be."""
-REPLACE = b"R"
-"""Daemon to stem, with a socket: kill the worker, fork another that serves this socket."""
-PID_REPLY = struct.Struct("<cIi")
-"""Stem to daemon: `P`, the new worker's process id, the wait status of the one before."""
-NO_STATUS = -1
-"""There was no worker before."""
 
 
 class Variant(StrEnum):
@@ -76,10 +62,6 @@ class Variant(StrEnum):
 
 
 _VARIANTS = tuple(Variant)
-
-
-class WireError(ValueError):
-    """A message breaks the layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +88,6 @@ class Job:
         width: pixels.
         height: pixels.
         turn: which retry is due on a miss.
-        budget_ms: the decoder kills itself well after this long.
         thorough: a still picture: every variant may be tried.
     """
 
@@ -114,7 +95,6 @@ class Job:
     width: int
     height: int
     turn: int
-    budget_ms: int
     thorough: bool = False
 
 
@@ -142,7 +122,6 @@ def pack_job(job: Job) -> bytes:
         job.width,
         job.height,
         job.turn & 0xFFFFFFFF,
-        job.budget_ms,
         job.thorough,
     )
 
@@ -155,8 +134,8 @@ def unpack_job(message: bytes) -> Job:
     """
     if len(message) != _JOB.size:
         raise WireError(f"a job has {_JOB.size} bytes, not {len(message)}")
-    sequence, width, height, turn, budget_ms, thorough = _JOB.unpack(message)
-    return Job(sequence, width, height, turn, budget_ms, thorough=bool(thorough))
+    sequence, width, height, turn, thorough = _JOB.unpack(message)
+    return Job(sequence, width, height, turn, thorough=bool(thorough))
 
 
 def pack_answer(answer: Answer) -> bytes:

@@ -136,7 +136,7 @@ def test_a_reference_is_read_in_a_few_inferences():
 
     from agent.credential.model import BiometricReference, Modality, ReferenceForm
 
-    verifier = FaceVerifier.from_config(FaceConfig(liveness="off"))
+    verifier = FaceVerifier.from_config(FaceConfig(liveness="off"), photos=open_picture)
     out = io.BytesIO()
     Image.fromarray(portrait()[40:340:4, 170:470:4]).save(out, "WEBP", quality=40)
     reference = BiometricReference(Modality.FACE, ReferenceForm.IMAGE, out.getvalue(), 4)

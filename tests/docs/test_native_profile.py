@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from agent.biometrics.picture import CREDENTIAL_LIMITS
+from agent.biometrics.picture_header import CREDENTIAL_LIMITS
 from agent.credential import limits, registry
 from agent.credential.algorithms import ALGORITHMS
 from agent.credential.numbers import KB_TYP, SD_CWT_TYP, VCT_PREFIX, Alg, Claim

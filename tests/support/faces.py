@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +13,10 @@ from PIL import Image
 
 from agent.biometrics.face.embed import Embedder
 from agent.biometrics.face.session import FaceVerifier, open_models
+from agent.biometrics.photo import PhotoDecoder
 from agent.biometrics.runtime import RUNTIMES
 from agent.biometrics.types import Face, FaceDetector
+from agent.sandbox.supervisor import Incident
 from agent.settings.model import FaceConfig
 from hal.camera import Frame
 from tests.support.paths import SHARED
@@ -61,10 +63,24 @@ def embedder(models: tuple[FaceDetector, Embedder]) -> Embedder:
     return models[1]
 
 
+@pytest.fixture(scope="session")
+def photos() -> Iterator[PhotoDecoder]:
+    """The photo decoder in its real processes; an incident that no test expects is an error."""
+
+    def report(incident: Incident) -> None:
+        raise AssertionError(incident)
+
+    decoder = PhotoDecoder(report)
+    decoder.start()
+    decoder.wait_ready()
+    yield decoder
+    decoder.close()
+
+
 @pytest.fixture
-def verifier(detector: FaceDetector, embedder: Embedder) -> FaceVerifier:
+def verifier(detector: FaceDetector, embedder: Embedder, photos: PhotoDecoder) -> FaceVerifier:
     """The shipped chain without a liveness layer, deciding on three frames."""
-    return FaceVerifier(detector, embedder, liveness="off")
+    return FaceVerifier(detector, embedder, liveness="off", photos=photos.decode)
 
 
 @pytest.fixture(scope="session")

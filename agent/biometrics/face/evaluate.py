@@ -20,7 +20,7 @@ from agent.biometrics.face.embed import Embedder
 from agent.biometrics.face.enroll import encode_photo
 from agent.biometrics.face.metrics import NO_SCORE, RULE_OF_30, fmr_threshold
 from agent.biometrics.face.reference import embed_photo, enlarge
-from agent.biometrics.picture import FILE_LIMITS, open_picture
+from agent.biometrics.picture import open_picture
 from agent.biometrics.types import Face, FaceDetector
 
 __all__ = [
@@ -169,7 +169,7 @@ def embed_files(
     for done, name in enumerate(names, 1):
         found[name] = None
         try:
-            picture = open_picture((folder / name).read_bytes(), FILE_LIMITS)
+            picture = open_picture((folder / name).read_bytes())
             taken = acquire(picture, detector)
         except FaceRejected:
             taken = None
@@ -288,7 +288,7 @@ def embed_photos(
     for done, name in enumerate(names, 1):
         found[name] = None
         try:
-            picture = open_picture((folder / name).read_bytes(), FILE_LIMITS)
+            picture = open_picture((folder / name).read_bytes())
             taken = acquire(picture, detector)
             if taken is not None:
                 small = encode_photo(*taken, embedder, size_px=size_px, kind=kind, quality=quality)

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from agent.biometrics.errors import FaceRejected
 from agent.biometrics.face.embed import Embedder
-from agent.biometrics.picture import CREDENTIAL_LIMITS, open_picture
-from agent.biometrics.types import Face, FaceDetector
+from agent.biometrics.types import Face, FaceDetector, PhotoReader
 from agent.credential.model import BiometricReference, Modality, ReferenceForm
 from agent.reason import Reason
 
@@ -36,7 +35,10 @@ Vector = NDArray[np.float32]
 
 
 def read_reference(
-    reference: BiometricReference, detector: FaceDetector, embedder: Embedder
+    reference: BiometricReference,
+    detector: FaceDetector,
+    embedder: Embedder,
+    photos: PhotoReader | None,
 ) -> Vector:
     """Return the reference's vector.
 
@@ -44,6 +46,7 @@ def read_reference(
         reference: out of a verified credential.
         detector: finds the face of a photo.
         embedder: makes or reads the template.
+        photos: decodes a photo, whose bytes are a stranger's; None: no photo is read here.
 
     Raises:
         FaceRejected: `reference_invalid` or `template_incompatible`.
@@ -51,7 +54,9 @@ def read_reference(
     if reference.modality is not Modality.FACE:
         raise FaceRejected(Reason.REFERENCE_INVALID, f"a {reference.modality} is no face")
     if reference.form is ReferenceForm.IMAGE:
-        picture = open_picture(reference.data, CREDENTIAL_LIMITS)
+        if photos is None:
+            raise FaceRejected(Reason.REFERENCE_INVALID, "no photo is decoded here")
+        picture = photos(reference.data)
         try:
             return embed_photo(picture, detector, embedder)
         finally:

@@ -43,7 +43,7 @@ from agent.biometrics.liveness.layers import open_liveness
 from agent.biometrics.liveness.types import Cue, Liveness, LivenessKind, State
 from agent.biometrics.manifest import load_manifest, shipped_dir
 from agent.biometrics.runtime import Options
-from agent.biometrics.types import Face, FaceDetector, Hint
+from agent.biometrics.types import Face, FaceDetector, Hint, PhotoReader
 from agent.credential.model import BiometricReference
 from agent.reason import Reason
 from agent.settings.model import FaceConfig
@@ -116,6 +116,7 @@ class FaceVerifier:
         frames: frames a decision is made on.
         liveness: the layer of each session.
         limits: the quality gate.
+        photos: decodes photos out of credentials; None: they are `reference_invalid`.
 
     Raises:
         ModelError: the embedder has no threshold for this rate.
@@ -130,6 +131,7 @@ class FaceVerifier:
         frames: int = 3,
         liveness: LivenessKind = "passive",
         limits: Limits | None = None,
+        photos: PhotoReader | None = None,
     ) -> None:
         thresholds = embedder.thresholds
         if not {false_match_rate, SAME_PERSON_RATE} <= set(thresholds.rates):
@@ -142,14 +144,18 @@ class FaceVerifier:
         self.same_person = thresholds.at(SAME_PERSON_RATE)
         self.frames, self.liveness = frames, liveness
         self.limits = limits or Limits()
+        self._photos = photos
 
     @classmethod
-    def from_config(cls, config: FaceConfig, base_dir: Path | None = None) -> FaceVerifier:
+    def from_config(
+        cls, config: FaceConfig, base_dir: Path | None = None, photos: PhotoReader | None = None
+    ) -> FaceVerifier:
         """Open the models that the settings name; fails at start, never at the first person.
 
         Args:
             config: the settings' `[face]` table.
             base_dir: what `models_dir` is relative to.
+            photos: decodes photos out of credentials.
 
         Raises:
             ModelError: a model, its manifest or its runtime cannot be used.
@@ -161,6 +167,7 @@ class FaceVerifier:
             false_match_rate=config.false_match_rate,
             frames=config.frames,
             liveness=config.liveness,
+            photos=photos,
         )
 
     @property
@@ -190,7 +197,7 @@ class FaceVerifier:
         Raises:
             FaceRejected: `reference_invalid` or `template_incompatible`.
         """
-        vector = read_reference(reference, self.detector, self.embedder)
+        vector = read_reference(reference, self.detector, self.embedder, self._photos)
         return FaceSession(self, vector, now + timeout_s, open_liveness(self.liveness))
 
     def wipe(self) -> None:

@@ -23,7 +23,7 @@ from agent.biometrics.errors import FaceRejected
 from agent.biometrics.liveness.passive import PassiveLiveness
 from agent.biometrics.liveness.spoof_render import BONA_FIDE
 from agent.biometrics.liveness.types import Cue, State
-from agent.biometrics.picture import FILE_LIMITS, open_picture
+from agent.biometrics.picture import open_picture
 from agent.biometrics.types import FaceDetector
 
 __all__ = ["ClipResult", "SpeciesCounts", "evaluate_folder", "judge_clip"]
@@ -150,7 +150,7 @@ def _frames(clip: Path) -> Iterator[Rgb]:
     if clip.is_dir():
         for path in sorted(p for p in clip.iterdir() if p.suffix.lower() in FRAMES):
             try:
-                yield open_picture(path.read_bytes(), FILE_LIMITS)
+                yield open_picture(path.read_bytes())
             except FaceRejected:
                 continue
         return

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from agent.biometrics.errors import FaceRejected
 from agent.biometrics.geometry import warp
-from agent.biometrics.picture import FILE_LIMITS, open_picture
+from agent.biometrics.picture import open_picture
 from agent.biometrics.types import Face, FaceDetector
 
 __all__ = ["BONA_FIDE", "SPECIES", "render_clip", "render_folder"]
@@ -395,7 +395,7 @@ def _usable(names: list[Path], detector: FaceDetector, rng: Rng) -> Iterator[tup
     while True:
         for place in rng.permutation(len(names)):
             try:
-                picture = open_picture(names[place].read_bytes(), FILE_LIMITS)
+                picture = open_picture(names[place].read_bytes())
             except FaceRejected:
                 continue
             faces = detector.detect(picture)

@@ -9,6 +9,7 @@ from tests.support.faces import (  # noqa: F401
     encoded,
     hopper,
     models,
+    photos,
     runtime,
     scene,
     shared_faces,

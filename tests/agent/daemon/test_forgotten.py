@@ -105,11 +105,11 @@ def environment() -> dict[str, str]:
     return dict(lines)
 
 
-def only_child(pid: int) -> int:
-    """Return a process's one child, whichever of its threads began it."""
+def family(pid: int) -> list[int]:
+    """Return a process, its children and theirs, whichever of its threads began them."""
     lists = Path(f"/proc/{pid}/task").glob("*/children")
-    (child,) = [word for each in lists for word in each.read_text().split()]
-    return int(child)
+    return [pid, *(each for found in lists for word in found.read_text().split()
+                   for each in family(int(word)))]  # fmt: skip
 
 
 def test_the_service_has_nothing_of_a_person_in_its_memory(
@@ -125,8 +125,9 @@ def test_the_service_has_nothing_of_a_person_in_its_memory(
     needles |= {"template": hers.data[:32], "code": code[100:160].encode()}
 
     def found() -> set[str]:
-        stem = only_child(daemon.pid)
-        parts = [part for pid in (daemon.pid, stem, only_child(stem)) for part in writable(pid)]
+        gate = family(daemon.pid)
+        assert len(gate) == 5, "the daemon, and a stem and a worker each for codes and photos"
+        parts = [part for pid in gate for part in writable(pid)]
         return {what for what, needle in needles.items() if any(needle in each for each in parts)}
 
     try:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.scan.scanner import Incident, Scanner
+from agent.sandbox.supervisor import Incident
+from agent.scan.scanner import Scanner
 from agent.settings.model import ScanConfig
 from tests.support.frames import draw  # noqa: F401
 from tests.support.paths import SHARED

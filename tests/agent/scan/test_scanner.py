@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 import agent.scan.scanner
-from agent.scan.process import FrameMemory
-from agent.scan.scanner import IncidentKind, ScanError, Scanner, Variant
-from agent.scan.wire import JOB_SIZE, Answer, Payload, pack_answer, unpack_job
+from agent.sandbox.stem import JOB_LIMIT
+from agent.sandbox.supervisor import IncidentKind
+from agent.sandbox.wire import unpack_budget
+from agent.scan.scanner import ScanError, Scanner, Variant
+from agent.scan.wire import Answer, Payload, pack_answer, unpack_job
 from agent.settings.model import ScanConfig
 from hal.camera import Frame
 
@@ -147,8 +149,8 @@ class Impostor:
 
     def __init__(self, scanner: Scanner, lie) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        scanner._decoder._jobs.close()
-        scanner._decoder._jobs = ours
+        scanner._supervisor.process._jobs.close()
+        scanner._supervisor.process._jobs = ours
         self._socket = theirs
         self._lie = lie
         self._thread = threading.Thread(target=self._answer)
@@ -162,7 +164,7 @@ class Impostor:
         self._socket.close()
 
     def _answer(self) -> None:
-        job = unpack_job(self._socket.recv(JOB_SIZE))
+        job = unpack_job(unpack_budget(self._socket.recv(JOB_LIMIT))[0])
         self._socket.send(self._lie(job))
 
 
@@ -222,7 +224,7 @@ def test_a_lost_stem_is_started_anew(scanner, incidents, draw, has_ended):
 
 
 def test_a_stopped_stem_is_given_up(scanner, incidents, draw, monkeypatch):
-    monkeypatch.setattr("agent.scan.process.REPLY_PATIENCE_S", 0.3)
+    monkeypatch.setattr("agent.sandbox.process.REPLY_PATIENCE_S", 0.3)
     strike(scanner.stem_pid, signal.SIGSTOP)
     strike(scanner.worker_pid, signal.SIGKILL)
     until = time.monotonic() + 30
@@ -259,92 +261,6 @@ def test_a_worker_has_no_privileges(scanner):
     assert rows["Max core file size"] == ["0", "0"]
     assert rows["Max file size"] == ["0", "0"]
     assert int(rows["Max address space"][1]) < 2 * 1024**3
-
-
-SANDBOXED = """
-import errno, os, socket, sys
-from agent.scan.sandbox import enter
-def refused(what, attempt):
-    try:
-        attempt()
-    except OSError as error:
-        os.write(1, f"{what} {errno.errorcode[error.errno]}\\n".encode())
-    except ValueError:  # what setrlimit makes of EPERM
-        os.write(1, f"{what} EPERM\\n".encode())
-    except MemoryError:
-        os.write(1, f"{what} ENOMEM\\n".encode())
-    else:
-        os.write(1, f"{what} done\\n".encode())
-parent, victim = os.getppid(), sys.argv[1]
-import resource
-if "limits" in sys.argv:
-    import agent.scan.sandbox
-    agent.scan.sandbox.restrict = lambda libc: False
-enter()
-refused("open", lambda: os.open("/etc/passwd", os.O_RDONLY))
-refused("socket", lambda: socket.socket())
-refused("pipe", lambda: os.pipe())
-refused("memory", lambda: bytearray(600 * 1024 * 1024))
-refused("fork", lambda: os.fork() or os._exit(0))
-refused("kill", lambda: os.kill(parent, 0))
-refused("setrlimit", lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)))
-if "limits" not in sys.argv:
-    refused("unlink", lambda: os.unlink(victim))
-    refused("chmod", lambda: os.chmod(victim, 0))
-    refused("execve", lambda: os.execv("/bin/true", ["true"]))
-"""
-
-
-def inside(victim: Path, *words: str) -> dict[str, str]:
-    victim.write_text("the journal")
-    victim.parent.chmod(0o777)
-    done = subprocess.run(
-        [sys.executable, "-c", SANDBOXED, str(victim), *words],
-        capture_output=True, text=True, check=True, timeout=30,
-    )  # fmt: skip
-    return dict(line.split() for line in done.stdout.splitlines())
-
-
-def test_the_sandbox_refuses_all_that_decoding_does_not_need(tmp_path):
-    """As whatever user: the daemon's own is the worker's on a gate."""
-    told = inside(tmp_path / "journal.sqlite")
-    assert told.pop("memory") == "ENOMEM"
-    assert told == dict.fromkeys(
-        ["open", "socket", "pipe", "fork", "kill", "unlink", "chmod", "execve", "setrlimit"],
-        "EPERM",
-    )
-    assert (tmp_path / "journal.sqlite").read_text() == "the journal"
-
-
-def test_the_limits_hold_where_there_is_no_filter(tmp_path):
-    """A machine whose system calls are not in the table."""
-    told = inside(tmp_path / "journal.sqlite", "limits")
-    assert {told["open"], told["socket"], told["pipe"]} == {"EMFILE"}
-    assert told["memory"] == "ENOMEM"
-    if os.getuid() == 0:  # then the worker is nobody
-        assert (told["fork"], told["kill"], told["setrlimit"]) == ("EAGAIN", "EPERM", "EPERM")
-
-
-def test_nobody_else_can_write_or_resize_the_frame_memory():
-    import mmap
-
-    memory = FrameMemory(1 << 16)
-    try:
-        with pytest.raises(PermissionError):
-            os.ftruncate(memory.fd, 1)
-        with pytest.raises(PermissionError):
-            os.write(memory.fd, b"forged")
-        with pytest.raises(PermissionError):
-            mmap.mmap(memory.fd, 1 << 16)
-        memory.put(np.full((10, 10), 7, dtype=np.uint8))
-        view = mmap.mmap(memory.fd, 1 << 16, prot=mmap.PROT_READ)
-        assert view[:101] == b"\7" * 100 + b"\0"
-        view.close()
-        with pytest.raises(ValueError, match="fit"):
-            memory.put(np.zeros((1000, 1000), dtype=np.uint8))
-    finally:
-        memory.close()
-        memory.close()
 
 
 HOLDER = """
@@ -418,7 +334,7 @@ def test_a_decoder_that_is_too_slow_to_start_is_said(monkeypatch, tmp_path):
     slow = tmp_path / "zxingcpp.py"
     slow.write_text("import select\nselect.select([], [], [], 60)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("agent.scan.process.REPLY_PATIENCE_S", 0.1)
+    monkeypatch.setattr("agent.sandbox.process.REPLY_PATIENCE_S", 0.1)
     with Scanner(ScanConfig()) as scanner, pytest.raises(ScanError, match=r"within 0.2 s"):
         scanner.wait_ready(0.2)
     patient = ScanConfig(start_s=1.0)

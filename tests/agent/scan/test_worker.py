@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from agent.scan.scanner import IncidentKind, Scanner
+from agent.sandbox.supervisor import IncidentKind
+from agent.scan.scanner import Scanner
 from agent.scan.wire import Job, pack_job
 from agent.settings.model import ScanConfig
 
@@ -80,38 +79,12 @@ def test_a_decoder_that_fails_costs_its_frame_only(poisoned, draw, dose, kind, d
     assert good.incident is None
 
 
-LEFT_ALONE = """
-import socket, sys
-import numpy as np
-from agent.scan import worker
-
-class Endless:
-    def decode(self, luma, *, turn):
-        while True:
-            turn += 1
-
-worker.GRACE_S = 0.05
-worker._work(socket.socket(fileno=int(sys.argv[1])), Endless(), np.zeros(64, np.uint8))
-"""
-
-
-def test_a_worker_that_nobody_watches_ends_itself():
-    """The daemon and the stem may both be stopped: the worker's own timer is left."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        worker = subprocess.Popen(
-            [sys.executable, "-c", LEFT_ALONE, str(theirs.fileno())], pass_fds=[theirs.fileno()]
-        )
-        ours.send(pack_job(Job(1, width=8, height=8, turn=0, budget_ms=50)))
-        assert worker.wait(30) == -signal.SIGALRM
-
-
 def test_a_frame_that_does_not_fit_the_memory_is_no_read_outside(draw):
     """A daemon with a fault could name any size; the worker ends instead of reading on."""
     with Scanner(ScanConfig()) as scanner:
         scanner.wait_ready(30)
-        scanner._decoder.ask(pack_job(Job(1, width=65_535, height=65_535, turn=0, budget_ms=100)))
-        assert scanner._decoder.answer(5, 1000) == b""
+        scanner._supervisor.process.ask(pack_job(Job(1, width=65_535, height=65_535, turn=0)), 0.1)
+        assert scanner._supervisor.process.answer(5, 1000) == b""
         result = scanner.scan_luma(draw("and goes on"))
         assert [payload.data for payload in result.payloads] == [b"and goes on"]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.scan.seccomp import _ALLOWED, _MACHINES, _filter
+from agent.sandbox.seccomp import _ALLOWED, _MACHINES, _filter
 
 HEADERS = {
     "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),

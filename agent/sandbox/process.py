@@ -1,9 +1,7 @@
-"""The daemon's side of the decoder's processes: start the stem, hand over workers, end both.
+"""The daemon's side of a tenant's processes: start the stem, hand over workers, end both.
 
 Rules:
 - No call here waits for a process longer than it is told to; replacing a worker is one message.
-- The frame memory is an anonymous file of fixed size, sealed so that nobody but this process can
-  write, shrink or grow it: a hostile worker can neither forge a frame nor fault the daemon.
 - Both processes end when this one does, however it ends: the stem by end of file, the worker with
   it.
 """
@@ -11,8 +9,6 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import mmap
 import os
 import select
 import signal
@@ -20,16 +16,14 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
+from agent.sandbox.memory import SharedMemory
+from agent.sandbox.wire import FAILED, NO_STATUS, PID_REPLY, READY, REPLACE, pack_budget
 
-from agent.scan.wire import FAILED, NO_STATUS, PID_REPLY, READY, REPLACE
+__all__ = ["SandboxProcess", "StemLost", "describe_status"]
 
-__all__ = ["DecoderProcess", "FrameMemory", "StemLost", "describe_status"]
-
-F_SEAL_FUTURE_WRITE = 0x10
 STEM_PATIENCE_S = 30.0
 """A stem that has not loaded its decoders by now never will (a Pi with a slow card takes 4 s)."""
 REPLY_PATIENCE_S = 2.0
@@ -40,51 +34,18 @@ class StemLost(RuntimeError):
     """The stem died, stopped, or could not load its decoders; the message says which."""
 
 
-class FrameMemory:
-    """Shared memory for one frame, writable here only.
-
-    Args:
-        size: bytes; pages that no frame touches cost nothing.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.fd = os.memfd_create("idgate-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, size)
-        self._map = mmap.mmap(self.fd, size)
-        seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | F_SEAL_FUTURE_WRITE | fcntl.F_SEAL_SEAL
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
-        self._bytes: NDArray[np.uint8] | None = np.frombuffer(self._map, dtype=np.uint8)
-
-    def put(self, luma: NDArray[np.uint8]) -> None:
-        """Copy a plane in, row by row, without its padding: the one copy on the way in.
-
-        Raises:
-            ValueError: the memory is closed, or too small.
-        """
-        if self._bytes is None or luma.size > self.size:
-            raise ValueError(f"a plane of {luma.size} bytes does not fit {self.size}")
-        np.copyto(self._bytes[: luma.size].reshape(luma.shape), luma)
-
-    def close(self) -> None:
-        """Forget the frame and the memory; may be called twice."""
-        if self._bytes is None:
-            return
-        self._bytes = None
-        self._map.close()
-        os.close(self.fd)
-
-
-class DecoderProcess:
+class SandboxProcess:
     """One stem and its current worker; thread-confined. `replace()` asks for the first worker too.
 
     Args:
-        memory: where the frames lie.
-        retry: whether a miss is retried.
-        pyzbar: whether the worker loads pyzbar.
+        module: the tenant's; it is run as a program that calls `agent.sandbox.stem.serve`.
+        memories: what the worker maps, in the order in which the tenant expects them.
+        words: further arguments of the tenant.
     """
 
-    def __init__(self, memory: FrameMemory, *, retry: bool, pyzbar: bool) -> None:
+    def __init__(
+        self, module: str, memories: Sequence[SharedMemory], words: Sequence[str] = ()
+    ) -> None:
         self.ready = False
         """The stem has loaded its decoders."""
         self.worker_pid = 0
@@ -95,16 +56,24 @@ class DecoderProcess:
         self._asked_at = self._started_at = time.monotonic()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control = ours
+        shared = [f"{memory.fd}:{memory.size}" for memory in memories]
         with theirs:
             self._stem = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-P", "-m", "agent.scan.worker", str(theirs.fileno()),
-                 str(memory.fd), str(memory.size), str(int(retry)), str(int(pyzbar))],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    module,
+                    str(theirs.fileno()),
+                    ",".join(shared),
+                    *words,
+                ],
                 env=_environment(),
-                pass_fds=(theirs.fileno(), memory.fd),
+                pass_fds=(theirs.fileno(), *(memory.fd for memory in memories)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-            )  # fmt: skip
+            )
 
     @property
     def stem_pid(self) -> int:
@@ -127,7 +96,7 @@ class DecoderProcess:
             try:
                 socket.send_fds(self._control, [REPLACE], [theirs.fileno()], socket.MSG_DONTWAIT)
             except OSError as error:
-                raise StemLost(f"the decoder's stem is gone: {error.strerror}") from None
+                raise StemLost(f"the stem is gone: {error.strerror}") from None
 
     def listen(self, timeout_s: float) -> None:
         """Take the stem's replies until none is due or the time is over.
@@ -143,12 +112,17 @@ class DecoderProcess:
                 return
             self._take_reply()
 
-    def ask(self, job: bytes) -> bool:
-        """Send a job; return False where the worker is gone."""
+    def ask(self, job: bytes, budget_s: float) -> bool:
+        """Send a job; return False where the worker is gone.
+
+        Args:
+            job: the tenant's.
+            budget_s: the worker ends itself well after so many seconds.
+        """
         if self._jobs is None:
             return False
         try:
-            self._jobs.send(job, socket.MSG_DONTWAIT)
+            self._jobs.send(pack_budget(job, budget_s), socket.MSG_DONTWAIT)
         except OSError:
             return False
         return True
@@ -197,14 +171,14 @@ class DecoderProcess:
         elif message[:1] == FAILED:
             raise StemLost(message[1:].decode("utf-8", "replace"))
         else:
-            raise StemLost("the decoder's stem died")
+            raise StemLost("the stem died")
 
     def _check_silence(self) -> None:
         now = time.monotonic()
         if self.ready and self._pending and now - self._asked_at > REPLY_PATIENCE_S:
-            raise StemLost("the decoder's stem does not answer")
+            raise StemLost("the stem does not answer")
         if not self.ready and now - self._started_at > STEM_PATIENCE_S:
-            raise StemLost("the decoder's stem did not load its decoders in time")
+            raise StemLost("the stem did not load its decoders in time")
 
 
 def describe_status(status: int) -> str:

@@ -1,0 +1,1 @@
+"""Where strangers' pictures meet C code: processes that may hang or die, and who keeps them."""
