@@ -160,7 +160,7 @@ class Soak:
             self.view_until = self.now + REARM_S
         if self.now < self.view_until and self.now >= self._next_frame:
             self._next_frame = self.now + FRAME_S
-            self.station.controller.handle(CodesSeen(self.in_view))
+            self.station.handle(CodesSeen(self.in_view))
 
     def _disturbed(self) -> bool:
         state, station = self.station.controller.state, self.station

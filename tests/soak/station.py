@@ -16,7 +16,7 @@ from pathlib import Path
 from agent.clock.guard import ClockGuard, ClockSources
 from agent.controller.controller import Controller
 from agent.controller.memory import JournalMemory
-from agent.controller.ports import JournaledEvent, Ports
+from agent.controller.ports import FrameCodes, JournaledEvent, Ports
 from agent.controller.records import Recorder
 from agent.controller.unfinished import end_unfinished
 from agent.daemon.pins import wiring
@@ -26,6 +26,7 @@ from agent.journal.subjects import SubjectHasher
 from agent.passage.events import (
     BiometricDone,
     Effect,
+    Event,
     FireChanged,
     HoldGate,
     InputEvent,
@@ -180,12 +181,34 @@ class Station:
         self.awake_until = 1.0
         self.answers: list[tuple[str, bool]] = []
         self._releases = 0.0
+        self.down = False
+        self.inbox: deque[InputEvent] = deque()
+        self.take_lines()
         self.boot()
+
+    # --- life of the gatekeeper
+
+    def take_lines(self) -> None:
+        """Start the gatekeeper: nothing moves."""
+        self.gpio = SimulatedGpio(board=self.board)
+        self.gate = GateInHand(
+            self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: self.times.now
+        )
+        self.gate.setup()
+
+    def lose_lines(self) -> None:
+        """The gatekeeper ends; its unit's `--safe` drops what is still driven."""
+        try:
+            self.gate.safe()
+        except DeviceFault:
+            self.counts["pins were gone"] += 1  # whoever closed them left them as inputs
+        if self.relay_on():
+            raise Broken("the relay is on after the end of its gatekeeper")
 
     # --- life of the daemon
 
     def boot(self) -> None:
-        """Start as the daemon does: journal, the end that a crash cut short, pins, machine."""
+        """Start as the daemon does: journal, the end that a crash cut short, machine."""
         times = self.times
         self.journal = Journal.open(
             self.path, capacity=CAPACITY, clock=times.wall, synchronous="OFF"
@@ -199,9 +222,6 @@ class Station:
             boot_id=lambda: times.kernel,
             sources=lambda: ClockSources(synchronized=times.synchronized, rtc=False),
         )
-        self.inbox: deque[InputEvent] = deque()
-        self.gpio = SimulatedGpio(board=self.board)
-        self.gate = GateInHand(self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: times.now)
         self.faces = Faces(self)
         hasher = SubjectHasher(bytes(32))
         place = Place(
@@ -220,7 +240,9 @@ class Station:
         self._held = self._allowed_before = False
         self._opened_until = self._fire_until = self._releases = float("-inf")
         self._fire = False
-        self.gate.setup()
+        self.down = False
+        self.inbox.clear()
+        self.gate.attend()
         parts = Ports(
             judge=Judge(place, timer=lambda: 0, memory=memory),
             trust=self.trust,
@@ -255,22 +277,25 @@ class Station:
         self._leave()
 
     def crash(self) -> None:
-        """Die without a word; the service manager's ExecStopPost makes the pins safe."""
+        """Die without a word: the gatekeeper closes what nobody decides."""
         self.counts["crashes"] += 1
         self._leave()
 
     def _leave(self) -> None:
-        try:
-            self.gate.safe()
-        except DeviceFault:
-            self.counts["pins were gone"] += 1  # whoever closed them left them as inputs
+        self.gate.keeper.abandon()
         self.journal.close()
         self.disk.close()
-        if self.relay_on():
-            raise Broken("the relay is on after the end")
+        self.down = True
+        self._left_at = self.times.now
+
+    def handle(self, event: Event | FrameCodes) -> None:
+        """Hand the controller an event, where there is one."""
+        if not self.down:
+            self.controller.handle(event)
 
     def _save_mode(self, mode: Mode) -> None:
         self.mode = mode
+        self.gate.choose(mode)
 
     # --- time
 
@@ -280,6 +305,7 @@ class Station:
         now = self.times.now
         return (
             now < self.awake_until
+            or self.down
             or self.barrier.busy
             or self.controller.state.phase is not Phase.IDLE
             or bool(self.faces.running)
@@ -296,8 +322,11 @@ class Station:
         try:
             self.gate.tick(now)
         except DeviceFault:
-            self.crash()
-            self.boot()
+            self.lose_lines()
+            self.take_lines()
+            return
+        if self.down:
+            self._check_alone()
             return
         while self.inbox:
             self.controller.handle(self.inbox.popleft())
@@ -339,6 +368,17 @@ class Station:
         if self._fire and not self.relay_on():
             raise Broken("fire, and the relay is off")
         self._allowed_before = allowed
+
+    def _check_alone(self) -> None:
+        """Nobody decides: fire, a release and free passage open, and nothing else does."""
+        keeper = self.gate.keeper
+        fire = keeper.active("fire")
+        if fire and not self.relay_on():
+            raise Broken("fire while nobody decides, and the relay is off")
+        released = self.times.now <= self._releases or keeper.unattended
+        allowed = fire or released or keeper.mode is Mode.FREE
+        if self.relay_on() and not allowed and self.times.now > self._left_at + POLL_S:
+            raise Broken("the relay outlasts its decider")
 
     def _watch(self, effect: Effect) -> None:
         match effect:

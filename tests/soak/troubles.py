@@ -39,7 +39,7 @@ class Troubles:
             self._fire: 2, self._tamper: 2, self._mode: 4, self._release: 8, self._bounce: 3,
             self._open_command: 4, self._stuck_beam: 2, self._read_only: 3, self._disk_full: 3,
             self._collector_outage: 2, self._clock_back: 2, self._clock_leap: 2, self._restart: 2,
-            self._crash: 3, self._power_cut: 1, self._pins_lost: 2,
+            self._crash: 3, self._crash_in_alarm: 2, self._power_cut: 1, self._pins_lost: 2,
         }  # fmt: skip
         while True:
             yield self.rng.expovariate(1 / 240)
@@ -64,7 +64,7 @@ class Troubles:
     def _command(self, name: str, mode: Mode | None = None) -> None:
         self.soak.sent += 1
         command = Command(name, f"t{self.soak.sent}", mode=mode)
-        self.station.controller.handle(command)
+        self.station.handle(command)
 
     def _mode(self) -> Script:
         self._command("mode", self.rng.choice([Mode.FREE, Mode.LOCKED, Mode.MAINTENANCE]))
@@ -167,17 +167,44 @@ class Troubles:
             yield 0.3
         yield self.rng.uniform(0, 1.5)
         self.station.crash()
+        yield from self._nobody(self.rng.uniform(0, 3.0))
         self._reboot()
+
+    def _crash_in_alarm(self) -> Script:
+        """The daemon is killed in the middle of a fire alarm, which goes on and ends meanwhile."""
+        barrier = self.station.barrier
+        barrier.fire(active=True)
+        yield self.rng.uniform(0.1, 5.0)
+        self.station.crash()
+        yield from self._nobody(self.rng.uniform(1.0, 5.0))
+        if self.rng.random() < 0.5:
+            barrier.fire(active=False)
+            yield from self._nobody(3.0)
+            barrier.fire(active=True)
+            yield from self._nobody(1.0)
+        self._reboot()
+        yield 1.0
+        barrier.fire(active=False)
+        self.station.wake(3.0)
+        yield 3.0
+
+    def _nobody(self, seconds: float) -> Script:
+        """Let time go by without a daemon; every poll is looked at."""
+        self.station.wake(seconds)
+        self.soak.calm_since = self.now + seconds + SETTLE_S
+        yield seconds
 
     def _power_cut(self) -> Script:
         times = self.station.times
         self.station.crash()
+        self.station.lose_lines()
+        self.station.take_lines()
         times.kernel, times.booted_at = f"kernel-{self.now}", self.now - 20.0
         self._reboot()
         yield 0.1
 
     def _pins_lost(self) -> Script:
-        """Another process takes the lines: the gate's thread ends, and with it the daemon."""
+        """Another process takes the lines: the gatekeeper ends, and is started anew."""
         self.station.gpio.close()
         yield 0.1
         self.soak.calm_since = self.now + SETTLE_S

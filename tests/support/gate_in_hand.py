@@ -34,11 +34,17 @@ class GateInHand(Asks):
 
     def setup(self) -> None:
         self.keeper.setup()
-        self.keeper.attend()
+        self.attend()
+
+    def attend(self) -> None:
+        """Begin a decider's session: it is told what it must know."""
+        for event in self.keeper.attend():
+            self._on_input(heard(event))
 
     def tick(self, now: float) -> None:
         for event in self.keeper.tick(now):
-            self._on_input(heard(event))
+            if self.keeper.attended:
+                self._on_input(heard(event))
 
     def safe(self) -> None:
         self.keeper.safe()
