@@ -89,10 +89,14 @@ class _Builder:
     """Holds what callbacks need before the last part is there."""
 
     def __init__(
-        self, hardware: Hardware, listener: Callable[[JournaledEvent], None] | None
+        self,
+        hardware: Hardware,
+        listener: Callable[[JournaledEvent], None] | None,
+        step: Callable[[str], None],
     ) -> None:
         self.hardware = hardware
         self.listener = listener
+        self.step = step
         self.counters = Counters()
         self.controller: Controller
         self.gate: Gate
@@ -152,6 +156,7 @@ def assemble(
     respond: Respond,
     apply: Callable[[Config], str],
     observe: Callable[[JournaledEvent], None] | None = None,
+    step: Callable[[str], None],
 ) -> Assembly:
     """Build a gate.
 
@@ -161,13 +166,14 @@ def assemble(
         respond: answers commands by their transaction.
         apply: brings desired settings into force; returns what is wrong with them, or "".
         observe: told of every journaled row.
+        step: told before each step that a slow card makes long.
 
     Raises:
         ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError: the settings.
         JournalError, HalError, OSError: what they name cannot be had.
     """
     with ExitStack() as undo:
-        assembly = _build(_Builder(hardware, observe), undo, file_config, respond, apply)
+        assembly = _build(_Builder(hardware, observe, step), undo, file_config, respond, apply)
         undo.pop_all()
     return assembly
 
@@ -193,13 +199,16 @@ def _build(
         config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
     )
     clock = SystemClock(guard)
+    builder.step("reading trust")
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     feed = FaceFeed()
+    builder.step("opening models and sensors")
     with _naming(desired):
         place = place_of(config, builder.trust.snapshot)
         biometrics = build_biometrics(config, feed, builder.show, builder.trust.snapshot)
         undo.callback(biometrics.close)
         require(place.profile, biometrics.modalities)
+    builder.step("opening the journal")
     journal = Journal.open(
         config.state_path(config.journal.path), capacity=config.journal.capacity, clock=clock.wall
     )
