@@ -197,7 +197,7 @@ class Station:
             wall=times.wall,
             boottime=times.boottime,
             boot_id=lambda: times.kernel,
-            sources=lambda: ClockSources(synchronized=times.synchronized, rtc=False),
+            sources=lambda: ClockSources(synchronized=times.synchronized),
         )
         self.inbox: deque[InputEvent] = deque()
         self.gpio = SimulatedGpio(board=self.board)
