@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 import threading
@@ -46,6 +47,7 @@ from agent.passage.types import Phase, Signal
 from agent.reason import Reason
 from agent.report.topics import GateAddress
 from agent.scan.process import REPLY_PATIENCE_S
+from agent.scan.scanner import ScanError
 from agent.settings.model import Config, MqttConfig
 from agent.trust.model import OperatorKey, TrustError
 
@@ -131,6 +133,7 @@ class Daemon:
         self._reporting: Reporting | None = None
         self._shut = False
         self._ready = False
+        self._loading = False
         try:
             self.parts = assemble(
                 config,
@@ -171,9 +174,10 @@ class Daemon:
     def run(self) -> Exit:
         """Start, serve until told to stop, shut down; return the exit code."""
         self.start()
-        self._service.ready()
-        gate = self.parts.config.gate
-        _log.info("ready", site=gate.site, gate=gate.gate)
+        if not self._stop.is_set():
+            self._service.ready()
+            gate = self.parts.config.gate
+            _log.info("ready", site=gate.site, gate=gate.gate)
         code = Exit.FAULT
         try:
             code = self._serve()
@@ -187,8 +191,10 @@ class Daemon:
         return code
 
     def stop(self, *_signal: int | FrameType | None) -> None:
-        """Ask the daemon to stop; may be a signal handler."""
+        """Ask the daemon to stop, also in its start; may be a signal handler."""
         self._stop.set()
+        if self._loading and (stem := self.parts.scanner.stem_pid):
+            os.kill(stem, signal.SIGKILL)  # who waits for it holds the scanner's lock
 
     def reload(self, *_signal: int | FrameType | None) -> None:
         """Ask for profile and trust to be read again; may be a signal handler."""
@@ -253,7 +259,8 @@ class Daemon:
         registry.load_all()  # while the decoder's process loads
         start_s = parts.config.scan.start_s
         self._service.step("loading the decoder", start_s + STEP_S)
-        parts.scanner.wait_ready(start_s)
+        if not self._load_decoder(start_s):
+            return
         self._service.step("starting cameras, trust and reporter")
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
@@ -262,6 +269,23 @@ class Daemon:
             self._reporting = self._report_to(parts.config.mqtt)
             self._reporting.start()
         self._show_ready()
+
+    def _load_decoder(self, start_s: float) -> bool:
+        """Wait for the decoder; return False where the daemon is to stop instead.
+
+        Raises:
+            ScanError: it does not start.
+        """
+        self._loading = True
+        try:
+            if not self._stop.is_set():
+                self.parts.scanner.wait_ready(start_s)
+        except ScanError:
+            if not self._stop.is_set():
+                raise
+        finally:
+            self._loading = False
+        return not self._stop.is_set()
 
     def _serve(self) -> Exit:
         every = min(self._service.watchdog_s or 2 * POLL_S, 2.0) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import time
@@ -17,7 +18,8 @@ from agent.daemon.notify import STEP_S, ServiceManager
 from agent.daemon.threads import ThreadGroup
 from agent.exits import Exit
 from agent.settings.load import load
-from tests.support.gate_on_disk import GateOnDisk
+from tests.support.gate_on_disk import GateOnDisk, until
+from tests.support.paths import ROOT
 
 
 class Manager:
@@ -36,6 +38,9 @@ class Manager:
     def _read(self) -> None:
         while text := self._channel.recv(4096).decode():
             self._heard.append(dict(line.split("=", 1) for line in text.split("\n")))
+
+    def said(self, step: str) -> bool:
+        return any(message.get("STATUS") == step for message in self._heard)
 
     def heard(self) -> list[dict[str, str]]:
         """Return all messages, when the daemon has said its last."""
@@ -137,6 +142,34 @@ def test_a_stop_between_two_daemons_is_not_lost(gate: GateOnDisk, manager: Manag
     daemon = Daemon(settings, open_hardware(settings), service=manager.service, stop=stop)
     assert daemon.run() is Exit.DONE
     assert {"STOPPING": "1"} in manager.heard()
+
+
+SLOW_DECODER = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "zxingcpp":
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+"""
+
+
+def test_a_stop_does_not_wait_for_a_start(gate: GateOnDisk, manager: Manager) -> None:
+    """The decoder may be given minutes; a service that is stopped then is not to be killed."""
+    gate.write(scan="start_s = 120.0")
+    (gate.path / "site").mkdir()
+    (gate.path / "site/sitecustomize.py").write_text(SLOW_DECODER)
+    process = gate.run(
+        NOTIFY_SOCKET=f"@idgate-service-{os.getpid()}",
+        PYTHONPATH=f"{gate.path / 'site'}:{ROOT}",
+    )
+    until(lambda: manager.said("loading the decoder"), "loading the decoder")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == Exit.DONE
+    heard = manager.heard()
+    assert {"READY": "1"} not in heard
+    assert {"STOPPING": "1"} in heard
+    assert list(steps(heard))[-len(STOPPING) :] == list(STOPPING)
 
 
 def test_a_fault_says_that_it_stops(gate: GateOnDisk, manager: Manager) -> None:
