@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=${IDGATE_VENV:-$here/.venv}
 dry=0
 root=
-unit=idgate.service
+units="idgate-gatekeeper.service idgate.service"
 run_apt="libzbar0 python3 python3-venv"
 test_apt="cpio mosquitto procps systemd"
 pi_apt="python3-picamera2"
@@ -142,22 +142,24 @@ prepare() { # EXTRA PACKAGE...
     make_venv "$extra"
 }
 
-add_user() {
-    local prefix=()
+add_user() { # NAME HOME GROUP...: the hardware belongs to groups on Raspberry Pi OS
+    local name=$1 home=$2 group prefix=()
+    shift 2
     [ -n "$root" ] && prefix=(--prefix "$root")
-    if grep -q '^idgate:' "$root/etc/passwd" 2>/dev/null; then return 0; fi
-    as_root useradd "${prefix[@]}" --system --user-group --no-create-home \
-        --home-dir /var/lib/idgate --shell /usr/sbin/nologin idgate
-}
-
-join_groups() { # the hardware belongs to these groups on Raspberry Pi OS
-    local group prefix=()
-    [ -n "$root" ] && prefix=(--prefix "$root")
-    for group in video gpio dialout render; do
+    grep -q "^$name:" "$root/etc/passwd" 2>/dev/null ||
+        as_root useradd "${prefix[@]}" --system --user-group --no-create-home \
+            --home-dir "$home" --shell /usr/sbin/nologin "$name"
+    for group in "$@"; do
         if grep -q "^$group:" "$root/etc/group" 2>/dev/null; then
-            as_root usermod "${prefix[@]}" --append --groups "$group" idgate
+            as_root usermod "${prefix[@]}" --append --groups "$group" "$name"
         fi
     done
+}
+
+remove_user() { # NAME
+    grep -q "^$1:" "$root/etc/passwd" 2>/dev/null || return 0
+    if [ -n "$root" ]; then as_root userdel --prefix "$root" "$1"
+    else as_root userdel "$1"; fi
 }
 
 pi_parts() { # PYTHON: what only apt has for a Pi: the camera and, from Python 3.12 on, RPi.GPIO
@@ -178,14 +180,14 @@ pi_parts() { # PYTHON: what only apt has for a Pi: the camera and, from Python 3
 systemd_runs() { [ -d /run/systemd/system ]; } # not in a chroot or while an image is built
 
 do_install() {
-    local python build=${TMPDIR:-/tmp}/idgate-build.$$
+    local python unit build=${TMPDIR:-/tmp}/idgate-build.$$
     local pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
     # shellcheck disable=SC2086
     need_apt $run_apt
     python=$(system_python)
     [ -n "$root" ] || pi_parts "$python"
-    add_user
-    join_groups
+    add_user idgate /var/lib/idgate video dialout render
+    add_user idgate-gate /var/lib/idgate-gatekeeper gpio # the pins are the gatekeeper's alone
     as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system" "$root/usr/local/bin"
     as_root install -d -m 0750 -g "$(group_id)" "$root/etc/idgate" "$root/etc/idgate/trust"
     as_root install -d -m 0700 -o "$(user_id)" -g "$(group_id)" "$root/var/lib/idgate"
@@ -200,15 +202,22 @@ do_install() {
     if [ ! -e "$root/etc/idgate/config.toml" ]; then
         as_root install -m 0640 -g "$(group_id)" "$here/systemd/config.toml" "$root/etc/idgate/config.toml"
     fi
-    as_root install -m 0644 "$here/systemd/$unit" "$root/etc/systemd/system/$unit"
+    for unit in $units; do
+        as_root install -m 0644 "$here/systemd/$unit" "$root/etc/systemd/system/$unit"
+    done
+    # shellcheck disable=SC2086 # words, one a unit
     if [ -n "$root" ]; then
-        as_root systemctl --root="$root" enable "$unit"
+        as_root systemctl --root="$root" enable $units
     else
         if systemd_runs; then as_root systemctl daemon-reload; fi
-        as_root systemctl enable "$unit"
+        as_root systemctl enable $units
+        if systemd_runs; then
+            as_root "$here/packaging/refresh-gatekeeper" /opt/idgate/venv \
+                /etc/systemd/system/idgate-gatekeeper.service /opt/idgate/gatekeeper.sum
+        fi
     fi
     say "installed. Edit /etc/idgate/config.toml, put issuers into /etc/idgate/trust, then:"
-    say "  sudo -u idgate idgate doctor --config /etc/idgate/config.toml && systemctl start idgate"
+    say "  sudo idgate doctor --config /etc/idgate/config.toml && sudo systemctl restart idgate"
 }
 
 user_id() { id_of "$root/etc/passwd"; }
@@ -220,24 +229,25 @@ id_of() { # numeric, since a scratch root's names are not this machine's
 }
 
 do_uninstall() {
-    local purge=$1
-    if [ -n "$root" ]; then
-        as_root systemctl --root="$root" disable "$unit"
-    elif [ -e "/etc/systemd/system/$unit" ]; then
-        if systemd_runs; then as_root systemctl disable --now "$unit"
-        else as_root systemctl disable "$unit"; fi
-    fi
-    as_root rm -f "$root/etc/systemd/system/$unit" "$root/usr/local/bin/idgate"
+    local purge=$1 unit
+    for unit in idgate.service idgate-gatekeeper.service; do # the pins last
+        if [ -n "$root" ]; then
+            as_root systemctl --root="$root" disable "$unit"
+        elif [ -e "/etc/systemd/system/$unit" ]; then
+            if systemd_runs; then as_root systemctl disable --now "$unit"
+            else as_root systemctl disable "$unit"; fi
+        fi
+        as_root rm -f "$root/etc/systemd/system/$unit"
+    done
+    as_root rm -f "$root/usr/local/bin/idgate"
     as_root rm -rf "$root/opt/idgate"
     if [ -z "$root" ] && systemd_runs; then as_root systemctl daemon-reload; fi
     if [ "$purge" = 1 ]; then
-        as_root rm -rf "$root/etc/idgate" "$root/var/lib/idgate"
-        if grep -q '^idgate:' "$root/etc/passwd" 2>/dev/null; then
-            if [ -n "$root" ]; then as_root userdel --prefix "$root" idgate
-            else as_root userdel idgate; fi
-        fi
+        as_root rm -rf "$root/etc/idgate" "$root/var/lib/idgate" "$root/var/lib/idgate-gatekeeper"
+        remove_user idgate-gate
+        remove_user idgate
     else
-        say "kept /etc/idgate and /var/lib/idgate; --purge removes them and the user"
+        say "kept /etc/idgate and /var/lib/idgate*; --purge removes them and the users"
     fi
 }
 

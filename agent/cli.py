@@ -1,8 +1,7 @@
 """The `idgate` command: one module of `agent.commands` a subcommand, imported only when chosen.
 
-Each module offers `add_arguments(parser)` and `run(arguments) -> int`. Exit codes common to all:
-0 done (or granted), 1 no (denied, failed checks), 2 usage or settings, 70 internal fault; 130
-interrupted, 141 nobody reads the output, as shells have them.
+Each module offers `add_arguments(parser)` and `run(arguments) -> int`; the exit codes are those of
+`agent.exits`.
 """
 
 from __future__ import annotations
@@ -16,12 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent import __version__
+from agent.exits import Exit
 
 __all__ = ["COMMANDS", "main"]
-
-EXIT_FAULT = 70
-EXIT_INTERRUPTED = 130
-EXIT_NO_READER = 141
 
 COMMANDS = {
     "run": "run the gate daemon",
@@ -66,17 +62,17 @@ def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Names
     try:
         return run(arguments)
     except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+        return Exit.INTERRUPTED
     except BrokenPipeError:
         # Who read the output has enough; what is left in the buffer must not be flushed at it.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-        return EXIT_NO_READER
+        return Exit.NO_READER
     except Exception as error:  # noqa: BLE001 - a traceback may quote input, and says exit code 1
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
         fault = f"{type(error).__name__} at {where}"
         sys.stderr.write(f"idgate {arguments.command}: internal fault: {fault}\n")
-        return EXIT_FAULT
+        return Exit.FAULT
 
 
 if __name__ == "__main__":

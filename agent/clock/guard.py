@@ -12,8 +12,9 @@ Rules, in the order in which `judge` asks them:
 3. Within one boot the clock keeps pace with the kernel's boot-time clock. A leap ahead that no time
    server is known to confirm is neither believed nor remembered until it has stood for a while, or
    one wrong minute would lock the gate for years. A clock behind the time since boot was set back.
-4. Where the settings demand a source, the time must come from a synchronised system clock or a
-   real-time clock.
+4. Where the settings demand a source, the time must come from a synchronised system clock, or agree
+   with a real-time clock. A board without one starts with a time that was saved on its disk
+   (fake-hwclock, systemd-timesyncd); a clock without battery begins in 1970. Neither is a source.
 A time that is refused never moves the memory.
 
 `judge` is pure. `ClockGuard` is its shell: it reads clocks, `/run`, `/proc`, `/sys` and the kernel,
@@ -38,6 +39,7 @@ import msgspec
 
 __all__ = [
     "EARLIEST",
+    "NO_SOURCE",
     "ClockGuard",
     "ClockMemory",
     "ClockReading",
@@ -67,6 +69,15 @@ that cannot be asked."""
 SOURCES_EVERY_S = 10.0
 """How often `flush` asks the sources: a real-time clock on a slow bus takes its time."""
 
+RTC_APART_S = 300.0
+"""How far the system's time and a real-time clock may stand apart at boot and still be one time."""
+
+RTC_DRIFT = 1e-4
+"""How fast two cheap crystals may part: by so much of the time since boot."""
+
+NO_SOURCE = "no time server reached and no real-time clock that kept the time"
+"""Why a time is not believed where the settings demand a source."""
+
 _TIME_ERROR = 5
 """`adjtimex` returns this while the kernel's clock is not synchronised, adjtimex(2)."""
 
@@ -80,11 +91,12 @@ class ClockSources:
     Attributes:
         synchronized: True or False as the kernel or systemd-timesyncd says; None when neither
             can be asked.
-        rtc: a real-time clock with a plausible time is fitted; None when it cannot be seen.
+        rtc: how far a real-time clock is ahead of the system's time, s; the nearest of several.
+            None where none is fitted or none has kept the time.
     """
 
     synchronized: bool | None = None
-    rtc: bool | None = None
+    rtc: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +174,14 @@ def judge(
             if reading.boottime - memory.leapt_at < SETTLE_S:
                 reason = f"the clock leapt {pace:.0f} s ahead to {_text(reading.wall)}, unconfirmed"
                 return ClockVerdict(False, reason, memory)
-    if demand_source and not sources.synchronized and not sources.rtc:
-        return ClockVerdict(False, "no time server reached and no real-time clock fitted", memory)
+    if demand_source and not sources.synchronized:
+        if sources.rtc is None:
+            return ClockVerdict(False, NO_SOURCE, memory)
+        if abs(sources.rtc) > RTC_APART_S + RTC_DRIFT * reading.boottime:
+            reason = (
+                f"no time server reached, and the real-time clock is {sources.rtc:+.0f} s apart"
+            )
+            return ClockVerdict(False, reason, memory)
     if reading.wall <= memory.highest:
         return ClockVerdict(True, "", memory)
     return ClockVerdict(True, "", ClockMemory(reading.wall, reading.boot_id, reading.boottime))
@@ -186,18 +204,24 @@ def read_boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
 
 
-def read_sources(run: Path = Path("/run"), rtc: Path = Path("/sys/class/rtc")) -> ClockSources:
+def read_sources(
+    run: Path = Path("/run"),
+    rtc: Path = Path("/sys/class/rtc"),
+    *,
+    wall: Callable[[], float] = time.time,
+) -> ClockSources:
     """Ask the kernel, systemd-timesyncd and the real-time clock.
 
     Args:
         run: where `systemd/timesync/synchronized` appears.
         rtc: where real-time clocks are listed.
+        wall: the system's time, Unix seconds.
     """
     if (run / "systemd/timesync/synchronized").exists():
         synchronized: bool | None = True
     else:
         synchronized = _kernel_synchronized()
-    return ClockSources(synchronized=synchronized, rtc=_rtc_plausible(rtc))
+    return ClockSources(synchronized=synchronized, rtc=_rtc_ahead(rtc, wall))
 
 
 def _kernel_synchronized() -> bool | None:
@@ -208,18 +232,17 @@ def _kernel_synchronized() -> bool | None:
     return None if state < 0 else state != _TIME_ERROR
 
 
-def _rtc_plausible(rtc: Path) -> bool | None:
-    if not rtc.is_dir():
-        return None
-    for clock in sorted(rtc.iterdir()):
+def _rtc_ahead(rtc: Path, wall: Callable[[], float]) -> float | None:
+    ahead = []
+    for clock in sorted(rtc.glob("rtc*")):
         try:
             since = int((clock / "since_epoch").read_bytes())
         except (OSError, ValueError) as error:
             _log.debug("real-time clock %s cannot be read: %s", clock.name, error)
             continue
         if since >= EARLIEST:
-            return True
-    return False
+            ahead.append(since - wall())
+    return min(ahead, key=abs, default=None)
 
 
 class _MemoryFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

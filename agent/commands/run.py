@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 from pathlib import Path
 
-__all__ = ["EXIT_SETTINGS", "EXIT_UNAVAILABLE", "add_arguments", "run"]
+from agent.exits import Exit
 
-EXIT_SETTINGS = 2
-EXIT_UNAVAILABLE = 3
+__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         settings = load(arguments.config)
     except ConfigError as error:
-        return _refuse(str(error), EXIT_SETTINGS)
+        return _refuse(str(error), Exit.SETTINGS)
     log.configure(level=settings.log.level, style=settings.log.format)
     return _run(settings)
 
@@ -35,7 +35,7 @@ def _run(settings: object) -> int:
     from agent import log
     from agent.biometrics.errors import ModelError
     from agent.biometrics.photo import PhotoError
-    from agent.daemon.daemon import EXIT_RESTART, Daemon, forbid_core_dumps
+    from agent.daemon.daemon import Daemon, forbid_core_dumps
     from agent.daemon.hardware import open_hardware
     from agent.daemon.owner import require_owner
     from agent.journal.journal import JournalError
@@ -51,17 +51,20 @@ def _run(settings: object) -> int:
     forbid_core_dumps()
     try:
         require_owner(settings, "run ...")
-        code = EXIT_RESTART
-        while code == EXIT_RESTART:
-            daemon = Daemon(settings, open_hardware(settings), service=ServiceManager())
+        # One for all, or a SIGTERM between two would be lost with the first.
+        service, stop = ServiceManager(), threading.Event()
+        code = Exit.RESTART
+        while code is Exit.RESTART:
+            service.step("opening cameras and pins")
+            daemon = Daemon(settings, open_hardware(settings), service=service, stop=stop)
             # The fleet may have set another level than the file's.
             log.configure(level=daemon.parts.config.log.level, style=settings.log.format)
             daemon.handle_signals()
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
-        return _refuse(str(error), EXIT_SETTINGS)
+        return _refuse(str(error), Exit.SETTINGS)
     except (HalError, JournalError, ScanError, PhotoError, OSError) as error:
-        return _refuse(str(error), EXIT_UNAVAILABLE)
+        return _refuse(str(error), Exit.UNAVAILABLE)
     return code
 
 

@@ -96,10 +96,14 @@ class _Builder:
     """Holds what callbacks need before the last part is there."""
 
     def __init__(
-        self, hardware: Hardware, listener: Callable[[JournaledEvent], None] | None
+        self,
+        hardware: Hardware,
+        listener: Callable[[JournaledEvent], None] | None,
+        step: Callable[[str], None],
     ) -> None:
         self.hardware = hardware
         self.listener = listener
+        self.step = step
         self.counters = Counters()
         self.controller: Controller | None = None
         self.gate: Gate
@@ -165,6 +169,7 @@ def assemble(
     respond: Respond,
     apply: Callable[[Config], str],
     observe: Callable[[JournaledEvent], None] | None = None,
+    step: Callable[[str], None],
 ) -> Assembly:
     """Build a gate.
 
@@ -174,13 +179,14 @@ def assemble(
         respond: answers commands by their transaction.
         apply: brings desired settings into force; returns what is wrong with them, or "".
         observe: told of every journaled row.
+        step: told before each step that a slow card makes long.
 
     Raises:
         ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError: the settings.
         JournalError, HalError, OSError: what they name cannot be had.
     """
     with ExitStack() as undo:
-        assembly = _build(_Builder(hardware, observe), undo, file_config, respond, apply)
+        assembly = _build(_Builder(hardware, observe, step), undo, file_config, respond, apply)
         undo.pop_all()
     return assembly
 
@@ -206,8 +212,10 @@ def _build(
         config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
     )
     clock = SystemClock(guard)
+    builder.step("reading trust")
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     feed = FaceFeed()
+    builder.step("opening models and sensors")
     with _naming(desired):
         place = place_of(config, builder.trust.snapshot)
         biometrics = build_biometrics(
@@ -215,6 +223,7 @@ def _build(
         )
         undo.callback(biometrics.close)
         require(place.profile, biometrics.modalities)
+    builder.step("opening the journal")
     journal = Journal.open(
         config.state_path(config.journal.path), capacity=config.journal.capacity, clock=clock.wall
     )

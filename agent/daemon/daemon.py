@@ -6,17 +6,19 @@ Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the 
 Rules:
 - READY is said when a code shown now would be judged. The ready output is lit while a grant could
   be recorded too: nothing opens unrecorded, and whoever looks at the gate shall see that.
-- A lost thread, a dead gate or a loop that stands still ends the daemon with exit code 70; the
-  service manager starts it anew. The watchdog is fed only while every loop goes round.
+- A lost thread, a dead gate or a loop that stands still ends the daemon (`Exit.FAULT`); the service
+  manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
 - Reload (SIGHUP) reads trust and profile again; what cannot be used leaves the old one in force,
   and the journal says so. Settings desired by the fleet are checked, kept, and brought into force
-  by a restart of the parts (`EXIT_RESTART`) while nobody is in the gate.
+  by a restart of the parts (`Exit.RESTART`) while nobody is in the gate.
+- Each step of a start or a stop tells the service manager how long it may take (`STOP_LIMITS_S`).
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import resource
 import signal
 import threading
@@ -26,8 +28,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
+from typing import Final
 
 from agent import log
+from agent.biometrics.photo import START_S as PHOTO_START_S
 from agent.controller.ports import JournaledEvent
 from agent.controller.unfinished import end_unfinished
 from agent.credential import registry
@@ -36,20 +40,21 @@ from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
 from agent.daemon.reporting import CommandHandlers, Reporting
 from agent.daemon.threads import ThreadGroup
+from agent.exits import Exit
+from agent.gate.gate import ANSWER_S
 from agent.journal import events
 from agent.journal.journal import RESERVE, JournalError, JournalFull
 from agent.passage.types import Phase, Signal
 from agent.reason import Reason
 from agent.report.topics import GateAddress
+from agent.scan.process import REPLY_PATIENCE_S
+from agent.scan.scanner import ScanError
 from agent.settings.model import Config, MqttConfig
 from agent.trust.model import OperatorKey, TrustError
-from hal.service_manager import ServiceManager
+from hal.service_manager import STEP_S, ServiceManager
 
-__all__ = ["EXIT_FAULT", "EXIT_RESTART", "EXIT_STOPPED", "Daemon", "forbid_core_dumps"]
+__all__ = ["STOP_LIMITS_S", "Daemon", "forbid_core_dumps"]
 
-EXIT_STOPPED = 0
-EXIT_FAULT = 70
-EXIT_RESTART = 75
 POLL_S = 0.2
 STUCK_S = 8.0
 """A loop that did not go round for so long is stuck; a patient camera's may take longer."""
@@ -57,6 +62,21 @@ SPARE_ROWS = 256
 """Places kept free without a fleet: more than can be written between two looks."""
 RESTART_AFTER_S = 1.0
 """Time for the answer to reach the fleet."""
+JOIN_S = 3.0
+"""How long all threads together may take to end."""
+REPORTER_S = 5.0
+"""How long the reporter's connection, and after it its commands, may take to end."""
+STOP_LIMITS_S: Final = {
+    "threads": JOIN_S,
+    "reporter": 2 * REPORTER_S,
+    "gate": 2 * ANSWER_S,  # its thread, then the gatekeeper's answer
+    "decoder": 5.0 + REPLY_PATIENCE_S,  # a picture's longest deadline, then the end of the stem
+    "devices": 5.0,  # closed, not waited for; a camera's driver may hang in it
+    "disk": 10.0,  # the clock's memory and the journal's last page, on a slow card
+}
+"""How long each step of a stop may take, s, in order; one that takes longer ends by SIGKILL."""
+STOP_GRACE_S = 2.0
+"""What a step may be late by: the limits are those of waits within it."""
 
 _PR_SET_DUMPABLE = 4
 _log = log.get(__name__)
@@ -91,6 +111,7 @@ class Daemon:
         config: the file's settings.
         hardware: what it runs on; closed by the daemon.
         service: the service manager to tell.
+        stop: ends the daemon when set; of a process whose daemons follow one another.
         observe: told of every journaled row, in the thread that wrote it.
 
     Raises:
@@ -103,19 +124,26 @@ class Daemon:
         hardware: Hardware,
         *,
         service: ServiceManager | None = None,
+        stop: threading.Event | None = None,
         observe: Callable[[JournaledEvent], None] | None = None,
     ) -> None:
         self._service = service or ServiceManager({})
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._reload = threading.Event()
         self._restart_at: float | None = None
         self._threads = ThreadGroup()
         self._reporting: Reporting | None = None
         self._shut = False
         self._ready = False
+        self._loading = False
         try:
             self.parts = assemble(
-                config, hardware, respond=self._respond, apply=self._apply, observe=observe
+                config,
+                hardware,
+                respond=self._respond,
+                apply=self._apply,
+                observe=observe,
+                step=self._service.step,
             )
         except BaseException:
             hardware.close()
@@ -145,21 +173,30 @@ class Daemon:
             self.shutdown()
             raise
 
-    def run(self) -> int:
+    def run(self) -> Exit:
         """Start, serve until told to stop, shut down; return the exit code."""
         self.start()
-        self._service.ready()
-        gate = self.parts.config.gate
-        _log.info("ready", site=gate.site, gate=gate.gate)
+        if not self._stop.is_set():
+            self._service.ready()
+            gate = self.parts.config.gate
+            _log.info("ready", site=gate.site, gate=gate.gate)
+        code = Exit.FAULT
         try:
-            return self._serve()
+            code = self._serve()
         finally:
-            self._service.stopping()
+            if code is Exit.RESTART:
+                # The process goes on: a service that said that it stops would be killed for it.
+                self._service.reloading()
+            else:
+                self._service.stopping()
             self.shutdown()
+        return code
 
     def stop(self, *_signal: int | FrameType | None) -> None:
-        """Ask the daemon to stop; may be a signal handler."""
+        """Ask the daemon to stop, also in its start; may be a signal handler."""
         self._stop.set()
+        if self._loading and (stem := self.parts.scanner.stem_pid):
+            os.kill(stem, signal.SIGKILL)  # who waits for it holds the scanner's lock
 
     def reload(self, *_signal: int | FrameType | None) -> None:
         """Ask for profile and trust to be read again; may be a signal handler."""
@@ -177,18 +214,26 @@ class Daemon:
             return
         self._shut = True
         parts = self.parts
-        steps = [loop.stop for loop in parts.camera_loops]
-        steps += [parts.controller.stop, parts.checks.close, parts.trust.stop, self._join_threads]
+        stops: dict[str, list[Callable[[], object]]] = {
+            "threads": [loop.stop for loop in parts.camera_loops],
+            "reporter": [],
+            "gate": [parts.gate.stop],
+            "decoder": [parts.scanner.close],
+            "devices": [parts.biometrics.close, parts.hardware.close],
+            "disk": [self._save_clock, parts.journal.close],
+        }
+        stops["threads"] += [parts.controller.stop, parts.checks.close, parts.trust.stop]
+        stops["threads"].append(self._join_threads)
         if self._reporting is not None:
-            steps.append(self._reporting.close)
-        steps += [parts.gate.stop, parts.scanner.close, parts.biometrics.close]
-        steps += [parts.hardware.close, self._save_clock, parts.journal.close]
+            stops["reporter"].append(partial(self._reporting.close, REPORTER_S))
         with ExitStack() as last:
-            for step in reversed(steps):
-                last.callback(step)
+            for name, limit_s in reversed(STOP_LIMITS_S.items()):
+                for stop in reversed(stops[name]):
+                    last.callback(stop)
+                last.callback(self._service.step, f"stopping: {name}", limit_s + STOP_GRACE_S)
 
     def _join_threads(self) -> None:
-        left = self._threads.join(3.0)
+        left = self._threads.join(JOIN_S)
         if left:
             _log.warning("threads did not end", threads=left)
 
@@ -200,6 +245,7 @@ class Daemon:
 
     def _begin(self) -> None:
         parts = self.parts
+        self._service.step("starting the gate")
         mode = parts.controller.state.mode
         try:
             parts.journal.append(events.Mode(mode=mode.value, cause="start"))
@@ -212,8 +258,13 @@ class Daemon:
         for modality in parts.checks.modalities:
             self._threads.start(modality.value, partial(parts.checks.run, modality))
         registry.load_all()  # while the decoder's process loads
-        parts.scanner.wait_ready()
+        start_s = parts.config.scan.start_s
+        self._service.step("loading the decoder", start_s + STEP_S)
+        if not self._load_decoder(start_s):
+            return
+        self._service.step("loading the photo decoder", PHOTO_START_S + STEP_S)
         parts.biometrics.wait_ready()
+        self._service.step("starting cameras, trust and reporter")
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
         parts.trust.start(self._threads)
@@ -222,23 +273,40 @@ class Daemon:
             self._reporting.start()
         self._show_ready()
 
-    def _serve(self) -> int:
+    def _load_decoder(self, start_s: float) -> bool:
+        """Wait for the decoder; return False where the daemon is to stop instead.
+
+        Raises:
+            ScanError: it does not start.
+        """
+        self._loading = True
+        try:
+            if not self._stop.is_set():
+                self.parts.scanner.wait_ready(start_s)
+        except ScanError:
+            if not self._stop.is_set():
+                raise
+        finally:
+            self._loading = False
+        return not self._stop.is_set()
+
+    def _serve(self) -> Exit:
         every = min(self._service.watchdog_s or 2 * POLL_S, 2.0) / 2
         fed_at = 0.0
         while not self._stop.wait(POLL_S):
             if self._threads.lost.is_set() or self.parts.gate.dead.is_set():
                 _log.error("stopping", why=self._threads.why or self.parts.gate.health().error)
-                return EXIT_FAULT
+                return Exit.FAULT
             now = time.monotonic()
             if self._stuck(now):
-                return EXIT_FAULT
+                return Exit.FAULT
             if now - fed_at >= every:
                 self._service.alive()
                 fed_at = now
             self._housekeep()
             if self._restart_due(now):
-                return EXIT_RESTART
-        return EXIT_STOPPED
+                return Exit.RESTART
+        return Exit.DONE
 
     def _stuck(self, now: float) -> bool:
         """Return whether a loop stood still for too long."""
@@ -302,7 +370,8 @@ class Daemon:
 
     def reload_now(self) -> str:
         """Read profile and trust again; return what was wrong, empty for nothing."""
-        self._service.reloading(time.monotonic_ns() // 1000)
+        self._service.reloading()
+        self._service.step("reading profile and trust again")
         wrong = ""
         try:
             self.parts.trust.reload()  # the profile follows each new snapshot

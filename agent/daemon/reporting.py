@@ -97,9 +97,9 @@ class Reporting:
         """Begin to report."""
         self.reporter.start()
 
-    def close(self) -> None:
-        """Say `stopped` and end."""
-        self.reporter.close()
+    def close(self, timeout_s: float) -> None:
+        """Say `stopped` and end; each of its two threads is waited for that long."""
+        self.reporter.close(timeout_s)
 
     def carry_out(self, command: Command) -> CommandResult:
         """Do what a believed command says; runs in the reporter's command thread."""

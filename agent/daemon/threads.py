@@ -7,6 +7,7 @@ that half works is worse than one that starts anew.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from agent import log
@@ -52,7 +53,8 @@ class ThreadGroup:
         self.lost.set()
 
     def join(self, timeout_s: float) -> list[str]:
-        """Wait for all to end; return the names of those that did not."""
+        """Wait for all to end, that long together; return the names of those that did not."""
+        until = time.monotonic() + timeout_s
         for thread in self._threads:
-            thread.join(timeout_s)
+            thread.join(max(0.0, until - time.monotonic()))
         return [thread.name for thread in self._threads if thread.is_alive()]

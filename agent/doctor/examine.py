@@ -120,26 +120,10 @@ def _disk(config: Config) -> Finding:
 
 
 def _clock(config: Config) -> Finding:
-    from agent.clock.guard import ClockGuard
+    from agent.doctor.clock import look_at_clock, read_keepers
 
-    guard = ClockGuard(
-        config.state_path("clock.json"),
-        demand_source=config.trust.clock_source == "confirmed",
-    )
-    verdict = guard.check()
-    if not verdict.trusted:
-        return Finding(
-            "clock", "failed", verdict.reason,
-            "set the clock or reach a time server; until then no dynamic code is accepted. If the "
-            "time is right now: stop the daemon, remove clock.json from the state, start again",
-        )  # fmt: skip
-    sources = guard.sources
-    if sources.synchronized is False and not sources.rtc:
-        return Finding(
-            "clock", "warning", "no time server reached and no real-time clock fitted",
-            "fit a real-time clock for gates that start without a network",
-        )  # fmt: skip
-    return Finding("clock", "ok", "believed")
+    state, detail, remedy = look_at_clock(config, read_keepers())
+    return Finding("clock", state, detail, remedy)
 
 
 def _believed(config: Config) -> TrustView | None:

@@ -44,11 +44,11 @@ from agent.gatekeeper.words import INPUTS, MODES, Mode
 from agent.passage.events import GateFault, InputEvent
 from hal.errors import DeviceUnavailable
 
-__all__ = ["Connect", "Gate", "GateHealth", "end_session"]
+__all__ = ["ANSWER_S", "Connect", "Gate", "GateHealth", "end_session"]
 
 _LOG = logging.getLogger(__name__)
 _UNTOLD = 256
-_ANSWER_S = 5.0
+ANSWER_S = 5.0
 _PATIENCE_S = 5.0
 _PAUSE_S = 0.05
 _LOST = "no session with the gatekeeper: nothing opens"
@@ -102,7 +102,7 @@ def _greet(link: socket.socket) -> Report:
     Raises:
         DeviceUnavailable: another decider is there, or nobody answers.
     """
-    link.settimeout(_ANSWER_S)
+    link.settimeout(ANSWER_S)
     with suppress(BrokenPipeError):  # refused before it was greeted: the reason is there to read
         link.send(Request("hello", PROTOCOL).pack())
     return _answer(link, WELCOME)
@@ -123,7 +123,7 @@ def _answer(link: socket.socket, kind: int) -> Report:
 
 def _leave(link: socket.socket, session: int) -> None:
     """Say goodbye, and wait until the gatekeeper has closed the gate."""
-    link.settimeout(_ANSWER_S)
+    link.settimeout(ANSWER_S)
     link.send(Request("bye", session=session).pack())
     while link.recv(REPORT_SIZE + 1):
         continue
@@ -220,7 +220,7 @@ class Gate(Asks):
         """Leave the gatekeeper in good order; may be called twice."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout=_ANSWER_S)
+            self._thread.join(timeout=ANSWER_S)
         self._bye()
         if self._card_output is not None:
             self._card_output.close()

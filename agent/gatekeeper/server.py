@@ -153,6 +153,7 @@ class Server:
             scribe.say(wrong)
         self._session: _Session | None = None
         self._leaving = False
+        self._fire = False
         self._polls = 0
         self._late_ns = 0
         self._fed_at = self._told_at = float("-inf")
@@ -252,6 +253,9 @@ class Server:
             return
         events = self._keeper.tick(now)
         self._polls += 1
+        if self._keeper.active("fire") != self._fire:
+            self._fire = not self._fire
+            self._service.status("fire: the gate is held open" if self._fire else "serving")
         if self._session is not None and self._keeper.attended:
             for event in events:
                 self._session.send(Report.of(event, self._session.number))

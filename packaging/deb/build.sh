@@ -40,7 +40,10 @@ if [ "${PIP_NO_DEPS:-0}" != 1 ]; then
     fi
 fi
 
-install -D -m 0644 "$source/systemd/idgate.service" "$tree/usr/lib/systemd/system/idgate.service"
+for unit in idgate.service idgate-gatekeeper.service; do
+    install -D -m 0644 "$source/systemd/$unit" "$tree/usr/lib/systemd/system/$unit"
+done
+install -D -m 0755 "$source/packaging/refresh-gatekeeper" "$tree/usr/share/idgate/refresh-gatekeeper"
 install -D -m 0640 "$source/systemd/config.toml" "$tree/etc/idgate/config.toml"
 install -D -m 0644 "$source/LICENSE" "$tree/usr/share/doc/idgate/copyright"
 install -d "$tree/etc/idgate/trust" "$tree/usr/bin" "$tree/DEBIAN"

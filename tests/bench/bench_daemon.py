@@ -193,7 +193,7 @@ def _ready_s(path: Path) -> float:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "NOTIFY_SOCKET": f"@{name}"},
         )
-        while manager.recv(256) != b"READY=1":
+        while b"READY=1" not in manager.recv(256).splitlines():
             continue
         took = time.monotonic() - began
         process.send_signal(signal.SIGTERM)

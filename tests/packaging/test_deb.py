@@ -50,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "root"
     (folder / "etc").mkdir(parents=True)
     (folder / "etc/passwd").write_text("root:x:0:0::/:/bin/sh\n")
-    (folder / "etc/group").write_text("root:x:0:\nvideo:x:44:\n")
+    (folder / "etc/group").write_text("root:x:0:\nvideo:x:44:\ngpio:x:993:\n")
     database = folder / "var/lib/dpkg"
     (database / "updates").mkdir(parents=True)
     (database / "info").mkdir()
@@ -88,8 +88,12 @@ def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path
     shown = run(venv / "bin/idgate", "--version", cwd=tmp_path).stdout
     assert shown == "idgate 0.1.0\n"
     assert str((root / "usr/bin/idgate").readlink()) == "/opt/idgate/venv/bin/idgate"
-    assert (root / "usr/lib/systemd/system/idgate.service").is_file()
-    assert "idgate:" in (root / "etc/passwd").read_text()
+    for unit in ("idgate.service", "idgate-gatekeeper.service"):
+        assert (root / "usr/lib/systemd/system" / unit).is_file()
+    users = (root / "etc/passwd").read_text()
+    assert (users.count("\nidgate:"), users.count("\nidgate-gate:")) == (1, 1)
+    assert "gpio:x:993:idgate-gate\n" in (root / "etc/group").read_text()
+    first = venv.readlink()
     assert "video:x:44:idgate" in (root / "etc/group").read_text()
     assert stat.S_IMODE((root / "var/lib/idgate").stat().st_mode) == 0o700
     config = root / "etc/idgate/config.toml"
@@ -100,7 +104,11 @@ def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path
     config.write_text("# mine\n")
     dpkg(root, "--force-confold", "--install", package)
     assert config.read_text() == "# mine\n"  # a new version keeps settings
-    assert (root / "etc/passwd").read_text().count("\nidgate:") == 1
+    assert (root / "etc/passwd").read_text() == users
+    # The old version's parts are gone, and were there until the new one's were whole.
+    assert venv.readlink() != first
+    assert sorted(path.name for path in venv.parent.iterdir()) == ["venv", str(venv.readlink())]
+    assert run(venv / "bin/idgate", "--version", cwd=tmp_path).stdout == "idgate 0.1.0\n"
 
     dpkg(root, "--remove", "idgate")
     assert not (root / "opt/idgate").exists()
@@ -111,5 +119,5 @@ def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path
     dpkg(root, "--purge", "idgate")
     left = [path for path in root.rglob("*idgate*") if "var/lib/dpkg" not in str(path)]
     assert left == []
-    assert "idgate:" not in (root / "etc/passwd").read_text()
+    assert "idgate" not in (root / "etc/passwd").read_text()
     assert "idgate" not in (root / "etc/group").read_text()

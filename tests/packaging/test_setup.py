@@ -113,11 +113,13 @@ def test_install_is_idempotent_and_uninstall_undoes_it(tmp_path: Path) -> None:
     assert (root / "etc/passwd").read_text().count("\nidgate:") == 1
     groups = (root / "etc/group").read_text()
     assert "video:x:44:idgate" in groups
-    assert "gpio:x:993:idgate" in groups
+    assert "gpio:x:993:idgate-gate\n" in groups  # the pins are the gatekeeper's alone
+    assert (root / "etc/passwd").read_text().count("\nidgate-gate:") == 1
     state = root / "var/lib/idgate"
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    wanted = root / "etc/systemd/system/multi-user.target.wants/idgate.service"
-    assert wanted.is_symlink()
+    wants = root / "etc/systemd/system/multi-user.target.wants"
+    units = ["idgate-gatekeeper.service", "idgate.service"]
+    assert sorted(path.name for path in wants.iterdir()) == units
     version = subprocess.run(
         [root / "opt/idgate/venv/bin/python", "-m", "agent.cli", "--version"],
         capture_output=True,
@@ -129,9 +131,10 @@ def test_install_is_idempotent_and_uninstall_undoes_it(tmp_path: Path) -> None:
 
     assert setup("uninstall", "--root", str(root)).returncode == 0
     assert not (root / "opt/idgate").exists()
-    assert not wanted.exists()
+    assert not wants.exists() or not list(wants.iterdir())
+    assert not list((root / "etc/systemd/system").glob("idgate*"))
     assert config.exists()  # kept without --purge
     assert setup("uninstall", "--root", str(root), "--purge").returncode == 0
     assert not (root / "etc/idgate").exists()
     assert not state.exists()
-    assert "idgate:" not in (root / "etc/passwd").read_text()
+    assert "idgate" not in (root / "etc/passwd").read_text()

@@ -54,5 +54,5 @@ apt-get -qq remove -y idgate
 [ -d /var/lib/idgate ] || fail "removed, and the state went too"
 apt-get -qq purge -y idgate
 [ -z "$(left)" ] || fail "purged, but left: $(left)"
-if getent passwd idgate || getent group idgate; then fail "purged, but the user is there"; fi
+if getent passwd idgate idgate-gate || getent group idgate idgate-gate; then fail "purged, but a user is there"; fi
 say "removed and purged, nothing left"

@@ -239,10 +239,14 @@ def fit_module(story: Story) -> None:
     )
     story.check("the module is paired over /dev/ttyAMA0", said.splitlines()[-1], "paired" in said)
     said = run(
-        "cd / && runuser -u idgate -- idgate doctor --config /etc/idgate/config.toml; echo exit $?",
+        "cd / && idgate doctor --as-service --config /etc/idgate/config.toml; echo exit $?",
         timeout_s=PATIENCE_S,
     )
-    story.check("the doctor finds nothing wrong", _summary(said), said.endswith("exit 0"))
+    story.check(
+        "the doctor, inside the service's sandbox, finds nothing wrong",
+        _summary(said),
+        said.endswith("exit 0"),
+    )
     run("systemctl start idgate", timeout_s=PATIENCE_S)
     story.times["finger module: stop, pairing, doctor and start"] = lane.ready() - stopped
 

@@ -220,7 +220,7 @@ class Station:
             wall=times.wall,
             boottime=times.boottime,
             boot_id=lambda: times.kernel,
-            sources=lambda: ClockSources(synchronized=times.synchronized, rtc=False),
+            sources=lambda: ClockSources(synchronized=times.synchronized),
         )
         self.faces = Faces(self)
         hasher = SubjectHasher(bytes(32))

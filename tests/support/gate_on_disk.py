@@ -110,10 +110,11 @@ format = "json"
         Image.fromarray(picture).save(scratch, compress_level=0)
         scratch.rename(self.path / "view.png")
 
-    def run(self, **environment: str) -> subprocess.Popen[bytes]:
+    def run(self, *, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)]
         with (self.path / "log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)],
+                [*launcher, *command],
                 stderr=log,
                 env={**os.environ, **environment},
             )

@@ -31,8 +31,8 @@ from tests.support.trust_keys import NOW
 
 SEEN = ClockMemory(NOW, "boot-1", 1_000.0)
 NTP = ClockSources(synchronized=True, rtc=None)
-RTC = ClockSources(synchronized=False, rtc=True)
-NOTHING = ClockSources(synchronized=False, rtc=False)
+RTC = ClockSources(synchronized=False, rtc=0.0)
+NOTHING = ClockSources(synchronized=False)
 UNKNOWN = ClockSources()
 
 
@@ -40,10 +40,15 @@ def reading(wall: float, boottime: float = 1_000.0, boot_id: str = "boot-1") -> 
     return ClockReading(wall, boottime, boot_id)
 
 
+def rtc_ahead(by_s: float) -> ClockSources:
+    return ClockSources(synchronized=False, rtc=by_s)
+
+
 UNSET = "the clock was never set: "
 NO_TIME = "the clock gives no time: "
 BACK = "the clock went back from 2026-05-28T20:26:40Z to "
-NO_SOURCE = "no time server reached and no real-time clock fitted"
+NO_SOURCE = "no time server reached and no real-time clock that kept the time"
+APART = "no time server reached, and the real-time clock is "
 YEAR_2026 = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 YEAR_2100 = datetime(2100, 1, 1, tzinfo=UTC).timestamp()
 
@@ -76,6 +81,14 @@ CASES = [
     ("source unknown, one asked", reading(NOW), SEEN, UNKNOWN, True, NO_SOURCE),
     ("server, one asked", reading(NOW), SEEN, NTP, True, ""),
     ("real-time clock, one asked", reading(NOW), SEEN, RTC, True, ""),
+    ("real-time clock a little ahead", reading(NOW), SEEN, rtc_ahead(300.1), True, ""),
+    ("real-time clock a little behind", reading(NOW), SEEN, rtc_ahead(-300.1), True, ""),
+    ("real-time clock ahead, as after a power cut", reading(NOW), SEEN, rtc_ahead(300.5), True, APART + "+300 s apart"),
+    ("real-time clock behind", reading(NOW), SEEN, rtc_ahead(-86_400), True, APART + "-86400 s apart"),
+    ("crystals that parted in 100 days", reading(NOW, 8_640_000, "boot-2"), SEEN, rtc_ahead(1_164), True, ""),
+    ("further than crystals part", reading(NOW, 8_640_000, "boot-2"), SEEN, rtc_ahead(1_165), True, APART + "+1165 s apart"),
+    ("real-time clock apart, a server asked", reading(NOW), SEEN, ClockSources(True, 86_400.0), True, ""),
+    ("real-time clock apart, none asked", reading(NOW), SEEN, rtc_ahead(86_400), False, ""),
     ("a time of no calendar", reading(1e18, 1_060), SEEN, NTP, False, NO_TIME + "1000000000000000000 s"),
     ("not a number", reading(float("nan")), SEEN, NTP, False, NO_TIME + "nan s"),
 ]  # fmt: skip
@@ -409,13 +422,21 @@ def test_sources_are_read_where_the_system_shows_them(tmp_path: Path) -> None:
     (run / "systemd" / "timesync").mkdir(parents=True)
     (run / "systemd" / "timesync" / "synchronized").touch()
     rtc.mkdir()
-    assert read_sources(run, rtc) == ClockSources(synchronized=True, rtc=False)
+    assert read_sources(run, rtc) == ClockSources(synchronized=True, rtc=None)
     (rtc / "rtc0").mkdir()
     (rtc / "rtc0" / "since_epoch").write_text("86400\n")
-    assert read_sources(run, rtc).rtc is False  # a clock whose battery died
+    assert read_sources(run, rtc).rtc is None  # a clock without battery
     (rtc / "rtc1").mkdir()
     (rtc / "rtc1" / "since_epoch").write_text(f"{NOW}\n")
-    assert read_sources(run, rtc).rtc is True
+    assert read_sources(run, rtc, wall=lambda: NOW + 7.5).rtc == -7.5
+    (rtc / "rtc2").mkdir()
+    (rtc / "rtc2" / "since_epoch").write_text(f"{NOW + 10}\n")
+    assert read_sources(run, rtc, wall=lambda: NOW + 7.5).rtc == 2.5  # the nearest
+    now = int(time.time())
+    (rtc / "rtc0" / "since_epoch").write_text(f"{now}\n")
+    ahead = read_sources(run, rtc).rtc
+    assert ahead is not None
+    assert -60 < ahead <= 1  # by this machine's own time
 
 
 @pytest.mark.parametrize(
@@ -429,7 +450,8 @@ def test_a_real_time_clock_that_makes_no_sense_is_passed_over(
         (tmp_path / name).mkdir()
         if text is not None:
             (tmp_path / name / "since_epoch").write_bytes(text)
-        assert read_sources(tmp_path, tmp_path).rtc is (plausible or name == "rtc1")
+        found = read_sources(tmp_path, tmp_path, wall=lambda: NOW).rtc
+        assert (found is not None) is (plausible or name == "rtc1")
 
 
 def test_a_real_time_clock_that_cannot_be_read_is_named(
@@ -466,7 +488,7 @@ def test_the_kernel_is_asked_and_not_told(
         return Libc
 
     monkeypatch.setattr(ctypes, "CDLL", load)
-    assert read_sources(tmp_path, tmp_path) == ClockSources(synchronized, rtc=False)
+    assert read_sources(tmp_path, tmp_path) == ClockSources(synchronized)
 
 
 def test_this_machine_can_be_asked(tmp_path: Path) -> None:

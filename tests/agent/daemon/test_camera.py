@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from agent.daemon.daemon import EXIT_FAULT
+from agent.exits import Exit
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 
 
@@ -46,7 +46,7 @@ def test_a_camera_that_stays_away_ends_the_daemon_with_the_gate_closed(
     script(gate, f"0.5 600 {kind}\n")
     process = gate.run()
     gate.ready()
-    assert process.wait(30) == EXIT_FAULT
+    assert process.wait(30) == Exit.FAULT
     assert faults(gate) == told
     assert words in gate.log()
     assert not gate.board.level(RELAY)

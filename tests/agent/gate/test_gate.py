@@ -203,7 +203,7 @@ SAID_NOTHING = r"^the gatekeeper does not answer: "
     ],
 )
 def test_an_answer_that_is_none(monkeypatch, answers, said):
-    monkeypatch.setattr(gate_module, "_ANSWER_S", 0.01)
+    monkeypatch.setattr(gate_module, "ANSWER_S", 0.01)
     ours, theirs = peer(*(answer for answer in answers if answer))
     if b"" in answers:
         theirs.shutdown(socket.SHUT_WR)
@@ -735,7 +735,7 @@ def test_but_not_for_somebody_who_is_there(decider):
 
 
 def test_a_session_that_nobody_answers_for_cannot_be_ended(monkeypatch):
-    monkeypatch.setattr(gate_module, "_ANSWER_S", 0.01)
+    monkeypatch.setattr(gate_module, "ANSWER_S", 0.01)
     ours, theirs = peer(WELCOMED)
     with pytest.raises(DeviceUnavailable, match=SAID_NOTHING + "timed out$"):
         end_session(ours)
