@@ -47,7 +47,7 @@ from agent.journal.journal import RESERVE, JournalError, JournalFull
 from agent.passage.types import Phase, Signal
 from agent.reason import Reason
 from agent.report.topics import GateAddress
-from agent.scan.process import REPLY_PATIENCE_S
+from agent.sandbox.process import REPLY_PATIENCE_S
 from agent.scan.scanner import ScanError
 from agent.settings.model import Config, MqttConfig
 from agent.trust.model import OperatorKey, TrustError
