@@ -27,6 +27,7 @@ from agent.controller.records import Recorder
 from agent.credential.model import Modality
 from agent.daemon.active_profile import ActiveProfile
 from agent.daemon.biometrics import Biometrics, build_biometrics
+from agent.daemon.blind_cameras import BlindCameras
 from agent.daemon.challenge import ChallengeError, read_challenge
 from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output
@@ -358,6 +359,7 @@ def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
 def _camera_loops(
     config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed
 ) -> list[CameraLoop]:
+    blind = BlindCameras(builder.faults)
     return [
         CameraLoop(
             camera,
@@ -365,6 +367,7 @@ def _camera_loops(
             feed=feed if settings.serves != "code" else None,
             post=builder.controller.post,
             timeout_s=settings.timeout_s,
+            on_blindness=partial(blind.changed, settings.name),
         )
         for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)
     ]

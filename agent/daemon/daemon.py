@@ -5,7 +5,8 @@ Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the 
 
 Rules:
 - READY is said when a code shown now would be judged. The ready output is lit while a grant could
-  be recorded too: nothing opens unrecorded, and whoever looks at the gate shall see that.
+  be recorded too, and a camera sees: nothing opens unrecorded, and whoever looks at the gate shall
+  see that.
 - A lost thread, a dead gate or a loop that stands still ends the daemon with exit code 70; the
   service manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
@@ -272,9 +273,10 @@ class Daemon:
         self._show_ready()
 
     def _show_ready(self) -> None:
-        """Light the ready output while a grant could be recorded."""
+        """Light the ready output while a code would be seen and its grant could be recorded."""
         parts = self.parts
-        ready = parts.journal.has_room() and not parts.controller.journal_refuses
+        sees = any(loop.reads_codes and not loop.blind for loop in parts.camera_loops)
+        ready = sees and parts.journal.has_room() and not parts.controller.journal_refuses
         if ready != self._ready:
             self._ready = ready
             parts.gate.ready(ready)

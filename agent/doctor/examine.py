@@ -263,6 +263,7 @@ def _models(config: Config) -> Finding:
 
 
 def _camera(config: Config) -> Finding:
+    from agent.controller.camera_watch import Blindness, at_first_sight, measure
     from agent.daemon.hardware import open_camera
     from hal.errors import HalError
 
@@ -276,9 +277,10 @@ def _camera(config: Config) -> Finding:
                 "check the ribbon cable and `rpicam-hello --list-cameras`",
             )  # fmt: skip
         try:
+            seems = set()
             for _ in range(FRAMES_LOOKED_AT):
                 with device.capture(camera.timeout_s) as frame:
-                    mean = float(frame.luma.mean())
+                    seems.add(at_first_sight(measure(frame.luma)))
                     height, width = frame.luma.shape
         except HalError as error:
             return Finding(
@@ -286,10 +288,15 @@ def _camera(config: Config) -> Finding:
             )
         finally:
             device.close()
-        if mean < 4:
+        if seems == {Blindness.COVERED}:
             return Finding(
-                "camera", "warning", f"{camera.name}: the picture is black",
-                "take the cover off the lens; light the place",
+                "camera", "warning", f"{camera.name}: the picture is black, white or flat",
+                "take the cover off the lens, clean it; light the place",
+            )  # fmt: skip
+        if seems == {Blindness.DEFOCUSED}:
+            return Finding(
+                "camera", "warning", f"{camera.name}: nothing in the picture is sharp",
+                "set the focus to where codes are held; clean the lens",
             )  # fmt: skip
         sizes.append(f"{camera.name} {width}x{height}")
     return Finding("camera", "ok", ", ".join(sizes))

@@ -282,7 +282,7 @@ class SimulationConfig(_Section, frozen=True):
     """A picture, a folder of pictures or a video that the simulated camera shows."""
     camera_script: str = ""
     """Faults of the simulated cameras: `FROM_S UNTIL_S KIND` a line, seconds since the start; the
-    kinds are timeout, hang and unplug."""
+    kinds are timeout, hang, unplug and freeze."""
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""

@@ -8,7 +8,9 @@ import socket
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from agent.cli import main
 from agent.issuing.issue import new_issuer
@@ -94,6 +96,20 @@ def _open_loop(folder: Path) -> None:
         board.drive(6, level=True)
 
 
+def _sees(picture: Image.Image):
+    def spoil(folder: Path) -> None:
+        picture.save(folder / "view.png")
+        _set("[simulation]", '[simulation]\nframes = "view.png"')(folder)
+
+    return spoil
+
+
+BLACK = Image.new("L", (1280, 720), 1)
+SOFT = Image.fromarray(
+    np.tile(np.rint(128 - 90 * np.cos(np.arange(1280) / 60)).astype(np.uint8), (720, 1))
+)
+
+
 def _set(old: str, new: str):
     def spoil(folder: Path) -> None:
         path = folder / "config.toml"
@@ -111,6 +127,8 @@ def _set(old: str, new: str):
         (_no_state, "disk", "failed"),
         (_broken_journal, "journal", "failed"),
         (_open_loop, "gpio", "warning"),
+        (_sees(BLACK), "camera", "warning"),
+        (_sees(SOFT), "camera", "warning"),
         (_asks_for_a_finger, "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "railway"'), "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "nowhere"'), "profile", "failed"),
