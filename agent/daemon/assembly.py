@@ -28,6 +28,7 @@ from agent.credential.model import Modality
 from agent.daemon.active_profile import ActiveProfile
 from agent.daemon.biometrics import Biometrics, build_biometrics
 from agent.daemon.blind_cameras import BlindCameras
+from agent.daemon.board import BoardWatch, make_board
 from agent.daemon.challenge import ChallengeError, read_challenge
 from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output
@@ -84,6 +85,7 @@ class Assembly:
     mode: KeptMode
     controller: Controller
     camera_loops: list[CameraLoop]
+    board: BoardWatch
 
 
 class _Builder:
@@ -269,6 +271,7 @@ def _build(
         mode=mode,
         controller=builder.controller,
         camera_loops=_camera_loops(config, builder, scanner, feed),
+        board=BoardWatch(make_board(config), builder.faults, hot_c=config.board.hot_c),
     )
 
 

@@ -1,7 +1,8 @@
 """Runs one gate: starts the parts of `agent.daemon.assembly`, watches them, shuts them down.
 
 Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the gate's own I/O,
-`face` and `finger` (one check at a time), `trust`, the reporter's, and this one, which watches all.
+`face` and `finger` (one check at a time), `trust`, the reporter's, `board` (how it is), and this
+one, which watches all.
 
 Rules:
 - READY is said when a code shown now would be judged. The ready output is lit while a grant could
@@ -179,6 +180,7 @@ class Daemon:
         self._shut = True
         parts = self.parts
         steps = [loop.stop for loop in parts.camera_loops]
+        steps.append(parts.board.stop)
         steps += [parts.controller.stop, parts.checks.close, parts.trust.stop, self._join_threads]
         if self._reporting is not None:
             steps.append(self._reporting.close)
@@ -218,6 +220,7 @@ class Daemon:
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
         parts.trust.start(self._threads)
+        self._threads.start("board", parts.board.run)
         if parts.config.mqtt is not None:
             self._reporting = self._report_to(parts.config.mqtt)
             self._reporting.start()

@@ -38,6 +38,7 @@ class Health:
                 "gpio": config.gpio.driver,
                 **{f"camera-{camera.name}": camera.driver for camera in config.camera},
                 **({"finger": config.finger.driver} if config.finger else {}),
+                "board": config.board.driver,
             },
             models=self._gate.biometrics.info(),
             trust_version=trust.version,
@@ -97,6 +98,7 @@ class Health:
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }
+        numbers |= self._gate.board.metrics()
         numbers |= {f"denied_{reason}": count for reason, count in counts.reasons.items()}
         for name, value in (("p50", counts.latency_ms), ("p99", counts.latency_p99_ms)):
             if value is not None:

@@ -54,6 +54,7 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
     config = desired.effective
     checks: list[tuple[str, Check, bool]] = [
         ("disk", _disk, False),
+        ("board", _board, False),
         ("clock", _clock, False),
         ("profile", _profile, False),
         ("trust", _trust, False),
@@ -117,6 +118,39 @@ def _disk(config: Config) -> Finding:
     if free_mib < LOW_DISK_MIB:
         return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
     return Finding("disk", "ok", f"{state}, {free_mib} MiB free")
+
+
+def _board(config: Config) -> Finding:
+    from agent.daemon.board import make_board
+    from hal.errors import HalError
+
+    try:
+        health = make_board(config).health()
+    except HalError as error:
+        return Finding("board", "failed", str(error), "mend or remove what it names")
+    if health.under_voltage:
+        return Finding(
+            "board", "failed", "under-voltage: writes and radio fail at random",
+            "use the maker's power supply, a shorter or thicker cable; feed lamps and locks apart",
+        )  # fmt: skip
+    if health.temperature_c is not None and health.temperature_c >= config.board.hot_c:
+        return Finding(
+            "board", "warning", f"{health.temperature_c:.0f} degrees", "give it air, or a heat sink"
+        )
+    if health.under_voltage_since_boot or health.throttled_since_boot:
+        word = "under-voltage" if health.under_voltage_since_boot else "slowed down"
+        return Finding(
+            "board", "warning", f"{word} since it was switched on",
+            "look at the power supply, its cable and the board's temperature",
+        )  # fmt: skip
+    told = []
+    if health.under_voltage is not None:
+        told.append("no under-voltage")
+    if health.temperature_c is not None:
+        told.append(f"{health.temperature_c:.0f} degrees")
+    if not told:
+        return Finding("board", "skipped", "the kernel tells nothing of voltage and temperature")
+    return Finding("board", "ok", ", ".join(told))
 
 
 def _clock(config: Config) -> Finding:
