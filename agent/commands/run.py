@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load(arguments.config)
     except ConfigError as error:
         return _refuse(str(error), EXIT_SETTINGS)
-    log.configure(level=settings.log.level, style=settings.log.format)
+    log.configure(level=settings.log.level, style=settings.log.format, queued=True)
     return _run(settings)
 
 
@@ -54,7 +54,8 @@ def _run(settings: object) -> int:
         while code == EXIT_RESTART:
             daemon = Daemon(settings, open_hardware(settings), service=ServiceManager())
             # The fleet may have set another level than the file's.
-            log.configure(level=daemon.parts.config.log.level, style=settings.log.format)
+            level = daemon.parts.config.log.level
+            log.configure(level=level, style=settings.log.format, queued=True)
             daemon.handle_signals()
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:

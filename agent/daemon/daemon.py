@@ -36,6 +36,7 @@ from agent.credential import registry
 from agent.daemon.assembly import assemble, objection
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
+from agent.daemon.log_watch import LogWatch
 from agent.daemon.notify import ServiceManager
 from agent.daemon.reporting import CommandHandlers, Reporting
 from agent.daemon.threads import ThreadGroup
@@ -123,6 +124,7 @@ class Daemon:
             hardware.close()
             raise
         self.health = Health(self.parts, time.time())
+        self._log_watch = LogWatch(self.parts.faults)
         self._loops = [
             _LoopProgress("decide", lambda: self.parts.controller.rounds),
             _LoopProgress("gate", lambda: self.parts.gate.health().polls),
@@ -271,6 +273,7 @@ class Daemon:
                 self.parts.faults.begin(part, "not_saved", error.strerror or "")
             else:
                 self.parts.faults.end(part, "not_saved")
+        self._log_watch.look(log.health())
         if self.parts.config.mqtt is None:
             self._forget_oldest()
         self._show_ready()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from agent import __version__
+from agent import __version__, log
 from agent.daemon.assembly import Assembly
 from agent.report.payloads import GateInfo, GateState
 
@@ -95,6 +95,7 @@ class Health:
             "decoder_incidents": sum(self._gate.scanner.incidents.values()),
             "sightings_dropped": self._gate.controller.dropped,
             "rows_lost": self._gate.controller.lost_rows,
+            "log_lines_lost": log.health().lost,
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }
