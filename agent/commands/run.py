@@ -38,6 +38,7 @@ def _run(settings: object) -> int:
     from agent.daemon.hardware import open_hardware
     from agent.daemon.notify import ServiceManager
     from agent.daemon.owner import require_owner
+    from agent.daemon.state_directory import require_writable
     from agent.journal.journal import JournalError
     from agent.journal.subjects import SubjectKeyError
     from agent.policy.profile import ProfileError
@@ -50,6 +51,7 @@ def _run(settings: object) -> int:
     forbid_core_dumps()
     try:
         require_owner(settings, "run ...")
+        require_writable(settings.state_path(""))
         code = EXIT_RESTART
         while code == EXIT_RESTART:
             daemon = Daemon(settings, open_hardware(settings), service=ServiceManager())

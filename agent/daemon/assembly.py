@@ -33,6 +33,7 @@ from agent.daemon.challenge import ChallengeError, read_challenge
 from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output
 from agent.daemon.place import place_of
+from agent.daemon.state_directory import volatile
 from agent.gate.gate import Gate
 from agent.gate.mode import KeptMode, load_mode
 from agent.journal import events, log_rows
@@ -64,6 +65,7 @@ class Assembly:
     Attributes:
         config: the settings in force, the fleet's desired ones upon the file's.
         desired: what the fleet wants set.
+        volatile: what the state stands on that a power cut empties, or "".
         others: named as their types say.
     """
 
@@ -86,6 +88,7 @@ class Assembly:
     controller: Controller
     camera_loops: list[CameraLoop]
     board: BoardWatch
+    volatile: str
 
 
 class _Builder:
@@ -272,6 +275,7 @@ def _build(
         controller=builder.controller,
         camera_loops=_camera_loops(config, builder, scanner, feed),
         board=BoardWatch(make_board(config), builder.faults, hot_c=config.board.hot_c),
+        volatile=volatile(config.state_path(config.journal.path).parent),
     )
 
 

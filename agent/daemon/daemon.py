@@ -211,6 +211,8 @@ class Daemon:
         except JournalFull as error:
             # A gate that does not start cannot hand over what it waits to be rid of.
             _log.error("no room to record the start", fault=error)
+        if parts.volatile:
+            _log.warning("a power cut forgets every used code", state=parts.volatile)
         if end_unfinished(parts.journal):
             _log.warning("the last run ended in the middle of a passage")
         parts.gate.start()
@@ -273,6 +275,10 @@ class Daemon:
                 self.parts.faults.begin(part, "not_saved", error.strerror or "")
             else:
                 self.parts.faults.end(part, "not_saved")
+        if why := self.parts.desired.refused_by_disk:
+            self.parts.faults.begin("config", "not_saved", why)
+        else:
+            self.parts.faults.end("config", "not_saved")
         self._log_watch.look(log.health())
         if self.parts.config.mqtt is None:
             self._forget_oldest()

@@ -10,6 +10,9 @@ from agent.report.payloads import GateInfo, GateState
 
 __all__ = ["Health"]
 
+VOLATILE = "journal:volatile"
+"""How the gate was set up, and not that something of it fails: its health is what it is without."""
+
 
 class Health:
     """Answers the reporter; quick, from any thread.
@@ -57,6 +60,8 @@ class Health:
             found.append("journal:failed")
         if not self._gate.journal.has_room():
             found.append("journal:full")
+        if self._gate.volatile:
+            found.append(VOLATILE)
         return tuple(found)
 
     def state(self) -> GateState:
@@ -69,7 +74,11 @@ class Health:
         return GateState(
             mode=self._gate.controller.state.effective.value,
             barrier="open" if health.relay_on else "closed",
-            health="failed" if not health.alive else ("degraded" if faults else "ok"),
+            health="failed"
+            if not health.alive
+            else "degraded"
+            if set(faults) - {VOLATILE}
+            else "ok",
             fire=health.fire,
             tamper=health.tamper,
             clock_trusted=self._gate.guard.trusted,

@@ -54,6 +54,7 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
     config = desired.effective
     checks: list[tuple[str, Check, bool]] = [
         ("disk", _disk, False),
+        ("state", _state, False),
         ("board", _board, False),
         ("clock", _clock, False),
         ("profile", _profile, False),
@@ -118,6 +119,20 @@ def _disk(config: Config) -> Finding:
     if free_mib < LOW_DISK_MIB:
         return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
     return Finding("disk", "ok", f"{state}, {free_mib} MiB free")
+
+
+def _state(config: Config) -> Finding:
+    from agent.daemon.state_directory import volatile
+
+    path = config.state_path(config.journal.path).parent
+    if forgets := volatile(path):
+        return Finding(
+            "state", "warning",
+            f"{path} is in memory ({forgets}): a power cut forgets which codes were used, who is "
+            "inside and what the fleet does not have",
+            "give state_dir a partition of its own on a disk, which the overlay leaves alone",
+        )  # fmt: skip
+    return Finding("state", "ok", f"{path} outlives a power cut")
 
 
 def _board(config: Config) -> Finding:
