@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +15,13 @@ from PIL import Image
 
 from agent.controller.camera_watch import Blindness
 from agent.daemon.blind_cameras import BlindCameras
+from agent.daemon.daemon import Daemon
+from agent.daemon.hardware import camera_settings, open_hardware
 from agent.journal import events
 from agent.journal.faults import Faults
 from agent.journal.journal import Journal
+from agent.settings.load import load
+from hal.simulated.camera import open_camera
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 
 READY = 24
@@ -84,3 +91,49 @@ def test_a_frozen_camera_is_told_and_darkens_the_ready_output(gate: GateOnDisk) 
     gate.ready()
     until(lambda: faults(gate) == [("camera:frozen", True)], "the fault", timeout_s=30)
     until(lambda: not gate.board.level(READY), "the ready output dark")
+
+
+class View:
+    """What one of two cameras looks at."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self.picture = picture
+
+    def render(self, _now: float) -> np.ndarray:
+        return self.picture
+
+
+def test_one_camera_that_sees_keeps_the_gate_ready(gate: GateOnDisk) -> None:
+    hall = np.random.default_rng(1).integers(80, 100, (720, 1280), np.uint8)
+    black = np.zeros((720, 1280), np.uint8)
+    gate.write(
+        camera='name = "left"\nserves = "code"\n'
+        '[[camera]]\nname = "right"\nserves = "code"\ndriver = "simulated"\nfps = 5'
+    )
+    settings = load(gate.config)
+    views = {"left": View(black), "right": View(hall)}
+    opened = open_hardware(settings)
+    for camera in opened.cameras:
+        camera.close()
+    cameras = tuple(
+        open_camera(camera_settings(camera), source=views[camera.name])
+        for camera in settings.camera
+    )
+    daemon = Daemon(settings, replace(opened, cameras=cameras))
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        until(lambda: "camera:covered" in daemon.health.faults(), "the fault", timeout_s=30)
+        time.sleep(0.5)
+        assert gate.board.level(READY)
+        views["right"].picture = black
+        until(lambda: not gate.board.level(READY), "the ready output dark", timeout_s=30)
+        views["left"].picture = hall
+        until(lambda: gate.board.level(READY), "the ready output")
+        assert "camera:covered" in daemon.health.faults()
+        views["right"].picture = hall
+        until(lambda: "camera:covered" not in daemon.health.faults(), "the end of the fault")
+    finally:
+        daemon.stop()
+        thread.join(20)
+    assert not thread.is_alive()
