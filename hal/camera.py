@@ -39,6 +39,8 @@ class Frame:
         camera: the camera's name in the configuration.
         colour: (H, W, 3) uint8 RGB where the driver has it ready, else None.
         chroma: (H // 2, W) uint8, the U plane above the V plane as in I420, else None.
+        noisy: whether a sensor took it, whose noise makes no two frames the same; a still that a
+            simulated camera plays is the same for ever.
     """
 
     luma: Luma
@@ -48,6 +50,7 @@ class Frame:
     camera: str
     colour: Rgb | None = None
     chroma: NDArray[np.uint8] | None = None
+    noisy: bool = False
 
     def copy(self) -> Frame:
         """Return a frame that owns its arrays, for use after the `with` block."""

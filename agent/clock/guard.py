@@ -289,6 +289,7 @@ class ClockGuard:
         self._memory = self._load()
         self._written: ClockMemory | None = self._memory
         self._written_at = -math.inf
+        self._refused: OSError | None = None
         self._verdict = self.check()
 
     def check(self) -> ClockVerdict:
@@ -328,7 +329,7 @@ class ClockGuard:
             force: write now, as at shutdown.
 
         Raises:
-            OSError: the memory cannot be written.
+            OSError: the memory cannot be written, or could not when it was last due.
         """
         now = self._boottime()
         if force or now - self._asked_at >= SOURCES_EVERY_S:
@@ -339,10 +340,16 @@ class ClockGuard:
         with self._lock:
             memory = self._memory
             due = force or now - self._written_at >= self._every_s
+            if not due and self._refused is not None:
+                raise self._refused.with_traceback(None)
             if not due or memory == self._written or self._damage:
                 return
-            self._written, self._written_at = memory, now
-        self._store(memory)
+            self._written, self._written_at, self._refused = memory, now, None
+        try:
+            self._store(memory)
+        except OSError as error:
+            self._refused = error
+            raise
 
     def _load(self) -> ClockMemory:
         try:

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = load(arguments.config)
     except ConfigError as error:
         return _refuse(str(error), Exit.SETTINGS)
-    log.configure(level=settings.log.level, style=settings.log.format)
+    log.configure(level=settings.log.level, style=settings.log.format, queued=True)
     return _run(settings)
 
 
@@ -38,6 +38,7 @@ def _run(settings: object) -> int:
     from agent.daemon.daemon import Daemon, forbid_core_dumps
     from agent.daemon.hardware import open_hardware
     from agent.daemon.owner import require_owner
+    from agent.daemon.state_directory import require_writable
     from agent.journal.journal import JournalError
     from agent.journal.subjects import SubjectKeyError
     from agent.policy.profile import ProfileError
@@ -51,6 +52,7 @@ def _run(settings: object) -> int:
     forbid_core_dumps()
     try:
         require_owner(settings, "run ...")
+        require_writable(settings.state_path(""))
         # One for all, or a SIGTERM between two would be lost with the first.
         service, stop = ServiceManager(), threading.Event()
         code = Exit.RESTART
@@ -58,7 +60,8 @@ def _run(settings: object) -> int:
             service.step("opening cameras and pins")
             daemon = Daemon(settings, open_hardware(settings), service=service, stop=stop)
             # The fleet may have set another level than the file's.
-            log.configure(level=daemon.parts.config.log.level, style=settings.log.format)
+            level = daemon.parts.config.log.level
+            log.configure(level=level, style=settings.log.format, queued=True)
             daemon.handle_signals()
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:

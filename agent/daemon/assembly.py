@@ -29,10 +29,13 @@ from agent.controller.records import Recorder
 from agent.credential.model import Modality
 from agent.daemon.active_profile import ActiveProfile
 from agent.daemon.biometrics import Biometrics, build_biometrics
+from agent.daemon.blind_cameras import BlindCameras
+from agent.daemon.board import BoardWatch, make_board
 from agent.daemon.challenge import ChallengeError, read_challenge
 from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output, pin_map
 from agent.daemon.place import place_of
+from agent.daemon.state_directory import volatile
 from agent.gate.cards import CardOutput
 from agent.gate.gate import Gate
 from agent.gatekeeper.kept import load_mode
@@ -70,6 +73,7 @@ class Assembly:
     Attributes:
         config: the settings in force, the fleet's desired ones upon the file's.
         desired: what the fleet wants set.
+        volatile: what the state stands on that a power cut empties, or "".
         others: named as their types say.
     """
 
@@ -90,6 +94,8 @@ class Assembly:
     scanner: Scanner
     controller: Controller
     camera_loops: list[CameraLoop]
+    board: BoardWatch
+    volatile: str
 
 
 class _Builder:
@@ -296,6 +302,8 @@ def _build(
         scanner=scanner,
         controller=controller,
         camera_loops=_camera_loops(config, builder, scanner, feed, controller),
+        board=BoardWatch(make_board(config), builder.faults, hot_c=config.board.hot_c),
+        volatile=volatile(config.state_path(config.journal.path).parent),
     )
 
 
@@ -403,6 +411,7 @@ def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
 def _camera_loops(
     config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed, controller: Controller
 ) -> list[CameraLoop]:
+    blind = BlindCameras(builder.faults)
     return [
         CameraLoop(
             camera,
@@ -410,6 +419,7 @@ def _camera_loops(
             feed=feed if settings.serves != "code" else None,
             post=controller.post,
             timeout_s=settings.timeout_s,
+            on_blindness=partial(blind.changed, settings.name),
         )
         for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)
     ]

@@ -1,11 +1,13 @@
 """Runs one gate: starts the parts of `agent.daemon.assembly`, watches them, shuts them down.
 
 Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the gate's own I/O,
-`face` and `finger` (one check at a time), `trust`, the reporter's, and this one, which watches all.
+`face` and `finger` (one check at a time), `trust`, the reporter's, `board` (how it is), and this
+one, which watches all.
 
 Rules:
 - READY is said when a code shown now would be judged. The ready output is lit while a grant could
-  be recorded too: nothing opens unrecorded, and whoever looks at the gate shall see that.
+  be recorded too, and a camera sees: nothing opens unrecorded, and whoever looks at the gate shall
+  see that.
 - A lost thread, a dead gate or a loop that stands still ends the daemon (`Exit.FAULT`); the service
   manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
@@ -38,6 +40,7 @@ from agent.credential import registry
 from agent.daemon.assembly import assemble, objection
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
+from agent.daemon.log_watch import LogWatch
 from agent.daemon.reporting import CommandHandlers, Reporting
 from agent.daemon.threads import ThreadGroup
 from agent.exits import Exit
@@ -149,6 +152,7 @@ class Daemon:
             hardware.close()
             raise
         self.health = Health(self.parts, time.time())
+        self._log_watch = LogWatch(self.parts.faults)
         self._loops = [
             _LoopProgress("decide", lambda: self.parts.controller.rounds),
             _LoopProgress("gate", lambda: self.parts.gate.health().polls),
@@ -222,7 +226,12 @@ class Daemon:
             "devices": [parts.biometrics.close, parts.hardware.close],
             "disk": [self._save_clock, parts.journal.close],
         }
-        stops["threads"] += [parts.controller.stop, parts.checks.close, parts.trust.stop]
+        stops["threads"] += [
+            parts.board.stop,
+            parts.controller.stop,
+            parts.checks.close,
+            parts.trust.stop,
+        ]
         stops["threads"].append(self._join_threads)
         if self._reporting is not None:
             stops["reporter"].append(partial(self._reporting.close, REPORTER_S))
@@ -252,6 +261,8 @@ class Daemon:
         except JournalFull as error:
             # A gate that does not start cannot hand over what it waits to be rid of.
             _log.error("no room to record the start", fault=error)
+        if parts.volatile:
+            _log.warning("a power cut forgets every used code", state=parts.volatile)
         if end_unfinished(parts.journal):
             _log.warning("the last run ended in the middle of a passage")
         self._threads.start("decide", parts.controller.run)
@@ -268,6 +279,7 @@ class Daemon:
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
         parts.trust.start(self._threads)
+        self._threads.start("board", parts.board.run)
         if parts.config.mqtt is not None:
             self._reporting = self._report_to(parts.config.mqtt)
             self._reporting.start()
@@ -339,14 +351,20 @@ class Daemon:
             faults.begin("mode", "not_saved", "the gatekeeper's disk does not take it")
         else:
             faults.end("mode", "not_saved")
+        if why := self.parts.desired.refused_by_disk:
+            faults.begin("config", "not_saved", why)
+        else:
+            faults.end("config", "not_saved")
+        self._log_watch.look(log.health())
         if self.parts.config.mqtt is None:
             self._forget_oldest()
         self._show_ready()
 
     def _show_ready(self) -> None:
-        """Light the ready output while a grant could be recorded."""
+        """Light the ready output while a code would be seen and its grant could be recorded."""
         parts = self.parts
-        ready = parts.journal.has_room() and not parts.controller.journal_refuses
+        sees = any(loop.reads_codes and not loop.blind for loop in parts.camera_loops)
+        ready = sees and parts.journal.has_room() and not parts.controller.journal_refuses
         if ready != self._ready:
             self._ready = ready
             parts.gate.ready(ready)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import resource
 
-from agent import __version__
+from agent import __version__, log
 from agent.daemon.assembly import Assembly
 from agent.report.payloads import GateInfo, GateState
 
 __all__ = ["Health"]
+
+VOLATILE = "journal:volatile"
+"""How the gate was set up, and not that something of it fails: its health is what it is without."""
 
 
 class Health:
@@ -38,6 +41,7 @@ class Health:
                 "gpio": config.gpio.driver,
                 **{f"camera-{camera.name}": camera.driver for camera in config.camera},
                 **({"finger": config.finger.driver} if config.finger else {}),
+                "board": config.board.driver,
             },
             models=self._gate.biometrics.info(),
             trust_version=trust.version,
@@ -56,6 +60,8 @@ class Health:
             found.append("journal:failed")
         if not self._gate.journal.has_room():
             found.append("journal:full")
+        if self._gate.volatile:
+            found.append(VOLATILE)
         return tuple(found)
 
     def state(self) -> GateState:
@@ -68,7 +74,11 @@ class Health:
         return GateState(
             mode=self._gate.controller.state.effective.value,
             barrier="open" if health.relay_on else "closed",
-            health="failed" if not health.alive else ("degraded" if faults else "ok"),
+            health="failed"
+            if not health.alive
+            else "degraded"
+            if set(faults) - {VOLATILE}
+            else "ok",
             fire=health.fire,
             tamper=health.tamper,
             clock_trusted=self._gate.guard.trusted,
@@ -95,9 +105,11 @@ class Health:
             + self._gate.biometrics.incidents,
             "sightings_dropped": self._gate.controller.dropped,
             "rows_lost": self._gate.controller.lost_rows,
+            "log_lines_lost": log.health().lost,
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }
+        numbers |= self._gate.board.metrics()
         numbers |= {f"denied_{reason}": count for reason, count in counts.reasons.items()}
         for name, value in (("p50", counts.latency_ms), ("p99", counts.latency_p99_ms)):
             if value is not None:

@@ -54,6 +54,8 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
     config = desired.effective
     checks: list[tuple[str, Check, bool]] = [
         ("disk", _disk, False),
+        ("state", _state, False),
+        ("board", _board, False),
         ("clock", _clock, False),
         ("profile", _profile, False),
         ("trust", _trust, False),
@@ -117,6 +119,53 @@ def _disk(config: Config) -> Finding:
     if free_mib < LOW_DISK_MIB:
         return Finding("disk", "warning", f"{free_mib} MiB free", "make room: the journal needs it")
     return Finding("disk", "ok", f"{state}, {free_mib} MiB free")
+
+
+def _state(config: Config) -> Finding:
+    from agent.daemon.state_directory import volatile
+
+    path = config.state_path(config.journal.path).parent
+    if forgets := volatile(path):
+        return Finding(
+            "state", "warning",
+            f"{path} is in memory ({forgets}): a power cut forgets which codes were used, who is "
+            "inside and what the fleet does not have",
+            "give state_dir a partition of its own on a disk, which the overlay leaves alone",
+        )  # fmt: skip
+    return Finding("state", "ok", f"{path} outlives a power cut")
+
+
+def _board(config: Config) -> Finding:
+    from agent.daemon.board import make_board
+    from hal.errors import HalError
+
+    try:
+        health = make_board(config).health()
+    except HalError as error:
+        return Finding("board", "failed", str(error), "mend or remove what it names")
+    if health.under_voltage:
+        return Finding(
+            "board", "failed", "under-voltage: writes and radio fail at random",
+            "use the maker's power supply, a shorter or thicker cable; feed lamps and locks apart",
+        )  # fmt: skip
+    if health.temperature_c is not None and health.temperature_c >= config.board.hot_c:
+        return Finding(
+            "board", "warning", f"{health.temperature_c:.0f} degrees", "give it air, or a heat sink"
+        )
+    if health.under_voltage_since_boot or health.throttled_since_boot:
+        word = "under-voltage" if health.under_voltage_since_boot else "slowed down"
+        return Finding(
+            "board", "warning", f"{word} since it was switched on",
+            "look at the power supply, its cable and the board's temperature",
+        )  # fmt: skip
+    told = []
+    if health.under_voltage is not None:
+        told.append("no under-voltage")
+    if health.temperature_c is not None:
+        told.append(f"{health.temperature_c:.0f} degrees")
+    if not told:
+        return Finding("board", "skipped", "the kernel tells nothing of voltage and temperature")
+    return Finding("board", "ok", ", ".join(told))
 
 
 def _clock(config: Config) -> Finding:
@@ -247,6 +296,7 @@ def _models(config: Config) -> Finding:
 
 
 def _camera(config: Config) -> Finding:
+    from agent.controller.camera_watch import Blindness, at_first_sight, measure
     from agent.daemon.hardware import open_camera
     from hal.errors import HalError
 
@@ -260,9 +310,10 @@ def _camera(config: Config) -> Finding:
                 "check the ribbon cable and `rpicam-hello --list-cameras`",
             )  # fmt: skip
         try:
+            seems = set()
             for _ in range(FRAMES_LOOKED_AT):
                 with device.capture(camera.timeout_s) as frame:
-                    mean = float(frame.luma.mean())
+                    seems.add(at_first_sight(measure(frame.luma)))
                     height, width = frame.luma.shape
         except HalError as error:
             return Finding(
@@ -270,10 +321,15 @@ def _camera(config: Config) -> Finding:
             )
         finally:
             device.close()
-        if mean < 4:
+        if seems == {Blindness.COVERED}:
             return Finding(
-                "camera", "warning", f"{camera.name}: the picture is black",
-                "take the cover off the lens; light the place",
+                "camera", "warning", f"{camera.name}: the picture is black, white or flat",
+                "take the cover off the lens, clean it; light the place",
+            )  # fmt: skip
+        if seems == {Blindness.DEFOCUSED}:
+            return Finding(
+                "camera", "warning", f"{camera.name}: nothing in the picture is sharp",
+                "set the focus to where codes are held; clean the lens",
             )  # fmt: skip
         sizes.append(f"{camera.name} {width}x{height}")
     return Finding("camera", "ok", ", ".join(sizes))

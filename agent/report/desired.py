@@ -7,7 +7,8 @@ Rules:
   rejects it, with a reason, and everything stays as it was.
 - Only the keys of `REMOTE` can be set. `NEVER` names five that are asked for and never will be:
   who the gate is, where it reports, what it believes, what it drives, and the subjects' key.
-- The last good state is kept on disk and applied again at each start, before anything is connected.
+- A state is in force only once it is on the disk: the last good one is kept there and applied again
+  at each start, before anything is connected.
 
 Claims: aud (3) `site/gate`, iat (6), -65603 version, -65604 values: a map from `section.key`.
 """
@@ -132,6 +133,8 @@ class DesiredConfig:
         self._operator = operator
         self._apply = apply
         self._clock = clock
+        self.refused_by_disk = ""
+        """Why the newest state could not be kept; empty where it could."""
         self._send: Callable[[Message], None] | None = None
         self._kept = _Kept(0, {})
         self._report = Reported(version=0, status="none")
@@ -225,12 +228,14 @@ class DesiredConfig:
             config = overlay(self._config, values)
         except (ValueError, TypeError) as error:
             raise _Rejected("not_allowed", str(error)) from error
+        kept = _Kept(version, values)
+        scratch = self._write(kept)
         wrong = self._apply(config)
         if wrong:
             raise _Rejected("not_applicable", wrong)
-        self._kept = _Kept(version, values)
+        scratch.rename(self._path)
+        self._kept = kept
         self._report = self._good()
-        self._save()
 
     def _good(self) -> Reported:
         return Reported(
@@ -259,17 +264,20 @@ class DesiredConfig:
         self._kept = kept
         self._report = self._good()
 
-    def _save(self) -> None:
-        """Write the state whole or not at all; without a disk it holds until the restart."""
+    def _write(self, kept: _Kept) -> Path:
+        """Write the state beside its place, where a rename puts it.
+
+        What could not be kept is not brought into force either: the restart that it takes would
+        find the old one, be told of the new one again, and so on.
+        """
         scratch = self._path.with_name(self._path.name + ".new")
         try:
             with scratch.open("wb") as file:
-                file.write(msgspec.json.encode(self._kept))
+                file.write(msgspec.json.encode(kept))
                 file.flush()
                 os.fsync(file.fileno())
-            scratch.rename(self._path)
         except OSError as error:
-            _LOG.warning("configuration not kept: %s", error)
-            self._report = msgspec.structs.replace(
-                self._report, detail=f"not kept on disk: {error.strerror}"
-            )
+            self.refused_by_disk = error.strerror or "refused"
+            raise _Rejected("not_kept", self.refused_by_disk) from error
+        self.refused_by_disk = ""
+        return scratch

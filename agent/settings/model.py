@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from agent.settings.errors import NAME
 
 __all__ = [
+    "BoardConfig",
     "CameraConfig",
     "Config",
     "ConfigError",
@@ -281,6 +282,15 @@ class MqttConfig(_Section, frozen=True):
     """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
 
 
+class BoardConfig(_Section, frozen=True):
+    """The board's own health: voltage, throttling, temperature."""
+
+    driver: Literal["raspberrypi", "simulated"] = "raspberrypi"
+    """`raspberrypi` reads what the kernel shows of the firmware; the rest is unknown."""
+    hot_c: Annotated[float, Meta(ge=40, le=110)] = 80.0
+    """Temperature of the processor, in degrees Celsius, from which on it is a fault."""
+
+
 class LogConfig(_Section, frozen=True):
     """Logging to standard error, where the service manager collects it."""
 
@@ -295,11 +305,14 @@ class SimulationConfig(_Section, frozen=True):
     """A picture, a folder of pictures or a video that the simulated camera shows."""
     camera_script: str = ""
     """Faults of the simulated cameras: `FROM_S UNTIL_S KIND` a line, seconds since the start; the
-    kinds are timeout, hang and unplug."""
+    kinds are timeout, hang, unplug and freeze."""
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""
     """Touches and faults of the simulated fingerprint module: a TOML file."""
+    board_file: str = ""
+    """What the simulated board says: `throttled=50005` (hexadecimal) and `temperature_c=61.5`, a
+    line each."""
 
 
 class File(_Section, frozen=True):
@@ -314,6 +327,7 @@ class File(_Section, frozen=True):
     trust: TrustConfig = TrustConfig()
     journal: JournalConfig = JournalConfig()
     mqtt: MqttConfig | None = None
+    board: BoardConfig = BoardConfig()
     log: LogConfig = LogConfig()
     simulation: SimulationConfig = SimulationConfig()
     state_dir: str = "."

@@ -121,8 +121,8 @@ def update(
     base, fetcher = _source(source, deadline_s)
     with _locked(cache):
         before = read_pointer(cache)
-        sweep(cache, frozenset({before.set_name} if before else ()))
         try:
+            sweep(cache, frozenset({before.set_name} if before else ()))
             updater = _refresh(cache, before, base, fetcher)
             return _swap(cache, before, updater, now, roster_key=roster_key, max_bytes=max_bytes)
         except (RepositoryError, DownloadError) as error:
@@ -269,7 +269,10 @@ def _locked(cache: Path) -> Iterator[None]:
     """Hold the cache against a second update; the lock dies with its process."""
     if not cache.is_dir():
         raise TrustError(f"{cache}: not there; the first time give --root 1.root.json too")
-    descriptor = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(cache / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise TrustError(f"{cache}: cannot be written: {error.strerror}") from None
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

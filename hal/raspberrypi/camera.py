@@ -207,6 +207,7 @@ class PicameraCamera:
                 sequence=self._sequence,
                 camera=self.name,
                 chroma=rotate_chroma(chroma, self._turn),
+                noisy=True,
             )
             del buffer, luma, chroma
             try:

@@ -38,6 +38,8 @@ class FaultKind(StrEnum):
     """No frame, and the call does not return until the fault is over."""
     UNPLUG = "unplug"
     """`DeviceFault` at once; opening again fails too."""
+    FREEZE = "freeze"
+    """The same frame again and again, with the time at which it was taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class SimulatedCamera:
         self._sleep = sleep if sleep is not None else self._wait
         self._opened_ns = clock_ns()
         self._period_ns = round(1e9 / settings.fps)
+        self._frozen: Frame | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +151,7 @@ class SimulatedCamera:
         if (exposed_ns - self._clock_ns()) / 1e9 > timeout_s:
             self._sleep(timeout_s)
             raise CameraTimeout(f"camera {self.name}: no frame within {timeout_s:g} s")
-        frame = self._expose(tick, exposed_ns)
+        frame = self._freeze(self._expose(tick, exposed_ns))
         try:
             yield frame
         finally:
@@ -182,9 +185,19 @@ class SimulatedCamera:
             colour=colour,
         )
 
+    def _freeze(self, frame: Frame) -> Frame:
+        """Return the frame, or while the picture is frozen the first one since it is."""
+        fault = self._current_fault()
+        if fault is None or fault.kind is not FaultKind.FREEZE:
+            self._frozen = None
+            return frame
+        if self._frozen is None:
+            self._frozen = frame.copy()
+        return self._frozen.copy()
+
     def _suffer(self, timeout_s: float) -> None:
         fault = self._current_fault()
-        if fault is None:
+        if fault is None or fault.kind is FaultKind.FREEZE:
             return
         if fault.kind is FaultKind.UNPLUG:
             raise DeviceFault(f"camera {self.name}: unplugged")

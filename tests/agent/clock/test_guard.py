@@ -209,6 +209,39 @@ def test_the_memory_is_written_no_more_often_than_asked(machine: Machine) -> Non
     assert [path.name for path in machine.path.parent.iterdir()] == ["clock.json"]
 
 
+def test_a_disk_that_refused_is_told_at_each_flush_and_asked_when_it_is_due(
+    machine: Machine,
+) -> None:
+    guard = machine.guard()
+    machine.path.parent.write_text("in the way")
+    with pytest.raises(OSError, match="File exists"):
+        guard.flush()
+    machine.path.parent.unlink()
+    machine.run(59)
+    with pytest.raises(OSError, match="File exists"):
+        guard.flush()
+    assert not machine.path.exists()
+    machine.run(1)
+    guard.flush()
+    assert json.loads(machine.path.read_bytes())["highest"] == NOW + 60
+    guard.flush()
+    machine.run(1)
+    guard.flush()
+
+
+def test_a_disk_that_refused_is_asked_again_at_the_end(machine: Machine) -> None:
+    guard = machine.guard()
+    machine.path.parent.write_text("in the way")
+    with pytest.raises(OSError, match="File exists"):
+        guard.flush()
+    machine.path.parent.unlink()
+    machine.run(1)
+    guard.flush(force=True)
+    assert machine.path.exists()
+    machine.run(1)
+    guard.flush()
+
+
 def test_what_did_not_change_is_not_written_again(machine: Machine) -> None:
     guard = machine.guard()
     guard.flush(force=True)

@@ -14,6 +14,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from agent.credential.model import StatusReference
+from agent.daemon.daemon import RESTART_AFTER_S
 from agent.fleet.send import OperatorSigner, send_command
 from agent.issuing.issue import sign1
 from agent.issuing.keys import SigningKey
@@ -216,6 +217,38 @@ def test_desired_settings_come_into_force_and_bad_ones_do_not(
     gate.show(gate.code(kind="driving-licence"))
     until(lambda: fleet.on("event/decision"), "a decision")
     assert fleet.on("event/decision")[-1]["data"]["decision"] == "granted"
+
+
+def test_desired_settings_that_the_disk_does_not_take_restart_nothing(
+    gate: GateOnDisk, fleet: Fleet
+) -> None:
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    in_the_way = gate.path / "state" / "desired.json.new"
+    in_the_way.mkdir()
+
+    def desire(version: int) -> None:
+        wanted = {"gate.profile": "logistics"}
+        claims = desired_claims(GATE, version=version, values=wanted, issued_at=int(time.time()))
+        payload = fleet.signer.sign(claims, CONFIG_TYPE)
+        fleet.client.publish(GATE.topic("config/desired"), payload, qos=1, retain=True)
+
+    def reasons() -> set[str | None]:
+        return {report.get("reason") for report in fleet.on("config/reported")}
+
+    def faults() -> list[str]:
+        return fleet.on("state")[-1]["gate"]["faults"]
+
+    desire(1)
+    until(lambda: "not_kept" in reasons(), "rejected")
+    until(lambda: "config:not_saved" in faults(), "the fault in the state")
+    time.sleep(2 * RESTART_AFTER_S)
+    assert len({info["boot_id"] for info in fleet.on("info")}) == 1
+    in_the_way.rmdir()
+    desire(2)
+    until(lambda: fleet.on("info")[-1]["profile"] == "logistics", "in force")
+    until(lambda: "config:not_saved" not in faults(), "the end of the fault")
 
 
 def test_home_assistant_gets_a_card_and_its_button_opens(gate: GateOnDisk, fleet: Fleet) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
+from agent.biometrics.photo import START_S as PHOTO_START_S
 from agent.daemon.daemon import STOP_GRACE_S, STOP_LIMITS_S, Daemon
 from agent.daemon.hardware import open_hardware
 from agent.daemon.threads import ThreadGroup
@@ -72,6 +73,7 @@ STARTING = {
     "opening the journal": STEP_S,
     "starting the gate": STEP_S,
     "loading the decoder": 120.0 + STEP_S,
+    "loading the photo decoder": PHOTO_START_S + STEP_S,
     "starting cameras, trust and reporter": STEP_S,
 }
 STOPPING = {f"stopping: {name}": limit + STOP_GRACE_S for name, limit in STOP_LIMITS_S.items()}

@@ -8,7 +8,9 @@ import socket
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from agent.cli import main
 from agent.issuing.issue import new_issuer
@@ -94,6 +96,30 @@ def _open_loop(folder: Path) -> None:
         board.drive(6, level=True)
 
 
+def _sees(picture: Image.Image):
+    def spoil(folder: Path) -> None:
+        picture.save(folder / "view.png")
+        _set("[simulation]", '[simulation]\nframes = "view.png"')(folder)
+
+    return spoil
+
+
+def _board_says(text: str):
+    def spoil(folder: Path) -> None:
+        (folder / "board").write_text(text)
+        _set("[simulation]", '[board]\ndriver = "simulated"\n[simulation]\nboard_file = "board"')(
+            folder
+        )
+
+    return spoil
+
+
+BLACK = Image.new("L", (1280, 720), 1)
+SOFT = Image.fromarray(
+    np.tile(np.rint(128 - 90 * np.cos(np.arange(1280) / 60)).astype(np.uint8), (720, 1))
+)
+
+
 def _set(old: str, new: str):
     def spoil(folder: Path) -> None:
         path = folder / "config.toml"
@@ -111,6 +137,13 @@ def _set(old: str, new: str):
         (_no_state, "disk", "failed"),
         (_broken_journal, "journal", "failed"),
         (_open_loop, "gpio", "warning"),
+        (_board_says("throttled=1"), "board", "failed"),
+        (_board_says("throttled=10000"), "board", "warning"),
+        (_board_says("throttled=40000"), "board", "warning"),
+        (_board_says("temperature_c=80"), "board", "warning"),
+        (_board_says("nonsense"), "board", "failed"),
+        (_sees(BLACK), "camera", "warning"),
+        (_sees(SOFT), "camera", "warning"),
         (_asks_for_a_finger, "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "railway"'), "profile", "failed"),
         (_set('gate = "g"', 'gate = "g"\nprofile = "nowhere"'), "profile", "failed"),
@@ -132,6 +165,17 @@ def test_each_fault_is_found_with_a_remedy(
     assert found[part]["state"] == state, found
     assert found[part]["remedy"]
     assert code == (1 if state == "failed" else 0)
+
+
+def test_a_board_says_how_it_is_or_nothing(config: Path, capsys) -> None:
+    _, found = findings(capsys, "--config", str(config))
+    assert found["board"]["state"] in {"ok", "warning", "skipped"}, "the machine of the test"
+    _board_says("throttled=0 temperature_c=52.4")(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    assert found["board"]["detail"] == "no under-voltage, 52 degrees"
+    (config.parent / "board").write_text("")
+    _, found = findings(capsys, "--config", str(config))
+    assert found["board"]["state"] == "skipped"
 
 
 def test_a_loop_that_is_not_fitted_is_switched_off_as_the_remedy_says(config: Path, capsys) -> None:

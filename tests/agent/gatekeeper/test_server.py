@@ -944,7 +944,8 @@ def test_told_to_stop_it_leaves_the_lines_and_says_so(make_house, manager, tmp_p
     thread.join(10)
     assert not thread.is_alive()
     words = told(manager)
-    assert (words[0], words[1], words[-1]) == ("READY=1", "WATCHDOG=1", "STOPPING=1")
+    assert words[:3] == ["STATUS=serving", "READY=1", "WATCHDOG=1"]
+    assert words[-1] == "STOPPING=1"
     assert house.board.function(RELAY) is Function.INPUT
     levels = [edge.level for edge in house.board.edges() if edge.pin == RELAY]
     assert levels == [True, False], "let go of while it was on"

@@ -165,8 +165,12 @@ def test_a_damaged_kept_state_is_left_out_and_told(tmp_path, operator, content):
 def test_a_disk_that_refuses_is_said(tmp_path, operator):
     rig = Rig(tmp_path / "nowhere" / "desired.json", operator)
     report = rig.take(1, {"gate.profile": "railway"})
-    assert report["status"] == "applied"
-    assert "not kept" in report["detail"]
+    assert (report["status"], report["reason"]) == ("rejected", "not_kept")
+    assert rig.part.refused_by_disk == report["detail"] == "No such file or directory"
+    assert rig.part.effective == BASE
+    (tmp_path / "nowhere").mkdir()
+    assert rig.take(1, {"gate.profile": "railway"})["status"] == "applied"
+    assert rig.part.refused_by_disk == ""
 
 
 def test_every_remote_key_exists_and_none_is_forbidden():

@@ -481,6 +481,18 @@ def test_two_updates_at_once_do_not_meet(publisher: Publisher, gate: GateCache) 
     gate.update(publisher.path)
 
 
+def test_a_cache_that_cannot_be_written_is_no_end_of_the_schedule(
+    publisher: Publisher, gate: GateCache
+) -> None:
+    """The store's thread lives on `TrustError` alone: anything else ends the daemon."""
+    (gate.path / ".lock").unlink(missing_ok=True)
+    (gate.path / ".lock").mkdir()
+    with pytest.raises(TrustError, match="cannot be written: Is a directory"):
+        gate.update(publisher.path)
+    (gate.path / ".lock").rmdir()
+    gate.update(publisher.path)
+
+
 def test_a_full_disk_leaves_the_old_set_and_no_rubbish(
     publisher: Publisher, gate: GateCache
 ) -> None:

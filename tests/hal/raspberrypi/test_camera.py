@@ -55,6 +55,7 @@ def test_luma_is_a_view_without_the_padding(world, padding):
         assert frame.luma.shape == (48, 64)
         assert (frame.luma == world.picture[:48]).all()
         assert not frame.luma.flags.owndata
+        assert frame.noisy, "the same bytes twice would be a camera that stands still"
         assert frame.luma.strides == (64 + padding, 1)
         assert (frame.rgb() == rgb).all()
         copy = frame.copy()

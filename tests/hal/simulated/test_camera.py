@@ -109,6 +109,17 @@ def test_the_scripted_faults(clock):
     assert max(spent for b, _, spent in told if 3 <= b < 4) == pytest.approx(1, abs=0.15)
 
 
+def test_a_frozen_camera_sends_one_frame_again_and_again(clock):
+    camera = simulated(clock, faults=parse_faults("0.25 0.65 freeze"))
+    sent = []
+    for _ in range(9):
+        with camera.capture(1) as frame:
+            sent.append((frame.sequence, frame.captured_ns, int(frame.luma[0, 0])))
+    assert [number for number, _, _ in sent] == [1, 2, 3, 3, 3, 3, 7, 8, 9]
+    assert [level for _, _, level in sent] == [1, 2, 3, 3, 3, 3, 7, 8, 9]
+    assert len({at for _, at, _ in sent}) == 6
+
+
 def test_faults_on_demand_and_mending(clock):
     camera = simulated(clock)
     camera.fail(FaultKind.UNPLUG)
