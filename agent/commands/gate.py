@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.daemon.gatekeeper import make_gate_safe, visiting
+from agent.daemon.gatekeeper import looking, make_gate_safe, visiting
 from agent.daemon.pins import draw_record, pin_map
 from agent.gatekeeper.pinmap import Line, inputs
 from agent.gatekeeper.signals import PATTERNS
@@ -91,9 +91,9 @@ def _inputs(arguments: argparse.Namespace) -> int:
         print("idgate gate: no input is fitted", file=sys.stderr)
     known: dict[str, bool] = {}
     try:
-        with visiting(config, lambda _event: None) as gate:
+        with looking(config) as look:
             while True:
-                active = gate.health().active
+                active = look()
                 for line in fitted:
                     if known.get(line.name) != (line.name in active):
                         known[line.name] = line.name in active

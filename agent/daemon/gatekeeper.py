@@ -16,8 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import agent
@@ -26,14 +25,15 @@ from agent.gate.gate import Connect, Gate, end_session
 from agent.gatekeeper.__main__ import make_gpio
 from agent.gatekeeper.gatekeeper import make_safe
 from agent.gatekeeper.kept import load_map
-from agent.gatekeeper.pinmap import PinMap
+from agent.gatekeeper.pinmap import PinMap, inputs
 from agent.gatekeeper.server import MAP_FILE, SOCKET_FILE
 from agent.passage.events import InputEvent
 from agent.settings.load import load
 from agent.settings.model import Config, ConfigError
 from hal.errors import DeviceUnavailable
+from hal.gpio import Pull
 
-__all__ = ["connector", "gatekeeper_dir", "make_gate_safe", "reach", "visiting"]
+__all__ = ["connector", "gatekeeper_dir", "looking", "make_gate_safe", "reach", "visiting"]
 
 UNIT_DIR = Path("/var/lib/idgate-gatekeeper")
 UNIT_RUN_DIR = Path("/run/idgate-gatekeeper")
@@ -61,30 +61,89 @@ def connector(config: Config) -> Connect:
 
 
 @contextmanager
+def looking(config: Config) -> Iterator[Callable[[], frozenset[str]]]:
+    """Look at the inputs of a gate that nobody decides for; no output is touched.
+
+    Yields:
+        what returns the names of those whose level is the active one.
+
+    Raises:
+        DeviceUnavailable: a daemon decides for the gate, or the lines are not to be had.
+    """
+    if _lives(config):
+        with _session(connector(config), config, lambda _event: None) as gate:
+            yield lambda: gate.health().active
+        return
+    lines = pin_map(config)
+    fitted, gpio = inputs(lines), make_gpio(lines)
+    try:
+        for line in fitted:
+            gpio.setup_input(line.pin, pull=Pull.UP if line.pull_up else Pull.DOWN)
+        yield lambda: frozenset(line.name for line in fitted if gpio.read(line.pin) == line.active)
+    finally:
+        gpio.close()
+
+
+@contextmanager
 def visiting(config: Config, on_input: Callable[[InputEvent], None]) -> Iterator[Gate]:
-    """Decide for a gate for a moment, as an installer does who looks at its lines or tries them.
+    """Decide for a gate for a moment, as an installer does who tries its lamps and its relay.
 
     Where no gatekeeper lives one is started for this alone; it keeps nothing in the gate's state.
 
     Raises:
         DeviceUnavailable: a daemon decides for the gate, or the lines are not to be had.
     """
+    with ExitStack() as stack:
+        connect = connector(config) if _lives(config) else stack.enter_context(_for_a_visit())
+        gate = stack.enter_context(_session(connect, config, on_input))
+        yield gate
+        if error := gate.health().error:
+            raise DeviceUnavailable(error)
+
+
+@contextmanager
+def _session(
+    connect: Connect, config: Config, on_input: Callable[[InputEvent], None]
+) -> Iterator[Gate]:
+    """Begin a session, and wait until the gatekeeper has said how its lines are."""
+    with Gate(connect, pin_map(config), on_input) as gate:
+        end = time.monotonic() + _START_S
+        while not gate.health().alive:
+            if time.monotonic() > end:
+                raise DeviceUnavailable("the gatekeeper does not say how its lines are")
+            time.sleep(_PAUSE_S)
+        yield gate
+
+
+@contextmanager
+def _for_a_visit() -> Iterator[Connect]:
+    """Run a gatekeeper that ends with the visit, whatever its lines say."""
     with tempfile.TemporaryDirectory(prefix="idgate-gate-") as scratch:
-        own = gatekeeper_dir(config)
-        lives = config.gpio.gatekeeper or _lives(own / SOCKET_FILE)
-        connect = connector(config) if lives else partial(_own, Path(scratch))
-        with Gate(connect, pin_map(config), on_input) as gate:
-            end = time.monotonic() + _START_S
-            while not gate.health().alive:
-                if time.monotonic() > end:
-                    raise DeviceUnavailable("the gatekeeper does not say how its lines are")
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            _command(Path(scratch)), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/"
+        )
+        assert process.stderr is not None
+        path = Path(scratch, SOCKET_FILE)
+        end = time.monotonic() + _START_S
+        try:
+            while not _listens(path):
+                if process.poll() is not None or time.monotonic() > end:
+                    said = process.stderr.read() if process.returncode else b""
+                    raise DeviceUnavailable(_said(said) or "the gatekeeper does not start")
                 time.sleep(_PAUSE_S)
-            yield gate
-            if error := gate.health().error:
-                raise DeviceUnavailable(error)
+            yield lambda: reach(path)
+        finally:
+            process.terminate()
+            process.wait()
+            process.stderr.close()
 
 
-def _lives(path: Path) -> bool:
+def _lives(config: Config) -> bool:
+    """Tell whether a gatekeeper owns the gate's lines already."""
+    return bool(config.gpio.gatekeeper) or _listens(gatekeeper_dir(config) / SOCKET_FILE)
+
+
+def _listens(path: Path) -> bool:
     try:
         reach(path).close()
     except OSError:
@@ -138,8 +197,7 @@ def _start(directory: Path) -> None:
     Raises:
         DeviceUnavailable: it does not start; the message is its own.
     """
-    root = str(Path(agent.__file__).resolve().parent.parent)
-    command = [sys.executable, "-I", "-c", _RUN, root, "--state", str(directory), "--leave"]
+    command = [*_command(directory), "--leave"]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             command, stdin=subprocess.DEVNULL, capture_output=True, cwd="/", timeout=_START_S,
@@ -148,8 +206,18 @@ def _start(directory: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DeviceUnavailable(f"the gatekeeper does not start: {error}") from None
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().removeprefix("gatekeeper: ")
+        said = _said(done.stderr)
         raise DeviceUnavailable(said or f"the gatekeeper does not start: exit {done.returncode}")
+
+
+def _command(directory: Path) -> list[str]:
+    root = str(Path(agent.__file__).resolve().parent.parent)
+    return [sys.executable, "-I", "-c", _RUN, root, "--state", str(directory)]
+
+
+def _said(error: bytes) -> str:
+    """Return what a gatekeeper that does not start said, for a line of our own."""
+    return error.decode(errors="replace").strip().removeprefix("gatekeeper: ")
 
 
 # --- without a daemon

@@ -336,15 +336,15 @@ def _camera(config: Config) -> Finding:
 
 
 def _gpio(config: Config) -> Finding:
-    from agent.daemon.gatekeeper import visiting
+    from agent.daemon.gatekeeper import looking
     from agent.daemon.pins import pin_map
     from agent.gatekeeper.pinmap import inputs
     from hal.errors import HalError
 
     fitted = [line.name for line in inputs(pin_map(config))]
     try:
-        with visiting(config, lambda _event: None) as gate:
-            active = [name for name in fitted if name in gate.health().active]
+        with looking(config) as look:
+            active = [name for name in fitted if name in look()]
     except HalError as error:
         return Finding(
             "gpio", "failed", str(error),
