@@ -260,7 +260,10 @@ class Walk:
         assert (state.phase is Phase.GRANTED) == (self.commit is not None)
         if state.fire:
             assert state.phase in {Phase.IDLE, Phase.GRANTED}
-        for name in ("fire", "tamper", "door_open", "either_way", "closing", "held_open"):
+        for name in (
+            "fire", "tamper", "door_open", "either_way", "closing", "held_open", "seen", "lent",
+            "in_lane", "sign", "door_moved", "silent",
+        ):  # fmt: skip
             assert isinstance(getattr(state, name), bool), name
         assert bool(state.pending) == (state.phase in {Phase.FACE, Phase.FINGER, Phase.EITHER})
         if state.phase in {Phase.IDLE, Phase.PASSED, Phase.DENIED}:
