@@ -304,13 +304,12 @@ class Journal(Store):
             window_s: how long the subject's other uses count.
         """
         now = self._clock()
-        found = self._ask(
-            "SELECT EXISTS(SELECT 1 FROM given_back WHERE use = ? AND until >= ?),"
-            " (SELECT count(*) FROM given_back WHERE subject = ? AND at > ?)",
-            (use, now, subject, now - window_s),
+        same = self._ask("SELECT 1 FROM given_back WHERE use = ? AND until >= ?", (use, now))
+        others = self._ask(
+            "SELECT count(*) FROM given_back WHERE subject = ? AND at > ? GROUP BY subject",
+            (subject, now - window_s),
         )
-        was, count = found or (0, 0)
-        return GiveBacks(bool(was), count)
+        return GiveBacks(same is not None, 0 if others is None else others[0])
 
     def last_zone(self, subject: str) -> ZoneEntry | None:
         """Return where the subject passed last; the caller judges how long that counts."""
