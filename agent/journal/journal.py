@@ -56,6 +56,20 @@ _DAY_S = 86_400.0
 
 _ENDS = frozenset({"passed", "annulled", "aborted"})
 
+_PUT_HOLDER = "INSERT OR REPLACE INTO holder VALUES(1, ?, ?, ?, ?, ?)"
+_GET_HOLDER = "SELECT subject, zone, direction, at FROM holder WHERE passage = ?"
+_PUT_PRESENCE = "INSERT OR REPLACE INTO presence VALUES(?, ?, ?, ?)"
+_PUT_FAILURES = "INSERT OR REPLACE INTO failures VALUES(?, ?, ?)"
+_PUT_GIVEN_BACK = "INSERT OR REPLACE INTO given_back VALUES(?, ?, ?, ?)"
+_FORGET_GIVEN_BACK = (
+    "DELETE FROM given_back WHERE use IN"
+    " (SELECT use FROM given_back WHERE until < ? ORDER BY until LIMIT 32)"
+)
+_USE_GIVEN_BACK = "SELECT 1 FROM given_back WHERE use = ? AND until >= ?"
+_SUBJECTS_GIVEN_BACK = (
+    "SELECT count(*) FROM given_back WHERE subject = ? AND at > ? GROUP BY subject"
+)
+
 Work = Callable[[sqlite3.Connection], None]
 
 _log = log.get(__name__)
@@ -162,7 +176,7 @@ class Journal(Store):
         def mark(db: sqlite3.Connection) -> None:
             if holder is not None:
                 db.execute(
-                    "INSERT OR REPLACE INTO holder VALUES(1, ?, ?, ?, ?, ?)",
+                    _PUT_HOLDER,
                     (event.passage, holder.subject, holder.zone, holder.direction, self._clock()),
                 )
             if not replay_key:
@@ -196,13 +210,12 @@ class Journal(Store):
         def unmark(db: sqlite3.Connection) -> None:
             db.execute("DELETE FROM used WHERE replay_key = ?", (replay_key,))
             db.execute(
-                "DELETE FROM given_back WHERE use IN"
-                " (SELECT use FROM given_back WHERE until < ? ORDER BY until LIMIT 32)",
+                _FORGET_GIVEN_BACK,
                 (now,),
             )
             if remembered is not None:
                 db.execute(
-                    "INSERT OR REPLACE INTO given_back VALUES(?, ?, ?, ?)",
+                    _PUT_GIVEN_BACK,
                     (remembered.use, remembered.subject, now, remembered.until),
                 )
 
@@ -231,7 +244,7 @@ class Journal(Store):
 
         def place(db: sqlite3.Connection) -> None:
             found = db.execute(
-                "SELECT subject, zone, direction, at FROM holder WHERE passage = ?",
+                _GET_HOLDER,
                 (event.passage,),
             ).fetchone()
             if found is not None:
@@ -253,9 +266,7 @@ class Journal(Store):
         until = self._clock() + lockout_s
 
         def wait(db: sqlite3.Connection) -> None:
-            db.execute(
-                "INSERT OR REPLACE INTO failures VALUES(?, ?, ?)", (subject, failures, until)
-            )
+            db.execute(_PUT_FAILURES, (subject, failures, until))
 
         return self._commit(event, wait)
 
@@ -275,9 +286,7 @@ class Journal(Store):
             db.execute("DELETE FROM failures WHERE until < ?", (now,))
             found = db.execute("SELECT count FROM failures WHERE subject = ?", (subject,))
             count = (found.fetchone() or (0,))[0] + 1
-            db.execute(
-                "INSERT OR REPLACE INTO failures VALUES(?, ?, ?)", (subject, count, now + lockout_s)
-            )
+            db.execute(_PUT_FAILURES, (subject, count, now + lockout_s))
         return now + lockout_s if count >= limit else None
 
     def clear_failures(self, subject: str) -> None:
@@ -304,9 +313,9 @@ class Journal(Store):
             window_s: how long the subject's other uses count.
         """
         now = self._clock()
-        same = self._ask("SELECT 1 FROM given_back WHERE use = ? AND until >= ?", (use, now))
+        same = self._ask(_USE_GIVEN_BACK, (use, now))
         others = self._ask(
-            "SELECT count(*) FROM given_back WHERE subject = ? AND at > ? GROUP BY subject",
+            _SUBJECTS_GIVEN_BACK,
             (subject, now - window_s),
         )
         return GiveBacks(same is not None, 0 if others is None else others[0])
@@ -387,7 +396,7 @@ class Journal(Store):
 
 def _place(db: sqlite3.Connection, way: Way, at: float) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO presence VALUES(?, ?, ?, ?)",
+        _PUT_PRESENCE,
         (way.subject, way.zone, way.direction, at),
     )
 
