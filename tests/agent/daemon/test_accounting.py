@@ -8,6 +8,10 @@ import signal
 import pytest
 
 from agent.cli import main
+from agent.daemon.daemon import Daemon
+from agent.daemon.hardware import open_hardware
+from agent.passage.events import InputFault
+from agent.settings.load import load
 from tests.support.gate_on_disk import PASSAGE, RELAY, GateOnDisk, until
 
 PROFILE = 'name = "hall"\ntitle = "Hall"\nkinds = ["library-card"]\nanti_passback = "on"\n'
@@ -31,6 +35,18 @@ def hall(gate: GateOnDisk, sensor: str) -> None:
         gate.board.drive(SECOND, level=True)
     if sensor == "a door":
         gate.board.drive(DOOR, level=False)
+
+
+def test_a_fault_of_an_input_stands_in_the_state_until_it_is_over(gate: GateOnDisk) -> None:
+    settings = load(gate.config)
+    daemon = Daemon(settings, open_hardware(settings))
+    daemon.start()
+    try:
+        for active, faults in ((True, ("release:chatters",)), (False, ())):
+            daemon.parts.controller.post(InputFault("release", "chatter", active))
+            until(lambda faults=faults: daemon.health.state().faults == faults, f"{faults}")
+    finally:
+        daemon.shutdown()
 
 
 @pytest.mark.parametrize("sensor", SENSORS)
