@@ -16,6 +16,8 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from agent import log
@@ -25,6 +27,7 @@ from agent.controller.rows import RowWriter
 from agent.journal import events
 from agent.journal.events import BiometricOutcome
 from agent.journal.journal import AlreadyUsed, JournalError, JournalFailed, JournalFull
+from agent.journal.model import GiveBack, Way
 from agent.passage import machine
 from agent.passage.events import (
     Annul,
@@ -54,7 +57,6 @@ from agent.passage.transition import COUNTED
 from agent.passage.types import (
     Direction,
     Mode,
-    Occurrence,
     RecordKind,
     Requirement,
     Rules,
@@ -166,8 +168,15 @@ class Controller:
             event = self._todo.popleft()
             if isinstance(event, BiometricDone):
                 self._note_biometric(event)
+            self._follow_profile()
             self.state, effects = machine.step(self.state, event, self._now(), self.rules)
             self._carry_out(effects)
+
+    def _follow_profile(self) -> None:
+        """Let the machine go by the profile in force."""
+        unsensed = self._ports.judge.place.profile.unsensed
+        if self.rules.unsensed != unsensed:
+            self.rules = replace(self.rules, unsensed=unsensed)
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -234,11 +243,24 @@ class Controller:
             _log.info("refused", reason=judgement.reason.value, detail=judgement.detail)
             self._todo.append(Refused(effect.attempt, code.digest, judgement.reason))
             return
+        replay_key = judgement.credential.replay_key
+        try:
+            before = ports.journal.give_backs(
+                ports.hasher.use(replay_key),
+                subject.local,
+                window_s=self.rules.give_back_window_s,
+            )
+        except JournalError as error:
+            self._rows.failed(error)
+            self._todo.append(Refused(effect.attempt, code.digest, Reason.JOURNAL_FAILED))
+            return
         use = Use(
             subject=subject.local,
             requirement=Requirement(judgement.demand.ask.value),
             direction=Direction(judgement.demand.direction),
-            replay_key=judgement.credential.replay_key,
+            replay_key=replay_key,
+            given_back=before.use,
+            give_backs=before.subject,
             context=judgement.credential,
         )
         self._todo.append(Verified(effect.attempt, code.digest, use))
@@ -250,11 +272,12 @@ class Controller:
         began = ports.clock.monotonic_ns()
         event = ports.recorder.decision(effect.record, trace, now_ns=began)
         try:
-            if effect.use is not None and effect.use.replay_key:
-                until = self._remember_until(effect.use)
-                seq = ports.journal.commit_use(effect.use.replay_key, until, event)
-            else:
+            if effect.use is None:
                 seq = ports.journal.append(event)
+            else:
+                use = effect.use
+                until = self._remember_until(use) if use.replay_key else 0
+                seq = ports.journal.commit_use(use.replay_key, until, event, self._way(use))
         except AlreadyUsed:
             self._todo.append(CommitFailed(effect.attempt, Reason.REPLAYED))
             return
@@ -276,27 +299,36 @@ class Controller:
         if trace is not None and effect.kind is RecordKind.DECISION:
             trace.reason = effect.reason
         event = ports.recorder.event(effect, trace, now_ns=ports.clock.monotonic_ns())
-        use = effect.use
-        place = ports.judge.place
-        # Where somebody went is kept for the one thing that needs it.
-        kept = effect.what is Occurrence.PASSED and place.profile.anti_passback == "on"
-        if isinstance(event, events.Passage) and use and kept:
-            write = partial(
-                ports.journal.record_passage,
-                event,
-                subject=use.subject,
-                zone=place.zone,
-                direction=use.direction.value,
-            )
-        else:
-            write = partial(ports.journal.append, event)
+        if isinstance(event, events.Fault) and "part" in effect.data:
+            ports.note_fault(event)
+        write: Callable[[], int] = partial(ports.journal.append, event)
+        if isinstance(event, events.Passage) and effect.use is not None:
+            write = self._passage(event, effect.use)
         self._rows.write(write, event, trace, self._now())
+
+    def _passage(self, event: events.Passage, use: Use) -> Callable[[], int]:
+        """Return what writes a passage row, and with it what it means for the subject."""
+        journal, rules = self._ports.journal, self.rules
+        if event.outcome == "repeated_annulment":
+            return partial(
+                journal.record_lockout,
+                event,
+                use.subject,
+                failures=rules.lockout_failures,
+                lockout_s=rules.lockout_s,
+            )
+        way = self._way(use)
+        if way is not None and (event.assumed or event.outcome == "passed"):
+            return partial(journal.record_passage, event, way)
+        return partial(journal.append, event)
 
     def _annul(self, effect: Annul) -> None:
         ports = self._ports
         trace = self._traces.get(effect.attempt)
         event = ports.recorder.annulment(effect, trace)
-        write = partial(ports.journal.annul_use, effect.use.replay_key, event)
+        write = partial(
+            ports.journal.annul_use, effect.use.replay_key, event, self._remembered(effect)
+        )
         self._rows.write(write, event, trace, self._now())
 
     def _open(self, effect: OpenGate) -> None:
@@ -353,6 +385,21 @@ class Controller:
         if use.context.dynamic:
             return max(now, use.context.presented_at or now) + DYNAMIC_REMEMBERED_S
         return now + int(self._ports.judge.place.profile.reuse_s)
+
+    def _remembered(self, annul: Annul) -> GiveBack | None:
+        """Return what is kept of a use that is given back; a gate that never opened gave none."""
+        if not annul.opened:
+            return None
+        use, window_s = annul.use, self.rules.give_back_window_s
+        until = max(self._remember_until(use), self._ports.clock.wall() + window_s)
+        return GiveBack(self._ports.hasher.use(use.replay_key), use.subject, until)
+
+    def _way(self, use: Use) -> Way | None:
+        """Return where a use leads; kept for the one thing that needs it."""
+        place = self._ports.judge.place
+        if place.profile.anti_passback != "on":
+            return None
+        return Way(use.subject, place.zone, use.direction.value)
 
     def _trace(self, attempt: int) -> Trace:
         trace = self._traces.get(attempt)

@@ -98,6 +98,7 @@ class Ports:
         save_mode: persists the chosen mode.
         observe: told of every row.
         journal_full: what a full journal means for people.
+        note_fault: told of each fault of an input, as it begins or ends.
         challenge: returns the nonce that the gate shows now, or None where it shows none.
     """
 
@@ -113,4 +114,5 @@ class Ports:
     save_mode: Callable[[Mode], None]
     observe: Callable[[JournaledEvent], None]
     journal_full: Literal["deny", "free"] = "deny"
+    note_fault: Callable[[events.Fault], None] = lambda _event: None
     challenge: Callable[[], bytes | None] = lambda: None

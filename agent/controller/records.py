@@ -140,9 +140,7 @@ class Recorder:
             case RecordKind.TAMPER:
                 return events.Tamper(input="housing", active=record.what is Occurrence.TAMPER)
             case RecordKind.FAULT:
-                detail = str(record.data.get("detail", ""))[:200]
-                active = bool(record.data.get("active", True))
-                return events.Fault(part="gate", code="hardware", active=active, detail=detail)
+                return _fault(record)
             case RecordKind.MODE:
                 return _mode(record)
 
@@ -198,7 +196,19 @@ class Recorder:
             zone=self._zone,
             subject=None if trace is None or trace.subject is None else trace.subject.reported,
             duration_ms=None if opened is None else float(opened),
+            assumed=bool(record.data.get("assumed", False)),
         )
+
+
+def _fault(record: Record) -> events.Fault:
+    """Return the event of a fault: an input's by its name, any other of the gate's hardware."""
+    data = record.data
+    return events.Fault(
+        part=str(data.get("part", "gate")),
+        code=str(data.get("code", "hardware")),
+        active=bool(data.get("active", True)),
+        detail=str(data.get("detail", ""))[:200],
+    )
 
 
 def _source(record: Record) -> Literal["code", "finger", "release", "command"]:

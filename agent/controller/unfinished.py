@@ -4,7 +4,7 @@ Rules:
 - Every grant ends in exactly one of passed, annulled, aborted; after a SIGKILL or a power cut the
   last grant of the journal may have none. At most one can be without: the machine serves one.
 - The use is not annulled. Whether somebody passed nobody saw, and a crash may cost a second try,
-  never give two passages for one use.
+  never give two passages for one use. For anti-passback the holder went where the grant led.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from agent.journal.events import Decision, Event, Passage
+from agent.journal.events import Decision, Passage
 from agent.journal.model import JournalFull, Row
 from agent.passage.types import Occurrence
 from agent.reason import Reason
@@ -33,8 +33,8 @@ class _Journal(Protocol):
     def before(self, limit: int) -> list[Row]:
         """Return the newest rows of earlier runs, newest first."""
 
-    def append(self, event: Event) -> int:
-        """Record an event."""
+    def record_cut_short(self, event: Passage) -> int:
+        """Record the end of a grant, and where its holder went."""
 
 
 def unfinished(newest_first: Iterable[Row]) -> Passage | None:
@@ -67,6 +67,7 @@ def _aborted(grant: Decision) -> Passage:
         direction=grant.direction,
         zone=grant.zone,
         subject=grant.subject,
+        assumed=True,
     )
 
 
@@ -82,7 +83,7 @@ def end_unfinished(journal: _Journal) -> bool:
     if end is None:
         return False
     try:
-        journal.append(end)
+        journal.record_cut_short(end)
     except JournalFull:
         _LOG.warning("no room to record the end of passage %s", end.passage)
     return True

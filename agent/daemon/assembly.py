@@ -278,6 +278,7 @@ def _build(
             save_mode=builder.gate.choose,
             observe=builder.observe,
             journal_full=config.gate.journal_full,
+            note_fault=builder.faults.note,
             challenge=_challenge(config, builder),
         ),
         Rules.of(config.gate, config.gpio),

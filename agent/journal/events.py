@@ -96,18 +96,24 @@ class Decision(_Closed, frozen=True):
 
 
 class Passage(_Closed, frozen=True):
-    """What the barrier and its beams saw; `outcome` is `agent.passage.types.Occurrence`'s word."""
+    """What the barrier and its beams saw; `outcome` is `agent.passage.types.Occurrence`'s word.
+
+    Attributes:
+        assumed: nobody was seen to pass, and somebody may have: the use stays used.
+    """
 
     passage: Hex
     outcome: Literal[
-        "passed", "annulled", "aborted", "tailgating", "crawl_back", "wrong_way", "without_grant",
-        "unchecked", "forced_open", "held_open", "held_open_cleared", "released",
+        "passed", "annulled", "aborted", "repeated_annulment", "tailgating", "crawl_back",
+        "wrong_way", "without_grant", "unchecked", "forced_open", "held_open",
+        "held_open_cleared", "released",
     ]  # fmt: skip
     reason: Reason | None = None
     direction: Direction | None = None
     zone: Token | None = None
     subject: Subject | None = None
     duration_ms: float | None = None
+    assumed: bool = False
 
 
 class Tamper(_Closed, frozen=True):

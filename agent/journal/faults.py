@@ -58,6 +58,15 @@ class Faults:
         if count:
             self._record(events.Fault(part=part, code=code, active=False, count=count))
 
+    def note(self, event: events.Fault) -> None:
+        """Keep a fault that somebody else journals; where its row waits for the disk, too."""
+        word = f"{event.part}:{event.code}"
+        with self._lock:
+            if event.active:
+                self._open[word] = 1
+            else:
+                self._open.pop(word, None)
+
     def happened(self, part: str, code: str, detail: str = "") -> None:
         """Record something that is over as soon as it is known, as a decoder that was replaced.
 

@@ -26,9 +26,12 @@ from agent import log
 from agent.journal.events import Decision, Event, Fault, Passage, encode_data, event_type
 from agent.journal.model import (
     AlreadyUsed,
+    GiveBack,
+    GiveBacks,
     JournalError,
     JournalFailed,
     JournalFull,
+    Way,
     ZoneEntry,
     new_boot_id,
 )
@@ -52,6 +55,20 @@ _CHECKPOINT_FORCED_ROWS = 4_096
 _DAY_S = 86_400.0
 
 _ENDS = frozenset({"passed", "annulled", "aborted"})
+
+_PUT_HOLDER = "INSERT OR REPLACE INTO holder VALUES(1, ?, ?, ?, ?, ?)"
+_GET_HOLDER = "SELECT subject, zone, direction, at FROM holder WHERE passage = ?"
+_PUT_PRESENCE = "INSERT OR REPLACE INTO presence VALUES(?, ?, ?, ?)"
+_PUT_FAILURES = "INSERT OR REPLACE INTO failures VALUES(?, ?, ?)"
+_PUT_GIVEN_BACK = "INSERT OR REPLACE INTO given_back VALUES(?, ?, ?, ?)"
+_FORGET_GIVEN_BACK = (
+    "DELETE FROM given_back WHERE use IN"
+    " (SELECT use FROM given_back WHERE until < ? ORDER BY until LIMIT 32)"
+)
+_USE_GIVEN_BACK = "SELECT 1 FROM given_back WHERE use = ? AND until >= ?"
+_SUBJECTS_GIVEN_BACK = (
+    "SELECT count(*) FROM given_back WHERE subject = ? AND at > ? GROUP BY subject"
+)
 
 Work = Callable[[sqlite3.Connection], None]
 
@@ -137,15 +154,18 @@ class Journal(Store):
         """
         return self._commit(event, None)
 
-    def commit_use(self, replay_key: bytes, until: int, event: Decision) -> int:
+    def commit_use(
+        self, replay_key: bytes, until: int, event: Decision, holder: Way | None = None
+    ) -> int:
         """Mark a use and record its decision, both or neither; return the row's `seq`.
 
         The listener is not told: who asked opens the gate first, and then calls `announce`.
 
         Args:
-            replay_key: identifies the use.
+            replay_key: identifies the use; empty where it leaves no mark.
             until: last second at which the same use must be recognised.
             event: the decision.
+            holder: whom it lets where, so that a crash forgets nobody; None where nobody asks.
 
         Raises:
             AlreadyUsed: the mark is there already; nothing was written.
@@ -154,6 +174,13 @@ class Journal(Store):
         now = int(self._clock())
 
         def mark(db: sqlite3.Connection) -> None:
+            if holder is not None:
+                db.execute(
+                    _PUT_HOLDER,
+                    (event.passage, holder.subject, holder.zone, holder.direction, self._clock()),
+                )
+            if not replay_key:
+                return
             db.execute(
                 "DELETE FROM used WHERE replay_key IN"
                 " (SELECT replay_key FROM used WHERE until < ? ORDER BY until LIMIT 32)",
@@ -168,30 +195,38 @@ class Journal(Store):
 
         return self._write(event, mark)
 
-    def annul_use(self, replay_key: bytes, event: Decision) -> int:
-        """Take a mark back (nobody passed) and record that; return the row's `seq`."""
-
-        def unmark(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM used WHERE replay_key = ?", (replay_key,))
-
-        return self._commit(event, unmark)
-
-    def record_passage(self, event: Passage, *, subject: str, zone: str, direction: str) -> int:
-        """Record a passage and where it took the subject, in one transaction.
+    def annul_use(
+        self, replay_key: bytes, event: Decision, remembered: GiveBack | None = None
+    ) -> int:
+        """Take a mark back (nobody passed) and record that; return the row's `seq`.
 
         Args:
-            event: the passage.
-            subject: HMAC of the subject that does not change by the day.
-            zone: anti-passback zone.
-            direction: `in` or `out`.
+            replay_key: identifies the use.
+            event: the annulment.
+            remembered: that the use was given back; None where the gate never opened on it.
         """
         now = self._clock()
 
-        def place(db: sqlite3.Connection) -> None:
+        def unmark(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM used WHERE replay_key = ?", (replay_key,))
             db.execute(
-                "INSERT OR REPLACE INTO presence VALUES(?, ?, ?, ?)",
-                (subject, zone, direction, now),
+                _FORGET_GIVEN_BACK,
+                (now,),
             )
+            if remembered is not None:
+                db.execute(
+                    _PUT_GIVEN_BACK,
+                    (remembered.use, remembered.subject, now, remembered.until),
+                )
+
+        return self._commit(event, unmark)
+
+    def record_passage(self, event: Passage, way: Way) -> int:
+        """Record a passage and where it took the subject, in one transaction."""
+        now = self._clock()
+
+        def place(db: sqlite3.Connection) -> None:
+            _place(db, way, now)
             db.execute(
                 "DELETE FROM presence WHERE subject IN"
                 " (SELECT subject FROM presence WHERE at < ? ORDER BY at LIMIT 16)",
@@ -199,6 +234,41 @@ class Journal(Store):
             )
 
         return self._commit(event, place)
+
+    def record_cut_short(self, event: Passage) -> int:
+        """Record the end of a grant that a crash cut short, in one transaction with its place.
+
+        Where the grant was committed with its holder, the holder went where the grant led, as of
+        then; nobody saw whether that is so.
+        """
+
+        def place(db: sqlite3.Connection) -> None:
+            found = db.execute(
+                _GET_HOLDER,
+                (event.passage,),
+            ).fetchone()
+            if found is not None:
+                _place(db, Way(*found[:3]), found[3])
+
+        return self._commit(event, place)
+
+    def record_lockout(
+        self, event: Passage, subject: str, *, failures: int, lockout_s: float
+    ) -> int:
+        """Record an alarm and let its subject wait, in one transaction; return the row's `seq`.
+
+        Args:
+            event: the alarm.
+            subject: HMAC of the subject that does not change by the day.
+            failures: as many as lock out.
+            lockout_s: for how long.
+        """
+        until = self._clock() + lockout_s
+
+        def wait(db: sqlite3.Connection) -> None:
+            db.execute(_PUT_FAILURES, (subject, failures, until))
+
+        return self._commit(event, wait)
 
     def add_failure(self, subject: str, *, limit: int, lockout_s: float) -> float | None:
         """Count a biometric failure; survives a restart, so pulling the plug resets nothing.
@@ -216,9 +286,7 @@ class Journal(Store):
             db.execute("DELETE FROM failures WHERE until < ?", (now,))
             found = db.execute("SELECT count FROM failures WHERE subject = ?", (subject,))
             count = (found.fetchone() or (0,))[0] + 1
-            db.execute(
-                "INSERT OR REPLACE INTO failures VALUES(?, ?, ?)", (subject, count, now + lockout_s)
-            )
+            db.execute(_PUT_FAILURES, (subject, count, now + lockout_s))
         return now + lockout_s if count >= limit else None
 
     def clear_failures(self, subject: str) -> None:
@@ -235,6 +303,22 @@ class Journal(Store):
             (replay_key, int(self._clock())),
         )
         return found is not None
+
+    def give_backs(self, use: bytes, subject: str, *, window_s: float) -> GiveBacks:
+        """Return what was given back before.
+
+        Args:
+            use: keyed hash of the use.
+            subject: HMAC of the subject that does not change by the day.
+            window_s: how long the subject's other uses count.
+        """
+        now = self._clock()
+        same = self._ask(_USE_GIVEN_BACK, (use, now))
+        others = self._ask(
+            _SUBJECTS_GIVEN_BACK,
+            (subject, now - window_s),
+        )
+        return GiveBacks(same is not None, 0 if others is None else others[0])
 
     def last_zone(self, subject: str) -> ZoneEntry | None:
         """Return where the subject passed last; the caller judges how long that counts."""
@@ -308,6 +392,13 @@ class Journal(Store):
     def _free(db: sqlite3.Connection, boot: BootCounters, upto: int) -> None:
         db.execute("DELETE FROM event WHERE boot = ? AND seq <= ?", (boot.number, upto))
         db.execute("UPDATE boot SET freed = ? WHERE number = ?", (upto, boot.number))
+
+
+def _place(db: sqlite3.Connection, way: Way, at: float) -> None:
+    db.execute(
+        _PUT_PRESENCE,
+        (way.subject, way.zone, way.direction, at),
+    )
 
 
 def _gone(path: Path) -> str:

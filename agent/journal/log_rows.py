@@ -16,7 +16,9 @@ from agent.journal import events
 
 __all__ = ["say"]
 
-ALARMS = frozenset({"tailgating", "without_grant", "forced_open", "held_open"})
+ALARMS = frozenset(
+    {"tailgating", "without_grant", "forced_open", "held_open", "repeated_annulment"}
+)
 
 _log = log.get(__name__)
 _level = logging.getLogger(__name__)

@@ -16,12 +16,15 @@ from typing import NamedTuple, Protocol
 __all__ = [
     "AlreadyUsed",
     "BootState",
+    "GiveBack",
+    "GiveBacks",
     "JournalError",
     "JournalFailed",
     "JournalFull",
     "Outbox",
     "Position",
     "Row",
+    "Way",
     "ZoneEntry",
     "new_boot_id",
 ]
@@ -99,6 +102,44 @@ class ZoneEntry:
     zone: str
     direction: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where somebody goes, for anti-passback.
+
+    Attributes:
+        subject: HMAC of the subject that does not change by the day.
+        zone: anti-passback zone.
+        direction: `in` or `out`.
+    """
+
+    subject: str
+    zone: str
+    direction: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack:
+    """A use that is given back, as the journal remembers it.
+
+    Attributes:
+        use: keyed hash of the use.
+        subject: HMAC of the subject that does not change by the day.
+        until: Unix seconds until which it counts.
+    """
+
+    use: bytes
+    subject: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBacks:
+    """What was given back before: this very use, and how many of the subject's within a time."""
+
+    use: bool
+    subject: int
 
 
 class Outbox(Protocol):

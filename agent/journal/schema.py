@@ -67,6 +67,22 @@ CREATE TABLE IF NOT EXISTS failures(
   count INTEGER NOT NULL,
   until REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS given_back(
+  use BLOB PRIMARY KEY,
+  subject TEXT NOT NULL,
+  at REAL NOT NULL,
+  until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS given_back_until ON given_back(until);
+CREATE INDEX IF NOT EXISTS given_back_subject ON given_back(subject, at);
+CREATE TABLE IF NOT EXISTS holder(
+  one INTEGER PRIMARY KEY CHECK(one = 1),
+  passage TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  zone TEXT NOT NULL,
+  direction TEXT NOT NULL,
+  at REAL NOT NULL
+);
 """
 
 

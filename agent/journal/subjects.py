@@ -57,6 +57,10 @@ class SubjectHasher:
         day = datetime.fromtimestamp(at, UTC).date().isoformat()
         return _mac(self._key, b"reported " + day.encode(), issuer, subject)
 
+    def use(self, replay_key: bytes) -> bytes:
+        """Return 16 bytes that stand for one use of a code."""
+        return hmac.digest(self._key, b"use " + replay_key, hashlib.sha256)[:16]
+
     def __repr__(self) -> str:
         return f"SubjectHasher(rotate_daily={self._rotate_daily})"
 

@@ -35,6 +35,7 @@ __all__ = [
     "GateFault",
     "HoldGate",
     "InputEvent",
+    "InputFault",
     "KeyTurned",
     "LaneEntered",
     "OpenGate",
@@ -199,12 +200,15 @@ class InputFault:
     """An input misbehaves, or does so no more.
 
     Attributes:
-        input: its name as in the settings.
-        kind: how.
+        input: its name as in the settings (`passage`, `passage_2`, `release`, `door`, `key`,
+            `fire`, `tamper`).
+        kind: it is active for too long; it says nothing while its neighbour does; its level flips
+            too often.
+        active: False when it works again.
     """
 
     input: str
-    kind: str
+    kind: Literal["stuck", "silent", "chatter"]
     active: bool = True
 
 
@@ -325,11 +329,19 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Annul:
-    """Take the replay mark of this use back: nobody passed on it, for this reason."""
+    """Take the replay mark of this use back: nobody passed on it, for this reason.
+
+    Attributes:
+        attempt: that was granted.
+        use: whose mark it is.
+        reason: why nobody passed.
+        opened: the gate was open meanwhile, so that it counts among the subject's give-backs.
+    """
 
     attempt: int
     use: Use
     reason: Reason
+    opened: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,14 @@ Rules:
 - Fire ends everything and outranks every mode; the chosen mode holds again when it clears.
 - A release opens in every mode (people must be able to get out) and was carried out by the gate's
   own thread before it is told here; it is a decision of its own, or the open attempt's.
+- What the passage sensor says shows that it works (`agent.passage.accounting`).
 - A passage is worth what the phase says: in OPEN it is the grant's, shortly after it is tailgating
   (or, the other way, a crawl-back), otherwise it is a passage without a grant.
 """
 
 from __future__ import annotations
 
+from agent.passage.accounting import SENSORS
 from agent.passage.events import (
     CloseGate,
     Command,
@@ -17,6 +19,7 @@ from agent.passage.events import (
     FireChanged,
     GateFault,
     HoldGate,
+    InputFault,
     KeyTurned,
     LaneEntered,
     PassageReversed,
@@ -36,6 +39,7 @@ __all__ = [
     "on_door",
     "on_fault",
     "on_fire",
+    "on_input_fault",
     "on_key",
     "on_lane",
     "on_passage",
@@ -82,6 +86,20 @@ def on_fault(transition: Transition, event: GateFault) -> None:
     transition.record(RecordKind.FAULT, Occurrence.FAULT, data=data)
 
 
+def on_input_fault(transition: Transition, event: InputFault) -> None:
+    """Note a fault of an input, or its end; one of the passage sensor ends giving back."""
+    fault = (event.input, _fault_code(event))
+    faults = transition.state.input_faults
+    transition.put_faults(input_faults=faults | {fault} if event.active else faults - {fault})
+
+
+def _fault_code(event: InputFault) -> str:
+    """Return the row's word: `sensor_stuck`, `sensor_silent`, `stuck`, `silent` or `chatters`."""
+    if event.kind == "chatter":
+        return "chatters"
+    return f"sensor_{event.kind}" if event.input in SENSORS else event.kind
+
+
 def _mode(transition: Transition) -> dict[str, str]:
     return {"mode": transition.state.effective.value}
 
@@ -91,6 +109,8 @@ def _mode(transition: Transition) -> dict[str, str]:
 
 def on_lane(transition: Transition, _event: LaneEntered) -> None:
     """Give a person on the way the time to cross, once the opening's own time runs out."""
+    transition.note_sign(complete=False)
+    transition.put(in_lane=True)
     state = transition.state
     if state.phase is Phase.OPEN and state.deadline is not None:
         wanted = max(state.deadline, transition.now + transition.rules.lane_s)
@@ -99,6 +119,8 @@ def on_lane(transition: Transition, _event: LaneEntered) -> None:
 
 def on_passage(transition: Transition, event: PassageSensed) -> None:
     """Give a passage its meaning."""
+    transition.note_sign(complete=True)
+    transition.put(in_lane=False)
     state = transition.state
     if state.phase is not Phase.OPEN:
         _stray_passage(transition, event)
@@ -134,6 +156,8 @@ def _stray_passage(transition: Transition, event: PassageSensed) -> None:
 
 def on_reversed(transition: Transition, _event: PassageReversed) -> None:
     """Record somebody who turned round in the lane; a grant stays open for its time."""
+    transition.note_sign(complete=False)
+    transition.put(in_lane=False)
     state = transition.state
     if state.effective in UNCHECKED_MODES:
         return
@@ -147,11 +171,14 @@ def on_door(transition: Transition, event: DoorChanged) -> None:
     if event.is_open == state.door_open:
         return
     transition.put(door_open=event.is_open, door_at=transition.now, held_open=False)
+    if transition.rules.sensing is Sensing.DOOR:
+        transition.note_sign(complete=True)
     if not event.is_open:
         if state.held_open:
             transition.record(RecordKind.PASSAGE, Occurrence.HELD_OPEN_CLEARED)
         return
     if state.phase is Phase.OPEN:
+        transition.put(door_moved=True)
         if transition.rules.sensing is Sensing.DOOR:
             transition.end_grant(Occurrence.PASSED)
         return

@@ -9,7 +9,9 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | IDLE, PASSED | two fresh codes in one frame | DENIED | SEVERAL_CODES |
 | any | a code still in view after it was judged | same | none, until it was away `rearm_s` |
 | IDLE, PASSED | StaffFound, mode normal, housing closed | GRANTED | Commit |
+| IDLE, PASSED | the same, passage sensor has a fault, place closes then | DENIED | SENSOR_FAULT |
 | READ | Refused | DENIED | its reason |
+| READ | Verified, passage sensor has a fault, place closes then | DENIED | SENSOR_FAULT |
 | READ | Verified, subject locked out | DENIED | LOCKED_OUT |
 | READ | Verified, biometric asked, housing open | DENIED | SENSOR_FAULT |
 | READ | Verified: none | GRANTED | Commit |
@@ -34,9 +36,16 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | OPEN | passage the way that is a free exit | OPEN | unchecked |
 | OPEN | passage the other way / turned round in the lane | OPEN | wrong_way / crawl_back |
 | OPEN | `passage_timeout_s` over | OPEN | CloseGate; `grace_s` for somebody on the way |
-| OPEN | time over (sensor fitted) | IDLE | CloseGate, annulled, Annul |
-| OPEN | time over (no sensor fitted) | PASSED | CloseGate, passed (assumed) |
-| OPEN | close, mode change, fire, shutdown | IDLE | CloseGate, aborted, Annul |
+| OPEN | time over, nobody passed | IDLE | CloseGate, annulled, Annul |
+| OPEN | time over, somebody may have | PASSED | CloseGate, passed (assumed) |
+| OPEN | time over, given back before | PASSED | the same, repeated_annulment; the subject waits |
+| OPEN | close, mode change, fire; nobody passed | IDLE | CloseGate, aborted, Annul |
+| OPEN | the same, somebody may have | IDLE | CloseGate, aborted (assumed) |
+| OPEN | shutdown | IDLE | CloseGate, aborted (assumed) |
+| OPEN | time over, `silent_openings` in a row without a sign | | first a fault, sensor_silent |
+| OPEN | time over, door went and came, no sign of the beam | | first a fault, sensor_silent |
+| any | passage, somebody enters the lane or turns round | | sensor_silent ends |
+| any | InputFault | same | a fault row, where it is news |
 | PASSED, DENIED | time over | IDLE | the mode's lamps |
 | not OPEN | passage within `tailgate_s` of a passed grant | same | tailgating, or crawl_back |
 | not OPEN | passage otherwise | same | without_grant |
@@ -52,8 +61,9 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 
 Invariants, which tests/agent/passage walks at random: `OpenGate` follows only a `Committed` of one
 attempt or a release; every attempt has exactly one decision row; every grant ends in exactly one of
-passed, annulled, aborted, and is annulled unless passed; fire and tamper are never lost; nothing
-moves at boot.
+passed, annulled, aborted; it is annulled where nobody passed, as `agent.passage.accounting` tells,
+a use once at most and never while the passage sensor has a fault; fire and tamper are never lost;
+nothing moves at boot.
 """
 
 from __future__ import annotations
@@ -62,6 +72,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.credential.model import Modality
+from agent.passage.accounting import closed_by_sensor
 from agent.passage.events import (
     BiometricDone,
     CodesSeen,
@@ -74,6 +85,7 @@ from agent.passage.events import (
     FireChanged,
     GateFault,
     HoldGate,
+    InputFault,
     KeyTurned,
     LaneEntered,
     PassageReversed,
@@ -93,6 +105,7 @@ from agent.passage.inputs import (
     on_door,
     on_fault,
     on_fire,
+    on_input_fault,
     on_key,
     on_lane,
     on_passage,
@@ -109,7 +122,6 @@ from agent.passage.types import (
     Phase,
     Requirement,
     Rules,
-    Sensing,
     State,
     Use,
 )
@@ -177,10 +189,7 @@ def _end_phase(transition: Transition) -> None:
         only_finger = state.pending == {Modality.FINGER}
         transition.deny(Reason.FINGER_TIMEOUT if only_finger else Reason.FACE_NOT_FOUND)
     elif state.phase is Phase.OPEN:
-        if transition.rules.sensing is Sensing.NONE:
-            transition.end_grant(Occurrence.PASSED, assumed=True)
-        else:
-            transition.end_grant(Occurrence.ANNULLED)
+        transition.time_over()
     elif state.phase in {Phase.PASSED, Phase.DENIED}:
         transition.rest()
 
@@ -259,7 +268,9 @@ def _on_verified(transition: Transition, event: Verified) -> None:
 def _judge_use(transition: Transition, use: Use) -> None:
     """Let a verified use in, or ask for what its policy asks for."""
     transition.put(use=use)
-    if transition.locked_out(use.subject):
+    if closed_by_sensor(transition.state, transition.rules):
+        transition.deny(Reason.SENSOR_FAULT)
+    elif transition.locked_out(use.subject):
         transition.deny(Reason.LOCKED_OUT)
     elif use.requirement is Requirement.NONE:
         transition.commit(Reason.GRANTED, use.direction)
@@ -355,11 +366,14 @@ def _on_staff(transition: Transition, event: StaffFound) -> None:
     transition.begin()
     direction = transition.rules.direction
     transition.put(use=Use(event.subject, Requirement.NONE, direction))
-    transition.commit(Reason.GRANTED, direction)
+    if closed_by_sensor(transition.state, transition.rules):
+        transition.deny(Reason.SENSOR_FAULT)
+    else:
+        transition.commit(Reason.GRANTED, direction)
 
 
 def _on_shutdown(transition: Transition, _event: Shutdown) -> None:
-    transition.interrupt(Reason.MAINTENANCE)
+    transition.interrupt(Reason.MAINTENANCE, stops=True)
 
 
 _HANDLERS: dict[type, Callable[[Transition, Any], None]] = {
@@ -379,6 +393,7 @@ _HANDLERS: dict[type, Callable[[Transition, Any], None]] = {
     ReleasePressed: on_release,
     KeyTurned: on_key,
     GateFault: on_fault,
+    InputFault: on_input_fault,
     Command: on_command,
     Tick: _on_tick,
     Shutdown: _on_shutdown,

@@ -2,8 +2,8 @@
 
 A `Transition` lives for one call of `agent.passage.machine.step`. It is the only place that changes
 the state, so what must always go together stands together: a denial is recorded once and shown, a
-grant is committed before it opens, and the end of a grant closes, records and, unless somebody
-passed, annuls.
+grant is committed before it opens, and the end of a grant closes, records and, where nobody passed
+(`agent.passage.accounting`), annuls.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from agent.credential.model import Modality
+from agent.passage import accounting
 from agent.passage.events import (
     Annul,
     CloseGate,
@@ -192,8 +193,11 @@ class Transition:
         self.add(Commit(self.state.attempt, self.state.use, record))
 
     def open(self) -> None:
-        """Open for the grant at hand and wait for the person."""
+        """Open for the grant at hand and wait for the person; said again, the time starts anew."""
         rules = self.rules
+        if self.state.phase is not Phase.OPEN:
+            stands_open = rules.sensing is Sensing.DOOR and self.state.door_open
+            self.put(sign=False, door_moved=stands_open)
         grace = 0.0 if rules.sensing is Sensing.NONE else rules.grace_s
         deadline = self.now + rules.passage_timeout_s + grace
         self.put(
@@ -214,10 +218,31 @@ class Transition:
         self.put(closing=True)
         self.add(CloseGate(), Show(_RESTING[self.state.effective]))
 
+    def time_over(self) -> None:
+        """End an opening on which nobody was seen to pass: given back, or counted as used."""
+        self._count_silence()
+        use, attempt = self.state.use, self.state.attempt
+        found = accounting.verdict(self.state, self.rules)
+        if found.given_back:
+            self.end_grant(Occurrence.ANNULLED)
+            return
+        self.end_grant(Occurrence.PASSED, found.reason, assumed=True)
+        if use is not None and found.repeated:
+            what = Occurrence.REPEATED_ANNULMENT
+            self.add(Record(RecordKind.PASSAGE, what, attempt=attempt, use=use))
+            self.add(Show(Signal.ALARM))
+            self._lock_out(use.subject)
+
     def end_grant(
         self, outcome: Occurrence, reason: Reason | None = None, *, assumed: bool = False
     ) -> None:
-        """Close, and record the one end of the grant; unless somebody passed, annul its use."""
+        """Close, and record the one end of the grant; where nobody passed, annul its use.
+
+        Args:
+            outcome: passed, annulled or aborted.
+            reason: of that, where there is one.
+            assumed: somebody may have passed, whom no sensor saw.
+        """
         state = self.state
         values: dict[str, str | int | float | bool] = {"direction": state.direction.value}
         if state.phase is Phase.OPEN:
@@ -240,9 +265,11 @@ class Transition:
         if state.door_open:
             self.put(door_at=self.now)
         if outcome is not Occurrence.PASSED:
-            if state.use is not None and state.use.replay_key:
+            if state.use is not None and state.use.replay_key and not assumed:
                 why = Reason.NO_PASSAGE if reason is None else reason
-                self.add(Annul(state.attempt, state.use, why))
+                opened = state.phase is Phase.OPEN
+                self.add(Annul(state.attempt, state.use, why, opened))
+                self.put(lent=state.lent or opened)
             self.rest()
             return
         self._clear()
@@ -254,14 +281,20 @@ class Transition:
             passed_direction=state.direction,
         )
 
-    def interrupt(self, reason: Reason) -> None:
-        """End whatever is going on, in its defined way; a commit under way ends when answered."""
+    def interrupt(self, reason: Reason, *, stops: bool = False) -> None:
+        """End whatever is going on, in its defined way; a commit under way ends when answered.
+
+        Args:
+            reason: of the end.
+            stops: the agent ends too: nobody sees any more who walks through what was open.
+        """
         phase = self.state.phase
         if phase is Phase.GRANTED:
             self.put(cancelled=self.state.cancelled or reason)
             return
         if phase is Phase.OPEN:
-            self.end_grant(Occurrence.ABORTED, reason)
+            nobody = not stops and accounting.verdict(self.state, self.rules).given_back
+            self.end_grant(Occurrence.ABORTED, reason, assumed=not nobody)
             return
         if phase in WORKING:
             self.decide_denied(reason)
@@ -271,6 +304,35 @@ class Transition:
         """Answer a command: done without a reason, refused with one."""
         if transaction:
             self.add(Respond(transaction, reason is None, reason))
+
+    # --- the passage sensor
+
+    def note_sign(self, *, complete: bool) -> None:
+        """Note that the passage sensor works; only a whole passage says that all of it does."""
+        seen = self.state.seen or complete
+        self.put(seen=seen, sign=True, silent_count=0)
+        self.put_faults(silent=False)
+
+    def put_faults(self, **changes: Any) -> None:
+        """Change the faults of inputs; record each that begins or ends by it."""
+        before = frozenset(accounting.fault_words(self.state, self.rules))
+        self.put(**changes)
+        after = frozenset(accounting.fault_words(self.state, self.rules))
+        for part, code in sorted(before ^ after):
+            active = (part, code) in after
+            data: Data = {"part": part, "code": code, "active": active}
+            self.record(RecordKind.FAULT, Occurrence.FAULT, data=data)
+
+    def _count_silence(self) -> None:
+        """Find the sensor silent: the door went by it, or opening after opening did."""
+        state, rules = self.state, self.rules
+        works = state.sign or rules.sensing is Sensing.NONE
+        if works or accounting.sensor_failed(state, rules):
+            return
+        self.put(silent_count=state.silent_count + 1)
+        by_door = rules.sensing is Sensing.BEAM and state.door_moved and not state.door_open
+        if by_door or self.state.silent_count >= rules.silent_openings:
+            self.put_faults(silent=True)
 
     # --- codes already judged
 
@@ -308,6 +370,12 @@ class Transition:
         count = next((entry.count for entry in recent if entry.subject == subject), 0)
         others = [entry for entry in recent if entry.subject != subject]
         others.append(Failures(subject, count + 1, self.now))
+        self.put(failures=tuple(others[-_MAX_SUBJECTS:]))
+
+    def _lock_out(self, subject: str) -> None:
+        """Let a subject wait as if its checks had failed too often."""
+        others = [entry for entry in self._recent() if entry.subject != subject]
+        others.append(Failures(subject, self.rules.lockout_failures, self.now))
         self.put(failures=tuple(others[-_MAX_SUBJECTS:]))
 
     def forget_failures(self, subject: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -95,6 +95,8 @@ class Occurrence(StrEnum):
     ABORTED = "aborted"
 
     TAILGATING = "tailgating"
+    REPEATED_ANNULMENT = "repeated_annulment"
+    """A use was to be given back again; it was not, and its subject waits."""
     CRAWL_BACK = "crawl_back"
     WRONG_WAY = "wrong_way"
     WITHOUT_GRANT = "without_grant"
@@ -139,6 +141,8 @@ class Use:
         direction: which way the gate opens.
         replay_key: the mark that a grant commits and an annulment takes back; empty for none.
         context: the daemon's own (credential, timings); carried through, never looked at.
+        given_back: this very use was given back before.
+        give_backs: how many of the subject's uses were, in the time that counts.
     """
 
     subject: str
@@ -146,6 +150,8 @@ class Use:
     direction: Direction
     replay_key: bytes = b""
     context: Any = field(repr=False, compare=False, default=None)
+    given_back: bool = False
+    give_backs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,12 @@ class Rules:
         held_open_s: how long the door may stand open after a passage.
         lockout_failures: failed biometric checks of one subject before it is locked out.
         lockout_s: how long, and how long failures are remembered.
+        give_backs: uses of one subject that are given back since nobody was seen to pass.
+        give_back_window_s: for how long that counts.
+        unsensed: what holds while the passage sensor has a fault: a grant counts as passed, or no
+            code is let in.
+        silent_openings: openings in a row without any sign of the passage sensor, after which it
+            is silent.
     """
 
     direction: Direction = Direction.IN
@@ -189,6 +201,10 @@ class Rules:
     held_open_s: float = 10.0
     lockout_failures: int = 3
     lockout_s: float = 300.0
+    give_backs: int = 1
+    give_back_window_s: float = 3_600.0
+    unsensed: Literal["passed", "close"] = "passed"
+    silent_openings: int = 3
 
     @classmethod
     def of(cls, gate: GateConfig, gpio: GpioConfig) -> Rules:
@@ -209,6 +225,8 @@ class Rules:
             held_open_s=gate.held_open_s,
             lockout_failures=gate.lockout_failures,
             lockout_s=gate.lockout_s,
+            give_backs=gate.give_backs,
+            give_back_window_s=gate.give_back_window_s,
         )
 
 
@@ -249,6 +267,15 @@ class State(Struct, frozen=True):
         failures: failed biometric checks, 256 subjects at most.
         door_at: when the door opened, or when the last grant ended with it open.
         held_open: held-open was reported for this opening of the door.
+        seen: the passage sensor saw somebody go through since the start.
+        lent: a use was given back before it had.
+        in_lane: somebody entered the lane and neither crossed nor turned round.
+        sign: the passage sensor gave a sign since the gate opened, in OPEN.
+        door_moved: the door opened since the gate did, in OPEN; with the door as the sensor, or
+            stood open then.
+        silent_count: openings in a row that ended without a sign of the passage sensor.
+        silent: it has the fault that the machine finds by itself.
+        input_faults: faults of inputs that the gate told of, (part, code).
     """
 
     phase: Phase = Phase.IDLE
@@ -277,6 +304,14 @@ class State(Struct, frozen=True):
     failures: tuple[Failures, ...] = ()
     door_at: float = float("-inf")
     held_open: bool = False
+    seen: bool = False
+    lent: bool = False
+    in_lane: bool = False
+    sign: bool = False
+    door_moved: bool = False
+    silent_count: int = 0
+    silent: bool = False
+    input_faults: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def effective(self) -> Mode:

@@ -72,6 +72,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     directions: tuple[Literal["in", "out"], ...] = ("in", "out")
     anti_passback: Literal["off", "on"] = "off"
     anti_passback_s: Annotated[float, Meta(ge=0)] = 43_200.0
+    unsensed: Literal["passed", "close"] = "passed"
+    """While the passage sensor has a fault, a grant counts as passed, or no code opens."""
     roster: str = ""
     blocked: str = ""
     ticket: Literal["none", "required"] = "none"

@@ -68,12 +68,18 @@ class GateConfig(_Section, frozen=True):
     relay_mode: Literal["pulse", "level"] = "level"
     """`pulse` for most gates, `level` for magnet locks and many turnstiles."""
     passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 5.0
-    """How long a granted gate stays open for somebody to walk; then the use is annulled."""
+    """How long a granted gate stays open for somebody to walk; then the use is given back or
+    counts as passed: see `give_backs`."""
     biometric_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 8.0
     """How long a face or a finger is waited for."""
     lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 3
     """Mismatches of one subject, after which it has to wait `lockout_s`."""
     lockout_s: PositiveSeconds = 300.0
+    give_backs: Annotated[int, Meta(ge=0, le=100)] = 1
+    """Uses of one subject that are given back within `give_back_window_s` since nobody was seen to
+    pass. The next is an alarm: it counts as used, and the subject has to wait `lockout_s`."""
+    give_back_window_s: Annotated[float, Meta(ge=60, le=86_400)] = 3_600.0
+    """For how long a use that was given back counts."""
     held_open_s: Annotated[float, Meta(ge=1, le=600)] = 10.0
     """How long the door may stand open after a passage before it is an alarm."""
     denial_s: Annotated[float, Meta(ge=0.2, le=30)] = 1.5

@@ -433,7 +433,8 @@ class Station:
             raise Broken(f"attempt {attempt} ends twice")
         self._ended.add(attempt)
         self.counts[record.what.value] += 1
-        if record.what is Occurrence.PASSED and record.use is not None:
+        used = record.what is Occurrence.PASSED or "assumed" in record.data
+        if used and record.use is not None:
             self.spent.add(record.use.replay_key)
 
     def _is_granted(self, attempt: int) -> bool:

@@ -54,17 +54,19 @@ def _relay_sticks(monkeypatch):
 
 
 def _no_mark(monkeypatch):
-    monkeypatch.setattr(Journal, "commit_use", lambda self, _key, _until, event: self.append(event))
+    monkeypatch.setattr(
+        Journal, "commit_use", lambda self, _key, _until, event, _holder: self.append(event)
+    )
 
 
 def _uses_forgotten(monkeypatch):
     """Marks are written and never asked for."""
     real = Journal.commit_use
 
-    def commit(self, key, until, event):
+    def commit(self, key, until, event, holder):
         with self._write_lock, self._transaction(self._writer) as db:
             db.execute("DELETE FROM used WHERE replay_key = ?", (key,))
-        return real(self, key, until, event)
+        return real(self, key, until, event, holder)
 
     monkeypatch.setattr(Journal, "commit_use", commit)
     monkeypatch.setattr(JournalMemory, "was_used", lambda *_: False)

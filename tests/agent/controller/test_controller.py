@@ -10,6 +10,7 @@ import hashlib
 import json
 import queue
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,19 @@ from agent.controller.controller import QUEUE_LIMIT
 from agent.controller.ports import FrameCodes
 from agent.journal import events
 from agent.journal.journal import JournalFailed, JournalFull
+from agent.journal.subjects import SubjectHasher
 from agent.passage.events import (
     BiometricDone,
     CodesSeen,
     Command,
     FireChanged,
+    GateFault,
+    InputFault,
     PassageSensed,
     Shutdown,
 )
 from agent.passage.types import Code, Direction, Mode, Phase
+from agent.policy.profile import parse_profile
 from agent.reason import Reason
 from agent.trust.snapshot import TrustSnapshot
 from tests.agent.controller.support import PROFILE, T0, Bench
@@ -355,6 +360,177 @@ def test_the_loop_serves_until_stopped_and_ends_what_is_open(bench: Bench) -> No
     bench.controller.stop()
     thread.join(10)
     assert not thread.is_alive()
-    assert [row.decision for row in bench.decisions()] == ["granted", "annulled"]
+    assert [row.decision for row in bench.decisions()] == ["granted"]
     assert bench.outcomes() == ["aborted"]
     assert bench.gate.asked[-1] != "open in"
+
+
+# --- what an opening is worth on which nobody was seen
+
+PASSBACK = PROFILE + 'anti_passback = "on"\n'
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Bench:
+    """A gate that lets nobody in twice."""
+    return Bench(tmp_path, PASSBACK)
+
+
+def show_until_over(bench: Bench, code: str) -> Reason:
+    """Show a code, let an opening's time run out, take the code away; return the answer."""
+    before = len(bench.decisions())
+    bench.show(code)
+    bench.later(5.0)
+    bench.later(0.5)
+    bench.clear()
+    return bench.decisions()[before].reason
+
+
+def test_one_code_that_nobody_is_seen_to_use_opens_twice_and_no_more(bench: Bench) -> None:
+    code = bench.code()
+    assert [show_until_over(bench, code) for _ in range(3)] == [
+        Reason.GRANTED, Reason.GRANTED, Reason.REPLAYED,
+    ]  # fmt: skip
+    assert bench.outcomes() == ["annulled", "passed", "repeated_annulment"]
+    rows = [row.event for row in bench.rows if isinstance(row.event, events.Passage)]
+    assert [row.assumed for row in rows] == [False, True, False]
+    assert [row.reason for row in rows] == [None, Reason.NO_PASSAGE, None]
+    assert rows[2].subject == rows[1].subject is not None
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_one_subject_whom_nobody_is_seen_to_be_waits_with_any_code(
+    bench: Bench, static: bool
+) -> None:
+    for wanted in (Reason.GRANTED, Reason.GRANTED, Reason.LOCKED_OUT, Reason.LOCKED_OUT):
+        if static:
+            bench.clear(11.0)
+        assert show_until_over(bench, bench.code()) is wanted
+    bench.clear(300.0)
+    bench.controller.handle(PassageSensed())  # the beam works
+    assert show_until_over(bench, bench.code()) is Reason.GRANTED
+    assert bench.outcomes()[4:] == ["passed", "repeated_annulment"]
+    bench.clear(3_600.0)
+    bench.controller.handle(PassageSensed())
+    assert show_until_over(bench, bench.code()) is Reason.GRANTED
+    assert bench.outcomes()[-1] == "annulled"
+
+
+def test_a_static_code_is_given_back_once(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PROFILE + "dynamic = false\nreuse_s = 10\n")
+    code = bench.code(static=True)
+    assert show_until_over(bench, code) is Reason.GRANTED
+    assert show_until_over(bench, code) is Reason.GRANTED
+    bench.clear(11.0)
+    assert show_until_over(bench, code) is Reason.LOCKED_OUT
+
+
+def test_who_is_assumed_to_have_passed_is_inside(hall: Bench) -> None:
+    answers = [show_until_over(hall, hall.code()) for _ in range(3)]
+    assert answers == [Reason.GRANTED, Reason.GRANTED, Reason.ALREADY_INSIDE]
+
+
+def test_what_was_given_back_is_remembered_by_the_next_run(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    assert show_until_over(first, first.code()) is Reason.GRANTED
+    first.journal.close()
+    again = Bench(tmp_path)  # another issuer of the same name: the same subject
+    again.clock.now = first.clock.now
+    again.controller.handle(PassageSensed())
+    assert show_until_over(again, again.code()) is Reason.GRANTED
+    assert again.outcomes()[1:] == ["passed", "repeated_annulment"]
+    assert show_until_over(again, again.code()) is Reason.LOCKED_OUT
+
+
+def test_a_shutdown_in_an_open_gate_leaves_the_person_inside(hall: Bench) -> None:
+    code = hall.code()
+    hall.show(code)
+    hall.controller.handle(Shutdown())
+    (row,) = (row.event for row in hall.rows if isinstance(row.event, events.Passage))
+    assert (row.outcome, row.assumed, row.reason) == ("aborted", True, Reason.MAINTENANCE)
+    hall.clear()
+    hall.show(code)
+    assert hall.decisions()[-1].reason is Reason.REPLAYED
+    hall.clear()
+    hall.show(hall.code())
+    assert hall.decisions()[-1].reason is Reason.ALREADY_INSIDE
+
+
+def test_only_a_place_that_asks_keeps_where_a_grant_leads(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "hall").mkdir()
+    for table, kept in ((bench, 0), (Bench(tmp_path / "hall", PASSBACK), 1)):
+        table.show(table.code())
+        table.controller.handle(Shutdown())
+        with contextlib.closing(sqlite3.connect(table.journal.path)) as db:
+            for name in ("holder", "presence"):
+                assert db.execute(f"SELECT count(*) FROM {name}").fetchone() == (kept,)
+
+
+def test_the_journal_keeps_keyed_hashes_only_of_what_was_given_back(bench: Bench) -> None:
+    show_until_over(bench, bench.code())
+    with contextlib.closing(sqlite3.connect(bench.journal.path)) as db:
+        ((use, subject, at, until),) = db.execute("SELECT * FROM given_back")
+    hasher = SubjectHasher(bytes(32))
+    assert subject == hasher.local("lib", "1")
+    assert len(use) == 16
+    assert until - at == pytest.approx(86_400, abs=10)
+
+
+def test_a_static_use_is_remembered_for_the_window(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, PROFILE + "dynamic = false\nreuse_s = 10\n")
+    show_until_over(bench, bench.code(static=True))
+    with contextlib.closing(sqlite3.connect(bench.journal.path)) as db:
+        ((at, until),) = db.execute("SELECT at, until FROM given_back")
+    assert until - at == 3_600
+
+
+def test_a_journal_that_cannot_say_what_was_given_back_lets_nobody_in(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> object:
+        raise JournalFailed("disk gone")
+
+    monkeypatch.setattr(bench.journal, "give_backs", refuse)
+    bench.show(bench.code())
+    assert bench.controller.journal_refuses is False  # the denial's row was written
+    assert [row.reason for row in bench.decisions()] == [Reason.JOURNAL_FAILED]
+
+
+def test_a_fault_of_an_input_is_a_row_and_stands_until_it_is_over(tmp_path: Path) -> None:
+    stood: list[events.Fault] = []
+    bench = Bench(tmp_path, note_fault=stood.append)
+    bench.controller.handle(InputFault("passage", "stuck"))
+    bench.controller.handle(GateFault("relay"))
+    bench.controller.handle(InputFault("passage", "stuck", active=False))
+    begins = events.Fault(part="passage", code="sensor_stuck")
+    ends = events.Fault(part="passage", code="sensor_stuck", active=False)
+    assert stood == [begins, ends]
+    relay = events.Fault(part="gate", code="hardware", detail="relay")
+    assert [row.event for row in bench.rows] == [begins, relay, ends]
+
+
+def test_a_fault_stands_though_its_row_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood: list[events.Fault] = []
+    bench = Bench(tmp_path, note_fault=stood.append)
+
+    def refuse(*_: object) -> int:
+        raise JournalFailed("disk full")
+
+    monkeypatch.setattr(bench.journal, "append", refuse)
+    bench.controller.handle(InputFault("release", "chatter"))
+    assert [(fault.part, fault.code) for fault in stood] == [("release", "chatters")]
+    assert bench.rows == []
+
+
+def test_the_profile_in_force_says_what_a_faulty_sensor_means(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.controller.handle(InputFault("passage", "stuck"))
+    assert show_until_over(bench, bench.code()) is Reason.GRANTED
+    judge = bench.controller._ports.judge
+    closing = parse_profile(PROFILE + 'unsensed = "close"\n', source="p")
+    judge.place = replace(judge.place, profile=closing)
+    assert show_until_over(bench, bench.code()) is Reason.SENSOR_FAULT
+    bench.controller.handle(InputFault("passage", "stuck", active=False))
+    assert show_until_over(bench, bench.code()) is Reason.GRANTED

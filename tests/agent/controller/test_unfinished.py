@@ -7,6 +7,7 @@ import pytest
 from agent.controller.unfinished import LOOK_BACK, end_unfinished
 from agent.journal.events import Decision, Fault, Mode, Passage
 from agent.journal.journal import RESERVE, Journal
+from agent.journal.model import Way
 from agent.passage.types import Occurrence
 from agent.reason import Reason
 
@@ -79,7 +80,10 @@ def test_what_is_missing_is_added_once(reopen, what, rows, missing):
         import msgspec
 
         end = msgspec.json.decode(row.data, type=Passage)
-        assert (end.passage, end.outcome, end.reason) == (missing, "aborted", Reason.INTERNAL_ERROR)
+        assert end == Passage(
+            passage=missing, outcome="aborted", reason=Reason.INTERNAL_ERROR, zone="main",
+            direction="in", subject="a" * 32, assumed=True,
+        )  # fmt: skip
     journal = reopen()
     assert end_unfinished(journal) is False
 
@@ -95,6 +99,23 @@ def test_the_mark_stays_so_that_one_use_is_never_two_passages(reopen):
     journal = reopen()
     end_unfinished(journal)
     assert journal.was_used(b"k" * 32)
+
+
+def test_the_holder_went_where_the_grant_led(reopen):
+    reopen().commit_use(b"k" * 32, 2**40, grant(), Way("s", "main", "in"))
+    journal = reopen()
+    assert journal.last_zone("s") is None
+    assert end_unfinished(journal)
+    assert journal.last_zone("s").direction == "in"
+
+
+def test_the_holder_of_a_grant_that_ended_is_let_alone(reopen):
+    journal = reopen()
+    journal.commit_use(b"k" * 32, 2**40, grant(), Way("s", "main", "in"))
+    journal.append(passed(FIRST, "annulled"))
+    journal = reopen()
+    assert not end_unfinished(journal)
+    assert journal.last_zone("s") is None
 
 
 def test_acknowledged_rows_are_looked_at_too_and_only_so_many(reopen):

@@ -129,3 +129,21 @@ def test_a_fault_that_cannot_be_journaled_is_logged_and_stays_open(faults, journ
     journal.full = False
     faults.end("camera", "timeout")
     assert journal.rows == [Fault(part="camera", code="timeout", active=False, count=1)]
+
+
+def test_a_fault_that_others_journal_is_only_kept(faults, journal, told):
+    stuck = Fault(part="passage", code="sensor_stuck")
+    faults.note(stuck)
+    faults.note(stuck)
+    faults.begin("camera", "timeout")
+    assert faults.now() == ("passage:sensor_stuck", "camera:timeout")
+    for _ in range(2):
+        faults.note(Fault(part="passage", code="sensor_stuck", active=False))
+    assert faults.now() == ("camera:timeout",)
+    assert [row.part for row in journal.rows] == [event.part for _, event in told] == ["camera"]
+
+
+def test_a_fault_that_others_journal_counts_once(faults, journal):
+    faults.note(Fault(part="passage", code="sensor_stuck"))
+    faults.end("passage", "sensor_stuck")
+    assert journal.rows == [Fault(part="passage", code="sensor_stuck", active=False, count=1)]

@@ -18,7 +18,7 @@ import pytest
 from agent import log
 from agent.journal.events import Decision, Fault, Mode, Passage, Tamper
 from agent.journal.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
-from agent.journal.model import Position
+from agent.journal.model import GiveBack, GiveBacks, Position, Way
 from agent.reason import Reason
 
 PASSAGE_ID = "ab" * 16
@@ -119,9 +119,9 @@ def test_a_passage_moves_the_subject_in_the_same_row(make, clock):
     journal = make()
     assert journal.last_zone("s1") is None
     passed = Passage(passage=PASSAGE_ID, outcome="passed", direction="in")
-    journal.record_passage(passed, subject="s1", zone="hall", direction="in")
+    journal.record_passage(passed, Way("s1", "hall", "in"))
     clock.now += 5
-    journal.record_passage(passed, subject="s1", zone="hall", direction="out")
+    journal.record_passage(passed, Way("s1", "hall", "out"))
     entry = journal.last_zone("s1")
     assert (entry.zone, entry.direction, entry.at) == ("hall", "out", clock.now)
 
@@ -130,9 +130,9 @@ def test_a_passage_moves_the_subject_in_the_same_row(make, clock):
 def test_whereabouts_are_forgotten_after_thirty_days(make, clock, days, known):
     journal = make()
     passed = Passage(passage=PASSAGE_ID, outcome="passed")
-    journal.record_passage(passed, subject="s1", zone="hall", direction="in")
+    journal.record_passage(passed, Way("s1", "hall", "in"))
     clock.now += days * 86_400
-    journal.record_passage(passed, subject="s2", zone="hall", direction="in")
+    journal.record_passage(passed, Way("s2", "hall", "in"))
     assert (journal.last_zone("s1") is not None) is known
     assert journal.last_zone("s2") is not None
 
@@ -142,11 +142,161 @@ def test_a_passage_forgets_at_most_sixteen_the_oldest_first(make, clock):
     passed = Passage(passage=PASSAGE_ID, outcome="passed")
     for number in range(20):
         clock.now += 1
-        journal.record_passage(passed, subject=f"s{19 - number}", zone="hall", direction="in")
+        journal.record_passage(passed, Way(f"s{19 - number}", "hall", "in"))
     clock.now += 31 * 86_400
-    journal.record_passage(passed, subject="new", zone="hall", direction="in")
+    journal.record_passage(passed, Way("new", "hall", "in"))
     known = [number for number in range(20) if journal.last_zone(f"s{number}") is not None]
     assert known == [0, 1, 2, 3]
+
+
+# --- what was given back, and whom a crash cut short
+
+
+def test_a_use_that_was_given_back_is_remembered_across_a_restart(make, clock):
+    journal = make()
+    assert journal.give_backs(b"h1", "s", window_s=60) == GiveBacks(use=False, subject=0)
+    journal.commit_use(b"use", 2**40, GRANT)
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"h1", "s", clock.now + 90))
+    assert not journal.was_used(b"use")
+    journal.close()
+    journal = make()
+    for use, subject, found in [
+        (b"h1", "s", GiveBacks(use=True, subject=1)),
+        (b"h2", "s", GiveBacks(use=False, subject=1)),
+        (b"h1", "t", GiveBacks(use=True, subject=0)),
+        (b"h2", "t", GiveBacks(use=False, subject=0)),
+    ]:
+        assert journal.give_backs(use, subject, window_s=60) == found
+    journal.annul_use(b"other", ANNULMENT, GiveBack(b"h2", "s", clock.now + 90))
+    assert journal.give_backs(b"h2", "s", window_s=60) == GiveBacks(use=True, subject=2)
+
+
+@pytest.mark.parametrize(
+    ("after", "found"),
+    [
+        (59.75, GiveBacks(use=True, subject=1)),
+        (60, GiveBacks(use=True, subject=0)),
+        (90, GiveBacks(use=True, subject=0)),
+        (90.25, GiveBacks(use=False, subject=0)),
+    ],
+)
+def test_what_was_given_back_counts_for_its_time(make, clock, after, found):
+    journal = make()
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"h", "s", clock.now + 90))
+    clock.now += after
+    assert journal.give_backs(b"h", "s", window_s=60) == found
+
+
+def test_an_annulment_of_a_gate_that_never_opened_counts_for_nothing(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    journal.annul_use(b"use", ANNULMENT)
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT count(*) FROM given_back").fetchone() == (0,)
+    db.close()
+
+
+def test_a_use_given_back_again_is_one_row_and_the_newest(make, clock):
+    journal = make()
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"h", "s", clock.now + 10))
+    clock.now += 60
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"h", "s", clock.now + 10))
+    assert journal.give_backs(b"h", "s", window_s=120) == GiveBacks(use=True, subject=1)
+
+
+def test_an_annulment_forgets_at_most_thirty_two_the_oldest_first(make, clock):
+    journal = make()
+    for number in range(40):
+        until = clock.now + 100 - number
+        journal.annul_use(b"use", ANNULMENT, GiveBack(b"%d" % number, "s", until))
+    clock.now += 100.5
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"new", "s", clock.now))
+    with sqlite3.connect(journal.path) as db:
+        left = [use for (use,) in db.execute("SELECT use FROM given_back ORDER BY until")]
+    db.close()
+    assert left == [b"7", b"6", b"5", b"4", b"3", b"2", b"1", b"0", b"new"]
+
+
+def test_what_is_still_remembered_is_not_forgotten(make, clock):
+    journal = make()
+    journal.annul_use(b"use", ANNULMENT, GiveBack(b"h", "s", clock.now))
+    journal.annul_use(b"use", ANNULMENT)
+    assert journal.give_backs(b"h", "s", window_s=60) == GiveBacks(use=True, subject=1)
+
+
+CUT = Passage(passage=PASSAGE_ID, outcome="aborted", reason=Reason.INTERNAL_ERROR, assumed=True)
+
+
+def test_whom_a_crash_cut_short_is_where_the_grant_led_as_of_then(make, clock):
+    journal = make()
+    granted_at = clock.now
+    journal.commit_use(b"use", 2**40, GRANT, Way("s", "hall", "in"))
+    assert journal.last_zone("s") is None
+    journal.close()
+    clock.now += 3_600
+    journal = make()
+    assert journal.record_cut_short(CUT) == 1
+    entry = journal.last_zone("s")
+    assert (entry.zone, entry.direction, entry.at) == ("hall", "in", granted_at)
+
+
+def test_only_the_newest_holder_is_kept_and_only_its_own_passage_asks_for_it(make):
+    journal = make()
+    other = msgspec.structs.replace(GRANT, passage="cd" * 16)
+    journal.commit_use(b"1", 2**40, GRANT, Way("s", "hall", "in"))
+    journal.commit_use(b"2", 2**40, other, Way("t", "hall", "in"))
+    journal.commit_use(b"3", 2**40, other)
+    journal.record_cut_short(CUT)
+    assert (journal.last_zone("s"), journal.last_zone("t")) == (None, None)
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT one, passage, subject FROM holder").fetchall() == [
+            (1, "cd" * 16, "t")
+        ]
+    db.close()
+
+
+def test_a_use_that_is_marked_already_changes_no_holder(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT, Way("s", "hall", "in"))
+    other = msgspec.structs.replace(GRANT, passage="cd" * 16)
+    with pytest.raises(AlreadyUsed):
+        journal.commit_use(b"use", 2**40, other, Way("t", "hall", "in"))
+    journal.record_cut_short(CUT)
+    assert journal.last_zone("s") is not None
+
+
+def test_a_grant_without_a_mark_is_committed_with_its_holder(make):
+    journal = make()
+    for _ in range(2):
+        journal.commit_use(b"", 0, GRANT, Way("s", "hall", "in"))
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT count(*) FROM used").fetchone() == (0,)
+    db.close()
+    journal.record_cut_short(CUT)
+    assert journal.last_zone("s") is not None
+
+
+def test_an_alarm_and_the_wait_that_it_brings_are_one_row(make, clock):
+    alarm = Passage(passage=PASSAGE_ID, outcome="repeated_annulment")
+    journal = make()
+    journal.add_failure("s", limit=3, lockout_s=300)
+    assert journal.record_lockout(alarm, "s", failures=3, lockout_s=300) == 1
+    until = clock.now + 300
+    assert journal.locked_until("s", limit=3) == until
+    journal.close()
+    assert make().locked_until("s", limit=3) == until
+
+
+def test_a_journal_of_before_gets_the_tables_that_it_lacks(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    journal.close()
+    with sqlite3.connect(journal.path) as db:
+        db.executescript("DROP TABLE given_back; DROP TABLE holder;")
+    db.close()
+    journal = make()
+    assert journal.was_used(b"use")
+    assert journal.give_backs(b"h", "s", window_s=60) == GiveBacks(use=False, subject=0)
 
 
 def test_lockout_counts_across_a_restart_and_ends(make, clock):

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.journal.events import Passage
 from agent.journal.journal import Journal, new_boot_id
 from tests.support.paths import ROOT
 
@@ -80,6 +81,10 @@ def check(journal: Journal, boot_id: str, told: list[tuple[int, int]], *, acknow
     untold = len(seqs)
     assert journal.was_used(f"{boot_id}:{untold}".encode())
     assert not journal.was_used(f"{boot_id}:{untold + 1}".encode()), "a mark without its decision"
+    end = Passage(passage=boot_id, outcome="aborted", assumed=True)
+    journal.record_cut_short(end)
+    assert journal.last_zone(f"{boot_id}:{untold}") is not None, "a decision without its holder"
+    assert journal.last_zone(f"{boot_id}:{untold + 1}") is None, "a holder without its decision"
     state = next((boot for boot in journal.boots() if boot.boot_id == boot_id), None)
     if acknowledge:
         assert state is None or state.acknowledged <= len(seqs)

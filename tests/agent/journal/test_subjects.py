@@ -167,3 +167,10 @@ def test_a_path_that_cannot_be_used_is_one_line(tmp_path, name, said):
     path = tmp_path / name
     with pytest.raises(SubjectKeyError, match=f"^{path}: {said}$"):
         load_or_create_key(path)
+
+
+def test_a_use_is_kept_by_a_keyed_hash_that_stays():
+    """A digest of what a code says could be guessed; another value after an update forgets all."""
+    use = SubjectHasher(KEY).use(b"mark")
+    assert use.hex() == "8ff95ed040a23fefee99941ff12f7068"
+    assert use != SubjectHasher(b"\1" * 32).use(b"mark")

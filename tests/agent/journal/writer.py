@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.journal.events import Decision
 from agent.journal.journal import Journal
+from agent.journal.model import Way
 from agent.reason import Reason
 
 
@@ -23,7 +24,7 @@ def main() -> None:
         number += 1
         use = f"{boot_id}:{number}".encode()
         event = Decision(passage=boot_id, decision="granted", reason=Reason.GRANTED)
-        seq = journal.commit_use(use, 2**40, event)
+        seq = journal.commit_use(use, 2**40, event, Way(use.decode(), "main", "in"))
         os.write(1, f"{seq} {number}\n".encode())
         if acknowledge and number % 7 == 0:
             journal.acknowledge(boot_id, seq - 3)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from msgspec import structs
 
 from agent.passage.events import (
     CloseGate,
@@ -148,7 +151,6 @@ def test_a_fault_and_its_end_are_recorded(machine, active):
 @pytest.mark.parametrize(
     ("entered", "ends"),
     [
-        ([], 5.5),
         ([1.0], 5.5),
         ([2.5], 5.5),
         ([3.0], 6.0),
@@ -159,20 +161,29 @@ def test_a_fault_and_its_end_are_recorded(machine, active):
 def test_a_person_in_the_lane_has_time_to_cross_but_not_without_end(machine, entered, ends):
     machine.reach(Phase.OPEN)
     began = machine.now
+    use = machine.state.use
     for at in entered:
         machine.send(LaneEntered(), began + at - machine.now)
     machine.send(Tick(), began + ends - MOMENT - machine.now)
     assert machine.state.phase is Phase.OPEN
-    machine.send(Tick())
-    assert machine.state.phase is Phase.IDLE
+    row = passage(
+        Occurrence.PASSED,
+        attempt=1,
+        direction="in",
+        open_ms=ends * 1000,
+        assumed=True,
+        cause="granted",
+    )
+    assert machine.send(Tick()) == (CloseGate(), replace(row, use=use))
+    assert machine.state.phase is Phase.PASSED
 
 
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.OPEN])
-def test_a_person_in_the_lane_changes_nothing_unless_the_gate_is_open(machine, phase):
+def test_a_person_in_the_lane_is_only_noted_unless_the_gate_is_open(machine, phase):
     machine.reach(phase)
     before = machine.state
     assert machine.send(LaneEntered()) == ()
-    assert machine.state == before
+    assert machine.state == structs.replace(before, in_lane=True, sign=True)
 
 
 OPEN_TABLE = [

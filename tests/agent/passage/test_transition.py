@@ -82,8 +82,7 @@ ENDS = [
         Shutdown(),
         2.0,
         (
-            end(Occurrence.ABORTED, Reason.MAINTENANCE, open_ms=2000.0, **WAY),
-            Annul(1, ANNA, Reason.MAINTENANCE),
+            end(Occurrence.ABORTED, Reason.MAINTENANCE, open_ms=2000.0, assumed=True, **WAY),
             READY,
         ),
     ),
@@ -102,7 +101,7 @@ def test_a_grant_that_was_cancelled_before_it_opened_was_open_for_no_time(machin
     assert machine.send(Committed(1)) == (
         CloseGate(),
         end(Occurrence.ABORTED, Reason.FIRE, **WAY),
-        Annul(1, ANNA, Reason.FIRE),
+        Annul(1, ANNA, Reason.FIRE, opened=False),
         FIRE,
     )
 

@@ -38,6 +38,8 @@ IN, OUT = Direction.IN, Direction.OUT
         ({"held_open_s": 20.0}, Rules(held_open_s=20.0)),
         ({"lockout_failures": 5}, Rules(lockout_failures=5)),
         ({"lockout_s": 60.0}, Rules(lockout_s=60.0)),
+        ({"give_backs": 2}, Rules(give_backs=2)),
+        ({"give_back_window_s": 60.0}, Rules(give_back_window_s=60.0)),
     ],
 )
 def test_each_setting_of_the_gate_is_the_rule_of_its_name(said, rules):

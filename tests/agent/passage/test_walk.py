@@ -22,6 +22,7 @@ from agent.passage.events import (
     FireChanged,
     GateFault,
     HoldGate,
+    InputFault,
     KeyTurned,
     LaneEntered,
     OpenGate,
@@ -76,6 +77,10 @@ class Walk:
         self.on_disk: set[int] = set()
         self.marks: dict[int, bytes] = {}
         self.passed: set[int] = set()
+        self.returned: set[bytes] = set()
+        self.give_backs: Counter[str] = Counter()
+        self.faults: set[tuple[str, str]] = set()
+        self.seen: Counter[Occurrence] = Counter()
         self.answers: Counter[str] = Counter()
         self.commands = 0
         self.steps = 0
@@ -96,6 +101,13 @@ class Walk:
             if rng.random() < 0.2:
                 return Refused(verify.attempt, verify.code.digest, Reason.EXPIRED)
             return Verified(verify.attempt, verify.code.digest, self._use(rng))
+        if self.state.phase is Phase.OPEN and rng.random() < 0.5:
+            return Tick()
+        if self.state.pending and rng.random() < 0.5:
+            modality = rng.choice(sorted(self.state.pending))
+            return BiometricDone(self.state.attempt, modality, matched=True)
+        if self.state.effective is not Mode.NORMAL and rng.random() < 0.3:
+            return FireChanged(active=False) if self.state.fire else KeyTurned(Mode.NORMAL)
         attempt = self.state.attempt - (rng.random() < 0.1)
         return rng.choice(
             [
@@ -117,17 +129,27 @@ class Walk:
                 ReleasePressed,
                 lambda: KeyTurned(rng.choice(MODES)),
                 lambda: GateFault("x"),
+                lambda: InputFault(
+                    rng.choice(["passage", "passage_2", "door", "release"]),
+                    rng.choice(["stuck", "silent", "chatter"]),
+                    active=rng.random() < 0.03,
+                ),
                 lambda: self._command(rng),
                 lambda: Shutdown() if rng.random() < 0.1 else Tick(),
             ]
         )()
 
     def _use(self, rng: random.Random) -> Use:
+        again = sorted(self.returned - {*self.marks.values()})
+        key = rng.choice([b"", rng.randbytes(4), rng.randbytes(4), *again[:1]])
+        subject = f"subject {rng.randrange(20)}"
         return Use(
-            f"subject {rng.randrange(4)}",
+            subject,
             rng.choice(list(Requirement)),
             rng.choice(list(Direction)),
-            rng.choice([b"", rng.randbytes(4)]),
+            key,
+            given_back=key in self.returned,
+            give_backs=self.give_backs[subject],
         )
 
     def _command(self, rng: random.Random) -> Command:
@@ -184,8 +206,16 @@ class Walk:
                 self.ends[effect.attempt] += 1
                 self.open_grant = None
                 self.last_end = effect
-                if effect.what is Occurrence.PASSED:
+                self.seen[effect.what] += 1
+                if effect.what is Occurrence.PASSED or "assumed" in effect.data:
                     self.passed.add(effect.attempt)
+            case Record(kind=RecordKind.FAULT, data={"part": part, "code": code, "active": active}):
+                assert ((part, code) in self.faults) is not active, "told twice"
+                (self.faults.add if active else self.faults.remove)((part, code))
+            case Record(what=Occurrence.REPEATED_ANNULMENT):
+                self.seen[effect.what] += 1
+                assert effect.attempt in self.passed
+                assert effect.use.given_back or self.give_backs[effect.use.subject]
             case Annul():
                 assert self.last_end.attempt == effect.attempt
                 assert self.last_end.what is not Occurrence.PASSED
@@ -193,8 +223,19 @@ class Walk:
                 assert (effect.reason is Reason.NO_PASSAGE) == timed_out
                 assert timed_out or effect.reason is self.last_end.reason
                 assert self.marks.pop(effect.attempt) == effect.use.replay_key
+                if effect.opened:
+                    self._give_back(effect.use)
             case Respond():
                 self.answers[effect.transaction] += 1
+
+    def _give_back(self, use: Use) -> None:
+        assert use.replay_key not in self.returned, "a use was given back twice"
+        assert self.give_backs[use.subject] < self.rules.give_backs
+        assert self.rules.sensing is not Sensing.NONE, "no sensor says that nobody passed"
+        sensors = {"passage", "passage_2"} if self.rules.sensing is Sensing.BEAM else {"door"}
+        assert not any(part in sensors for part, _ in self.faults), "a faulty sensor was believed"
+        self.returned.add(use.replay_key)
+        self.give_backs[use.subject] += 1
 
     def _begin(self, attempt: int) -> None:
         self.begun.add(attempt)
@@ -219,7 +260,10 @@ class Walk:
         assert (state.phase is Phase.GRANTED) == (self.commit is not None)
         if state.fire:
             assert state.phase in {Phase.IDLE, Phase.GRANTED}
-        for name in ("fire", "tamper", "door_open", "either_way", "closing", "held_open"):
+        for name in (
+            "fire", "tamper", "door_open", "either_way", "closing", "held_open", "seen", "lent",
+            "in_lane", "sign", "door_moved", "silent",
+        ):  # fmt: skip
             assert isinstance(getattr(state, name), bool), name
         assert bool(state.pending) == (state.phase in {Phase.FACE, Phase.FINGER, Phase.EITHER})
         if state.phase in {Phase.IDLE, Phase.PASSED, Phase.DENIED}:
@@ -253,15 +297,21 @@ def walk(rng: random.Random, steps: int, rules: Rules) -> Walk:
     return walker
 
 
-def test_twenty_thousand_steps_break_no_invariant():
+def test_forty_thousand_steps_break_no_invariant():
     total = 0
-    for seed in range(4):
-        rules = Rules(sensing=list(Sensing)[seed % 3])
+    seen: Counter[Occurrence] = Counter()
+    reached: set[Phase] = set()
+    for seed in range(8):
+        unsensed = ["passed", "close"][seed % 2]
+        rules = Rules(sensing=list(Sensing)[seed % 3], give_backs=1 + seed % 2, unsensed=unsensed)
         walker = walk(random.Random(seed), 5_000, rules)
         total += walker.steps
-        assert walker.reached == set(Phase)
+        seen += walker.seen
+        reached |= walker.reached
         assert {*walker.ends.values()} == {1}
-    assert total >= 20_000
+    assert total >= 40_000
+    assert reached == set(Phase)
+    assert {*seen} == ENDS | {Occurrence.REPEATED_ANNULMENT}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -45,6 +45,7 @@ BOUNDS = [
     ("reuse_s", ["0", "0.5"], ["-0.5"]),
     ("minimum_age", ["0", "120"], ["-1", "121"]),
     ("anti_passback_s", ["0", "0.5"], ["-0.5"]),
+    ("unsensed", ['"passed"', '"close"'], ['"open"', '""']),
     ("hours", [
         '[{ days = ["mon"], open = "00:00", close = "00:01" }]',
         '[{ days = ["mon"], open = "09:59", close = "10:00" }]',
