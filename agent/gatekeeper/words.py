@@ -6,6 +6,7 @@ A number on the wire is the place in the enumeration: new words go to the end.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 __all__ = ["DIRECTIONS", "INPUTS", "KINDS", "MODES", "SIGNALS", "Direction", "Mode", "Signal"]
 
@@ -58,5 +59,5 @@ DIRECTIONS = tuple(Direction)
 SIGNALS = tuple(Signal)
 INPUTS = ("fire", "tamper", "door", "release", "key", "passage", "passage_2")
 """The lines that a gate listens to, as the settings name them; fire is looked at first."""
-KINDS = ("stuck", "silent", "chatter")
+KINDS: tuple[Literal["stuck", "silent", "chatter"], ...] = ("stuck", "silent", "chatter")
 """How an input misbehaves."""

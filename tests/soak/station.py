@@ -177,24 +177,31 @@ class Station:
         self.decided_at = -1.0
         self.last_reason: Reason | None = None
         self.spent: set[bytes] = set()
+        self.waiting: dict[str, float] = {}
+        """Until when a subject is locked out that was given a use back before."""
+        self.last_subject = ""
         self.lost_ends: set[str] = set()
         self.awake_until = 1.0
         self.answers: list[tuple[str, bool]] = []
         self._releases = 0.0
         self.down = False
         self.inbox: deque[InputEvent] = deque()
-        self.take_lines()
-        self.boot()
-
-    # --- life of the gatekeeper
-
-    def take_lines(self) -> None:
-        """Start the gatekeeper: nothing moves."""
         self.gpio = SimulatedGpio(board=self.board)
         self.gate = GateInHand(
             self.gpio, SETTINGS, TIMING, self._hear, clock=lambda: self.times.now
         )
         self.gate.setup()
+        self.boot()
+
+    # --- life of the gatekeeper
+
+    def take_lines(self) -> None:
+        """Start the gatekeeper anew: nothing moves, and what lasts is asked for again."""
+        self.gpio = SimulatedGpio(board=self.board)
+        self.gate.new_keeper(self.gpio)
+        self.gate.keeper.setup()
+        if not self.down:
+            self.gate.attend()
 
     def lose_lines(self) -> None:
         """The gatekeeper ends; its unit's `--safe` drops what is still driven."""
@@ -242,6 +249,7 @@ class Station:
         self._fire = False
         self.down = False
         self.inbox.clear()
+        self.gate.forget()
         self.gate.attend()
         parts = Ports(
             judge=Judge(place, timer=lambda: 0, memory=memory),
@@ -287,6 +295,10 @@ class Station:
         self.disk.close()
         self.down = True
         self._left_at = self.times.now
+
+    def waits(self) -> bool:
+        """Whether the one who was judged last must wait: two openings ended with nobody seen."""
+        return self.times.now < self.waiting.get(self.last_subject, 0.0) + 1.0
 
     def handle(self, event: Event | FrameCodes) -> None:
         """Hand the controller an event, where there is one."""
@@ -391,6 +403,8 @@ class Station:
                 self._check_open(effect)
             case Record(kind=RecordKind.PASSAGE) if effect.what in ENDS:
                 self._check_end(effect)
+            case Record(what=Occurrence.REPEATED_ANNULMENT, use=Use(subject=subject)):
+                self.waiting[subject] = self.times.now + self.controller.rules.lockout_s
 
     def _check_open(self, effect: OpenGate) -> None:
         attempt, now = self.controller.state.attempt, self.times.now
@@ -473,6 +487,8 @@ class Station:
         if stored is None:
             raise Broken(f"row {row.seq} was told of and is not on the disk")
         self.decided_at, self.last_reason = self.times.now, row.event.reason
+        known = row.trace is not None and row.trace.subject is not None
+        self.last_subject = row.trace.subject.local if known else ""
         if attempt in self._codes:
             self.verdicts[self._codes[attempt]] = row.event.reason
         self.counts[row.event.decision] += 1

@@ -25,12 +25,24 @@ class GateInHand(Asks):
         on_input: Callable[[InputEvent], None],
         clock: Callable[[], float],
     ) -> None:
-        lines = pin_map(Config(gate=timing, gpio=settings))
-        self.keeper = Gatekeeper(gpio, lines, Mode.NORMAL, lambda _mode: None)
+        self._lines = pin_map(Config(gate=timing, gpio=settings))
+        self._mode = Mode.NORMAL
         self._on_input = on_input
+        self.new_keeper(gpio)
         super().__init__(
             lambda request: self.keeper.ask(request, clock()), lambda: round(clock() * 1e9)
         )
+
+    def new_keeper(self, gpio: Gpio) -> None:
+        """Put a gatekeeper that was started anew in the old one's place; the kept mode is its."""
+        self.keeper = Gatekeeper(gpio, self._lines, self._mode, self._keep)
+
+    def _keep(self, mode: Mode) -> None:
+        self._mode = mode
+
+    def forget(self) -> None:
+        """Forget what lasts, as a decider does that dies."""
+        self._lasting.clear()
 
     def setup(self) -> None:
         self.keeper.setup()
@@ -40,6 +52,8 @@ class GateInHand(Asks):
         """Begin a decider's session: it is told what it must know."""
         for event in self.keeper.attend():
             self._on_input(heard(event))
+        for request in self.lasting():
+            self._send(request)
 
     def tick(self, now: float) -> None:
         for event in self.keeper.tick(now):
