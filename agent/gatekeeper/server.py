@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import select
 import socket
 from collections import deque
@@ -341,7 +340,7 @@ class Server:
         return self._leaving and not (self._keeper is not None and self._keeper.active("fire"))
 
     def _welcome(self, session: _Session) -> None:
-        session.number = secrets.randbits(63) | 1
+        session.number = int.from_bytes(os.urandom(8)) | 1
         keeper = self._keeper
         mode = MODES.index(self._mode if keeper is None else keeper.mode)
         session.send(Report(WELCOME, mode, session=session.number))
