@@ -68,9 +68,10 @@ class Gatekeeper:
         self._choose = choose
         self._inputs = Inputs(gpio, pin_map)
         self._player = Player()
-        limit_s, pulse_s = pin_map.open_ms / 1000, pin_map.pulse_ms / 1000 or None
+        self._limit_s = pin_map.open_ms / 1000
+        pulse_s = pin_map.pulse_ms / 1000 or None
         self._relays = {
-            pin_map.pins[name]: Relay(limit_s=limit_s, pulse_s=pulse_s)
+            pin_map.pins[name]: Relay(limit_s=self._limit_s, pulse_s=pulse_s)
             for name in ("relay", "relay_out")
             if name in pin_map.pins
         }
@@ -234,7 +235,7 @@ class Gatekeeper:
         if self.pin_map.direction != "both":
             pins = self._pins_for(Direction(self.pin_map.direction))
         for pin in pins:
-            self._relays[pin].open(self.pin_map.open_ms / 1000, now, renew=True)
+            self._relays[pin].open(self._limit_s, now, renew=True)
 
     def _pins_for(self, direction: Direction) -> tuple[int, ...]:
         pins = self.pin_map.pins

@@ -654,6 +654,14 @@ def test_an_opening_is_stale_from_four_tenths_of_a_second_on(rig):
         assert rig.keeper._relays[RELAY].on(1.0) is opens
 
 
+def test_an_opening_is_not_stale_however_long_the_machine_runs(rig):
+    for early_ns in (399_999_000, -399_999_000):
+        rig.gate.close()
+        value = 1_000_000 * 10**9 - early_ns
+        rig.keeper.ask(Request("open", 0, 5_000, value=value), 1_000_000.0)
+        assert rig.keeper._relays[RELAY].on(1_000_001.0)
+
+
 def test_a_mode_is_kept_when_it_is_another(rig):
     for mode in (Mode.NORMAL, Mode.LOCKED, Mode.LOCKED, Mode.FREE):
         rig.gate.choose(mode)
