@@ -716,6 +716,20 @@ def test_what_the_state_says(booted, pins, ask, bits):
     assert decider.heard()[-1].a == bits
 
 
+def test_the_first_state_is_told_with_the_first_poll(house):
+    house.turn(5)
+    decider = house.greeted()
+    decider.map()
+    house.turn()
+    assert decider.heard()[1:] == [Report(STATUS, 16, polls=1, session=decider.session)]
+
+
+def test_a_turn_in_which_nobody_asks_is_one_poll(booted):
+    before = booted.server._polls
+    booted.turn(10)
+    assert booted.server._polls == before + 10
+
+
 def test_the_state_says_how_many_polls_there_were(booted):
     decider = booted.decider()
     polls = booted.server._polls
@@ -882,18 +896,18 @@ def test_without_lines_the_loop_turns_fifty_times_a_second(house):
 
 
 def test_the_worst_lateness_since_the_last_word_is_told(booted):
+    booted.now = 127.0
     decider = booted.decider()
     decider.heard()
     server = booted.server
-    lateness = [0.0, 0.010, 0.004]
-    due = booted.now + 1.0
-    booted.now = due
+    lateness = [4.0, 0.125, 0.0625]
+    booted.now = 128.0
     real, reports = server.turn, []
 
     def turn(now: float) -> None:
         decider.send("beat")
         real(now)
-        reports.extend(report for report in decider.heard() if report and report.kind == STATUS)
+        reports.extend(report.value for report in decider.heard() if report.kind == STATUS)
         if not lateness:
             server._stopping = True
 
@@ -902,8 +916,8 @@ def test_the_worst_lateness_since_the_last_word_is_told(booted):
 
     server.turn, server._wait = turn, wait
     server.run()
-    assert [report.value for report in reports] == [0], "told when a second had passed"
-    assert server._late_ns == pytest.approx(10_000_000, abs=10)
+    assert reports == [0, 4_000_000_000]
+    assert server._late_ns == 125_000_000
 
 
 def test_the_lateness_is_told_once(booted):
@@ -916,7 +930,6 @@ def test_the_lateness_is_told_once(booted):
 
 def test_what_is_said_ends_the_wait(booted):
     """A real wait; a grant is not as late as the next poll."""
-    booted.server._wait(0.0)
     connecting = booted.connect()
     booted.server._wait(3600)
     connecting.send("hello", PROTOCOL)
@@ -927,7 +940,18 @@ def test_what_is_said_ends_the_wait(booted):
     booted.turn()
     booted.server.stop()
     booted.server._wait(3600)
-    booted.server._wait(-1.0)
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(-1.0, 0.0), (0.0, 0.0), (0.25, 0.25)])
+def test_it_waits_no_longer_than_the_next_poll(booted, monkeypatch, seconds, waited):
+    asked = []
+    monkeypatch.setattr(server_module.select, "select", lambda *arguments: asked.append(arguments))
+    booted.server._wait(seconds)
+    booted.greeted()
+    booted.server._wait(seconds)
+    (alone, *rest), (served, *_) = asked
+    assert rest == [(), (), waited]
+    assert served == [*alone, booted.server._session.link]
 
 
 def test_told_to_stop_it_leaves_the_lines_and_says_so(make_house, manager, tmp_path):
@@ -947,8 +971,17 @@ def test_told_to_stop_it_leaves_the_lines_and_says_so(make_house, manager, tmp_p
     assert house.board.function(RELAY) is Function.INPUT
     levels = [edge.level for edge in house.board.edges() if edge.pin == RELAY]
     assert levels == [True, False], "let go of while it was on"
+    house.disk()
+    assert house.said == []
     house.server.close()
     house.server.stop()  # a second signal, late
+
+
+def test_the_end_of_the_process_is_no_news_of_the_decider(booted):
+    booted.decider()
+    booted.server.close()
+    booted.disk()
+    assert booted.said == ["a decider is there"]
 
 
 def test_a_line_that_fails_ends_the_loop_and_leaves_the_others_safe(booted):
