@@ -125,7 +125,7 @@ def _leave(link: socket.socket, session: int) -> None:
     """Say goodbye, and wait until the gatekeeper has closed the gate."""
     link.settimeout(ANSWER_S)
     link.send(Request("bye", session=session).pack())
-    while link.recv(REPORT_SIZE + 1):
+    while link.recv(REPORT_SIZE):
         continue
 
 
@@ -175,12 +175,12 @@ class Gate(Asks):
         self._clock = clock
         self._patience_s = patience_s
         self._link: socket.socket | None = None
-        self._session = 0
+        self._session: int  # set with each link
         self._lock = threading.Lock()
         self._untold: deque[InputEvent] = deque(maxlen=_UNTOLD)
         self._health = GateHealth()
         self._lost_at: float | None = None
-        self._beat_at = float("-inf")
+        self._beat_at: float  # set with each link
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.dead = threading.Event()
@@ -346,17 +346,17 @@ class Gate(Asks):
         self._happened(GateFault(_LOST))
 
     def _request(self, request: Request) -> None:
-        why = ""
         with self._lock:
             if self._link is None:
                 return
+            message = request._replace(session=self._session).pack()
             try:
-                message = request._replace(session=self._session).pack()
                 self._link.send(message)
             except OSError as error:
                 why = str(error)
-        if why:
-            self._lose(why)
+            else:
+                return
+        self._lose(why)
 
     def _happened(self, event: InputEvent) -> None:
         self._untold.append(event)

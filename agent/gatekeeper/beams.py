@@ -13,8 +13,8 @@ _FOLLOW_S = 0.15
 """The first beam must be free for so long before its next break is another person."""
 
 
-def _passed(direction: Direction | None) -> Event:
-    return Event("passed", which=0 if direction is None else 1 + DIRECTIONS.index(direction))
+def _passed(direction: Direction) -> Event:
+    return Event("passed", which=1 + DIRECTIONS.index(direction))
 
 
 class Beams:
@@ -37,7 +37,8 @@ class Beams:
 
     def update(self, outer: bool, inner: bool, now: float) -> list[Event]:
         """Take both beams (True is broken); return what that means."""
-        if self._origin is None:
+        origin = self._origin
+        if origin is None:
             if self._both and not (outer and inner):
                 return self._uncovered(outer, inner, now)
             self._both = outer and inner
@@ -49,7 +50,7 @@ class Beams:
             self._last_near = True
             self._idle_since = None
             return [Event("lane")]
-        near, far = (outer, inner) if self._origin is Direction.IN else (inner, outer)
+        near, far = (outer, inner) if origin is Direction.IN else (inner, outer)
         if (near, far) == (self._near, self._far):
             return self._wait(now)
         before, self._near, self._far = self._near, near, far
@@ -57,12 +58,12 @@ class Beams:
             self._idle_since = None
             self._last_near = near and not far
         if far and not near:
-            return self._crossed(now)
+            return self._crossed(origin, now)
         if near and not before and self._counted and now - self._near_free_at >= _FOLLOW_S:
             self._counted = False
             return [Event("lane")]
         if not near and not far:
-            return self._left(now)
+            return self._left(origin, now)
         return []
 
     def _uncovered(self, outer: bool, inner: bool, now: float) -> list[Event]:
@@ -77,25 +78,22 @@ class Beams:
         self._idle_since = None
         return [_passed(self._origin)]
 
-    def _crossed(self, now: float) -> list[Event]:
+    def _crossed(self, origin: Direction, now: float) -> list[Event]:
         self._near_free_at = now
         if self._counted:
             return []
         self._counted = True
-        return [_passed(self._origin)]
+        return [_passed(origin)]
 
-    def _left(self, now: float) -> list[Event]:
+    def _left(self, origin: Direction, now: float) -> list[Event]:
         """Both beams are free again."""
         if self._last_near and not self._counted:
             self._idle_since = now
             return []
-        origin, counted = self._origin, self._counted
         self._origin = None
-        if not counted:
+        if not self._counted:
             return [_passed(origin)]
-        if origin is not None and self._last_near:
-            return [_passed(origin.opposite)]
-        return []
+        return [_passed(origin.opposite)] if self._last_near else []
 
     def _wait(self, now: float) -> list[Event]:
         """Nothing changed: somebody who turned round is known by the second beam staying free."""

@@ -7,7 +7,7 @@ Rules:
 - A relay is on for a grant (limited here), a release (limited here), free passage or fire; never
   otherwise. Nothing that a decider asked for outlives its session: `abandon` closes, darkens the
   lamps and the ready output, and leaves what fire, a release and the kept mode ask for.
-- Without a decider the key switch chooses the mode by itself.
+- Without a decider, or with a silent one, the key switch chooses the mode by itself.
 - At start, exit and after any error every output is inactive; at exit the lines become inputs,
   which is the wiring's safe state. The ready output drops with the decider: dark is the fault.
 """
@@ -63,14 +63,15 @@ class Gatekeeper:
         self.silent = False
         """Whether the decider that is there has been silent for too long."""
         self.unattended = 0
-        """Presses of the release since a decider was there, at most 255."""
+        """Presses of the release since a decider was there and spoke, at most 255."""
         self._gpio = gpio
         self._choose = choose
         self._inputs = Inputs(gpio, pin_map)
         self._player = Player()
-        limit_s, pulse_s = pin_map.open_ms / 1000, pin_map.pulse_ms / 1000 or None
+        self._limit_s = pin_map.open_ms / 1000
+        pulse_s = pin_map.pulse_ms / 1000 or None
         self._relays = {
-            pin_map.pins[name]: Relay(limit_s=limit_s, pulse_s=pulse_s)
+            pin_map.pins[name]: Relay(limit_s=self._limit_s, pulse_s=pulse_s)
             for name in ("relay", "relay_out")
             if name in pin_map.pins
         }
@@ -136,6 +137,8 @@ class Gatekeeper:
         if silent and not self.silent:
             for relay in self._relays.values():
                 relay.orphan()
+        if self.attended and not silent:
+            self.unattended = 0  # it hears of them after all
         self.silent = silent
 
     def ask(self, request: Request, now: float) -> None:
@@ -186,7 +189,7 @@ class Gatekeeper:
             elif event.name == "fire":
                 for relay in self._relays.values():
                     relay.close()
-            elif event.name == "key" and not self.attended:
+            elif event.name == "key" and self._alone:
                 self._key_moved = True
                 self._choose_mode(MODES[event.which])
         self._drive_relays(now)
@@ -209,6 +212,11 @@ class Gatekeeper:
         """Return the believed state of an input."""
         return self._inputs.active(name)
 
+    @property
+    def _alone(self) -> bool:
+        """Nobody acts on what happens now: a silent decider may never wake."""
+        return not self.attended or self.silent
+
     def _choose_mode(self, mode: Mode) -> None:
         if mode is not self.mode:
             self.mode = mode
@@ -221,13 +229,13 @@ class Gatekeeper:
             self._relays[pin].open(request.milliseconds / 1000, now)
 
     def _release(self, now: float) -> None:
-        if not self.attended:
+        if self._alone:
             self.unattended = min(self.unattended + 1, 255)
         pins = tuple(self._relays)
         if self.pin_map.direction != "both":
             pins = self._pins_for(Direction(self.pin_map.direction))
         for pin in pins:
-            self._relays[pin].open(self.pin_map.open_ms / 1000, now, renew=True)
+            self._relays[pin].open(self._limit_s, now, renew=True)
 
     def _pins_for(self, direction: Direction) -> tuple[int, ...]:
         pins = self.pin_map.pins

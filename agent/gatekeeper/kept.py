@@ -139,9 +139,10 @@ class Scribe:
                 try:
                     write(path, content)
                 except OSError as error:
-                    if told.get(path) != error.strerror:
-                        told[path] = error.strerror or ""
-                        self._lines.append(f"{path} is not saved yet: {error.strerror}")
+                    why = str(error.strerror)
+                    if told.get(path) != why:
+                        told[path] = why
+                        self._lines.append(f"{path} is not saved yet: {why}")
                     continue
                 told.pop(path, None)
                 self._written[path] = content

@@ -23,7 +23,9 @@ __all__ += ["inputs", "outputs", "pack", "unpack"]
 DRIVERS = ("simulated", "rpi-gpio")
 _WAYS = ("in", "out", "both")
 _PULLED_UP = ("fire", "tamper", "door", "release", "key")
-_OUTPUTS = ("relay", "relay_out", "green", "red", "buzzer", "ready", "wiegand_d0", "wiegand_d1")
+_SWITCHED = ("relay", "relay_out", "green", "red", "buzzer", "ready")
+_WIEGAND = ("wiegand_d0", "wiegand_d1")
+_LINES = (*_SWITCHED, *_WIEGAND, *INPUTS)
 _FLAGS = ("relay", "lamps", "passage", "release", "door", "key")
 
 _MAGIC = b"idgmap01"
@@ -91,8 +93,8 @@ class PinMap(NamedTuple):
 def outputs(pin_map: PinMap) -> dict[int, bool]:
     """Return every output pin with its inactive level."""
     lamps, relay = "lamps" not in pin_map.high, "relay" not in pin_map.high
-    levels = {name: relay if name.startswith("relay") else lamps for name in _OUTPUTS[:6]}
-    levels |= dict.fromkeys(_OUTPUTS[6:], True)
+    levels = {name: relay if name.startswith("relay") else lamps for name in _SWITCHED}
+    levels |= dict.fromkeys(_WIEGAND, True)
     return {pin_map.pins[name]: level for name, level in levels.items() if name in pin_map.pins}
 
 
@@ -127,7 +129,7 @@ def pack(pin_map: PinMap) -> bytes:
             _WAYS.index(pin_map.direction),
             MODES.index(pin_map.key_mode),
             flags,
-            bytes(pin_map.pins.get(name, _ABSENT) for name in (*_OUTPUTS, *INPUTS)),
+            bytes(pin_map.pins.get(name, _ABSENT) for name in _LINES),
             *(pin_map.debounce_ms.get(name, 0) for name in INPUTS),
             pin_map.poll_hz,
             pin_map.pulse_ms,
@@ -152,8 +154,7 @@ def unpack(record: bytes) -> PinMap:
         raise PinMapError("the pin map's checksum is wrong")
     _, driver, way, key_mode, flags, pins, *rest = _BODY.unpack(body)
     *debounce, poll_hz, pulse_ms, open_ms, device, settings = rest
-    names = (*_OUTPUTS, *INPUTS)
-    fitted = {name: pin for name, pin in zip(names, pins, strict=True) if pin != _ABSENT}
+    fitted = {name: pins[place] for place, name in enumerate(_LINES) if pins[place] != _ABSENT}
     if len(set(fitted.values())) != len(fitted) or any(pin >= _PINS for pin in fitted.values()):
         raise PinMapError("two lines of the pin map share a pin, or one is none of the header's")
     ranges = (
@@ -179,7 +180,7 @@ def unpack(record: bytes) -> PinMap:
         MODES[key_mode],
         frozenset(name for place, name in enumerate(_FLAGS) if flags >> place & 1),
         fitted,
-        {name: value for name, value in zip(INPUTS, debounce, strict=True) if name in fitted},
+        {name: debounce[place] for place, name in enumerate(INPUTS) if name in fitted},
         poll_hz,
         pulse_ms,
         open_ms,

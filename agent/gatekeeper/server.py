@@ -15,8 +15,8 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import secrets
 import select
 import socket
 from collections import deque
@@ -26,7 +26,7 @@ from pathlib import Path
 from agent.gatekeeper.gatekeeper import Gatekeeper
 from agent.gatekeeper.kept import Scribe, load_map, load_mode
 from agent.gatekeeper.pinmap import SIZE as MAP_SIZE
-from agent.gatekeeper.pinmap import PinMap, PinMapError, pack, unpack
+from agent.gatekeeper.pinmap import PinMap, PinMapError, unpack
 from agent.gatekeeper.wire import (
     BUSY,
     LOST_S,
@@ -62,13 +62,13 @@ def listen(path: Path, mode: int) -> socket.socket:
     Raises:
         OSError: it cannot be made.
     """
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = os.open(path.parent, os.O_DIRECTORY)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
         path.unlink(missing_ok=True)
         listener.bind(f"/proc/self/fd/{directory}/{path.name}")
         path.chmod(mode)
-        listener.listen(4)
+        listener.listen()
     except BaseException:
         listener.close()
         raise
@@ -137,7 +137,7 @@ class Server:
         *,
         clock: Callable[[], float],
         service: ServiceManager,
-        leave: bool = False,
+        leave: bool,
     ) -> None:
         self._directory = directory
         self._listener = listener
@@ -147,7 +147,6 @@ class Server:
         self._service = service
         self._leave = leave
         self._keeper: Gatekeeper | None = None
-        self._record = b""
         self._mode, wrong = load_mode(directory / MODE_FILE)
         if wrong:
             scribe.say(wrong)
@@ -156,20 +155,18 @@ class Server:
         self._fire = False
         self._polls = 0
         self._late_ns = 0
-        self._fed_at = self._told_at = float("-inf")
-        self._told = (-1, -1)
-        wake, self._wake_end = socket.socketpair()
-        wake.setblocking(False)
-        self._wake = wake
+        self._fed_at = -math.inf
+        self._told_at: float  # set as a decider begins
+        self._told: tuple[int, int]
+        self._wake, self._woken = socket.socketpair()
         self._stopping = False
 
     # --- life
 
     def stop(self, *_signal: object) -> None:
         """End the loop, also while it waits; may be a signal handler."""
-        if not self._stopping:
-            self._stopping = True
-            self._wake.send(b"\0")
+        self._stopping = True
+        self._wake.close()
 
     def leave(self) -> None:
         """Go as soon as no fire holds the gate; from any thread."""
@@ -214,14 +211,13 @@ class Server:
             if self._keeper is not None:
                 self._keeper.safe()
         finally:
-            self._end_session("")
-            self._listener.close()
-            self._wake.close()
-            self._wake_end.close()
+            self._end_session()
+            for each in (self._listener, self._wake, self._woken):
+                each.close()
 
     def _wait(self, seconds: float) -> None:
         """Until the next poll is due or something was said: a grant does not wait for the poll."""
-        listening = [self._listener, self._wake_end]
+        listening = [self._listener, self._woken]
         if self._session is not None:
             listening.append(self._session.link)
         select.select(listening, (), (), max(0.0, seconds))
@@ -271,7 +267,7 @@ class Server:
             refused.send(Report(BUSY))
             self._end(refused)
             return
-        self._end_session("")
+        self._end_session()
         self._session = _Session(link, now)
 
     def _hear(self, now: float) -> bool:
@@ -338,7 +334,7 @@ class Server:
         return self._leaving and not (self._keeper is not None and self._keeper.active("fire"))
 
     def _welcome(self, session: _Session) -> None:
-        session.number = secrets.randbits(63) | 1
+        session.number = int.from_bytes(os.urandom(8)) | 1
         keeper = self._keeper
         mode = MODES.index(self._mode if keeper is None else keeper.mode)
         session.send(Report(WELCOME, mode, session=session.number))
@@ -348,7 +344,7 @@ class Server:
 
     def _take_new(self, session: _Session, record: bytes) -> None:
         """Bring a decider's map into force, or say why not."""
-        wrong = "" if record == self._record else self._change(record)
+        wrong = self._change(record)
         keeper = self._keeper
         if wrong or keeper is None:
             session.send(Report(TAKEN, session=session.number, text=wrong))
@@ -356,7 +352,7 @@ class Server:
         session.send(Report(TAKEN, 1, keeper.unattended, session=session.number))
         for event in keeper.attend():
             session.send(Report.of(event, session.number))
-        self._told = (-1, -1)
+        self._told_at = -math.inf
         self._scribe.say("a decider is there")
 
     def _change(self, record: bytes) -> str:
@@ -365,6 +361,8 @@ class Server:
         except PinMapError as error:
             return str(error)
         old = self._keeper
+        if old is not None and old.pin_map == pin_map:
+            return ""
         if old is not None and old.active("fire"):
             return "a fire alarm holds the gate: the pins stay as they are"
         if old is not None:
@@ -385,7 +383,7 @@ class Server:
         keeper.setup()
         if old is not None:
             keeper.unattended = old.unattended
-        self._keeper, self._record = keeper, pack(pin_map)
+        self._keeper = keeper
 
     def _keep_mode(self, mode: object) -> None:
         self._scribe.keep(self._directory / MODE_FILE, f"{mode}\n".encode())
@@ -414,14 +412,14 @@ class Server:
             self._scribe.behind,
         )
         state = (sum(1 << place for place, on in enumerate(bits) if on), keeper.levels)
-        if state == self._told and now - self._told_at < _STATUS_S:
+        if now - self._told_at < _STATUS_S and state == self._told:
             return
         self._told, self._told_at = state, now
         polls, late_ns, self._late_ns = self._polls & 0xFFFFFFFF, self._late_ns, 0
         number = session.number
         session.send(Report(STATUS, *state, polls=polls, session=number, value=late_ns))
 
-    def _end_session(self, why: str) -> None:
+    def _end_session(self, why: str = "") -> None:
         session, self._session = self._session, None
         if session is None:
             return

@@ -480,6 +480,43 @@ def test_without_a_decider_the_key_chooses_the_mode(make_rig):
     assert rig.keeper.attend() == (), "and is told once"
 
 
+def test_with_a_silent_decider_the_key_chooses_the_mode(make_rig):
+    """It may never wake; where it does, it hears of the key and decides on."""
+    rig = make_rig(GpioConfig(key=20, key_mode="free"))
+    rig.keeper.hush(silent=True)
+    rig.barrier.key(turned=True)
+    rig.run(0.1)
+    assert (rig.keeper.mode, rig.on(RELAY), rig.events) == (Mode.FREE, True, [KeyTurned(Mode.FREE)])
+    rig.keeper.hush(silent=False)
+    rig.barrier.key(turned=False)
+    rig.run(0.1)
+    assert rig.keeper.mode is Mode.FREE
+
+
+def test_presses_before_a_silent_decider_are_told_to_the_next_one(rig):
+    rig.barrier.press_release(0.1)
+    rig.run(1)
+    rig.keeper.hush(silent=True)
+    rig.barrier.press_release(0.1)
+    rig.run(1)
+    assert rig.keeper.unattended == 1
+    rig.keeper.abandon()
+    rig.keeper.hush(silent=False)
+    assert rig.keeper.unattended == 1
+
+
+def test_presses_that_a_decider_hears_of_when_it_wakes_are_not_told_again(rig):
+    rig.keeper.hush(silent=True)
+    rig.barrier.press_release(0.1)
+    rig.run(1)
+    rig.keeper.hush(silent=False)
+    assert rig.keeper.unattended == 0
+    rig.barrier.press_release(0.1)
+    rig.run(1)
+    assert rig.keeper.unattended == 0
+    assert rig.events == [ReleasePressed()] * 2
+
+
 def test_with_a_decider_the_key_is_the_deciders(make_rig):
     rig = make_rig(GpioConfig(key=20, key_mode="free"))
     rig.barrier.key(turned=True)
@@ -615,6 +652,14 @@ def test_an_opening_is_stale_from_four_tenths_of_a_second_on(rig):
         rig.gate.close()
         rig.keeper.ask(Request("open", 0, 5000, value=value), 0.0)
         assert rig.keeper._relays[RELAY].on(1.0) is opens
+
+
+def test_an_opening_is_not_stale_however_long_the_machine_runs(rig):
+    for early_ns in (399_999_000, -399_999_000):
+        rig.gate.close()
+        value = 1_000_000 * 10**9 - early_ns
+        rig.keeper.ask(Request("open", 0, 5_000, value=value), 1_000_000.0)
+        assert rig.keeper._relays[RELAY].on(1_000_001.0)
 
 
 def test_a_mode_is_kept_when_it_is_another(rig):

@@ -326,6 +326,13 @@ def test_one_file_that_is_refused_does_not_keep_the_others(tmp_path):
     assert scribe.behind is True
 
 
+def test_a_file_that_is_written_does_not_keep_the_others(tmp_path):
+    scribe = Scribe(lambda _line: None)
+    scribe.keep(tmp_path / "pins.map", b"x")
+    play(scribe, lambda: None, lambda: scribe.keep(tmp_path / "mode", b"free\n"))
+    assert (tmp_path / "mode").read_bytes() == b"free\n"
+
+
 def test_of_too_many_lines_the_oldest_are_dropped():
     said: list[str] = []
     scribe = Scribe(said.append)

@@ -87,6 +87,18 @@ def test_a_relay_ends_to_the_moment(values, seconds, direction):
         assert board.level(pin) is on
 
 
+def test_an_opening_is_as_long_as_was_asked_to_the_moment():
+    board = PinBoard()
+    board.drive(FIRE, level=False)
+    gpio = SimulatedGpio(board=board)
+    keeper = Gatekeeper(gpio, lines_of(SECOND), Mode.NORMAL, lambda _mode: None)
+    keeper.setup()
+    keeper.ask(Request("open", 0, 2_000), 0.0)
+    for now, on in ((0.0, True), (2.0 - 2**-20, True), (2.0, False)):
+        keeper.tick(now)
+        assert board.level(RELAY) is on
+
+
 def test_two_relays_for_two_directions(make_rig):
     rig = make_rig(SECOND)
     rig.gate.open(OUT, 5)

@@ -167,7 +167,7 @@ def test_no_value_outside_its_range_is_taken(values, said):
 
 @pytest.mark.parametrize("name", ["device", "settings"])
 def test_a_path_fills_its_place_and_no_more(name):
-    for path in ("", "/a", "/" + "ä" * 127 + "x"):
+    for path in ("", "/a", "/X", "/aX", "/" + "ä" * 127 + "x"):
         made = PLAIN._replace(**{name: path})
         assert unpack(pack(made)) == made
     long = "/" + "ä" * 128
@@ -201,7 +201,7 @@ def test_a_path_is_text(place, path):
     ],
 )
 def test_what_does_not_fit_a_record_is_not_packed(values):
-    with pytest.raises(PinMapError):
+    with pytest.raises(PinMapError, match=r"^no pin map: ."):
         pack(PLAIN._replace(**values))
 
 
@@ -235,3 +235,5 @@ def test_inputs_are_told_with_their_times_fire_first():
         Line("passage_2", 14, False, True, 0.06),
     )
     assert inputs(PLAIN) == (Line("fire", 6, True, True, 0.0),)
+    last = PLAIN._replace(pins={"relay": 17, "key": 1}, debounce_ms={"key": 5})
+    assert inputs(last) == (Line("key", 1, True, False, 0.005),)

@@ -18,7 +18,6 @@ from agent.passage.events import (
     Committed,
     FireChanged,
     HoldGate,
-    InputFault,
     OpenGate,
     Record,
     Refused,
@@ -166,7 +165,7 @@ class Station:
 
     def heard(self) -> list[object]:
         events, self.rig.events[:] = list(self.rig.events), []
-        return [event for event in events if not isinstance(event, InputFault)]
+        return events
 
     # --- what must hold
 

@@ -93,7 +93,8 @@ def test_what_is_no_report(message):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("pin 17 ä", "pin 17 ?"), ("x" * 97, "x" * 96), ("a\0b\0", "a\0b")]
+    ("text", "said"),
+    [("pin 17 ä", "pin 17 ?"), ("x" * 97, "x" * 96), ("a\0b\0", "a\0b"), ("X", "X")],
 )
 def test_what_a_device_said_is_cut_to_its_place(text, said):
     assert Report.unpack(Report(wire.TAKEN, text=text).pack()).text == said
