@@ -176,12 +176,70 @@ def no_network(story: Story) -> None:
 
 
 def killed(story: Story) -> None:
-    """SIGKILL with the relay on: the pin drops, and the gate comes back."""
+    """SIGKILL with the relay on: the gate closes, and comes back."""
     _die(story, "KILL", "killed", "killed")
 
 
+def killed_in_an_alarm(story: Story) -> None:
+    """SIGKILL in the middle of a fire: the gate stays open, and closes when the loop is whole."""
+    lane, pins = story.lane, story.lane.pins
+    pins.set_input(premises.FIRE, level=True)
+    lane.drives(premises.RELAY, Drive.HIGH)
+    served = lane.service("MainPID")
+    at = time.monotonic()
+    lane.console.run(f"kill -KILL {served['MainPID']}")
+    again = lane.ready() - at
+    falls = [
+        change for change in pins.changes
+        if change.pin == premises.RELAY and change.at > at and change.drive is not Drive.HIGH
+    ]  # fmt: skip
+    story.check(
+        "the gate stays open while its daemon dies and comes back",
+        f"{len(falls)} falls in {again:.0f} s",
+        not falls,
+    )
+    pins.set_input(premises.FIRE, level=False)
+    lane.drives(premises.RELAY, Drive.LOW)
+    lane.console.run("systemctl stop idgate")
+    at = time.monotonic()
+    pins.set_input(premises.FIRE, level=True)
+    story.times["fire with the daemon stopped: loop open to relay on"] = (
+        lane.drives(premises.RELAY, Drive.HIGH) - at
+    )
+    pins.set_input(premises.FIRE, level=False)
+    lane.drives(premises.RELAY, Drive.LOW)
+    lane.console.run("systemctl start idgate", timeout_s=PATIENCE_S)
+    lane.ready()
+    verdict, _ = story.passage()
+    story.check("then it works again", words(verdict), verdict["decision"] == "granted")
+
+
+def gatekeeper_killed(story: Story) -> None:
+    """SIGKILL for the gatekeeper with the relay on: its unit drops the pin, and it comes back."""
+    lane = story.lane
+    lane.let_in(story.people.code())
+    served = lane.service("MainPID", "NRestarts", unit="idgate-gatekeeper")
+    kib = lane.console.run(f"grep VmRSS /proc/{served['MainPID']}/status").split()[1]
+    story.check("the gatekeeper's memory", f"{int(kib) / 1024:.1f} MiB", int(kib) < 20 * 1024)
+    at = time.monotonic()
+    lane.console.run(f"kill -KILL {served['MainPID']}")
+    off = lane.drives(premises.RELAY, Drive.NOTHING, Drive.LOW)
+    story.times["gatekeeper killed: to relay off"] = off - at
+    lane.until(
+        lambda: (
+            lane.service("NRestarts", unit="idgate-gatekeeper")["NRestarts"] != served["NRestarts"]
+        ),
+        "a new gatekeeper",
+    )
+    lane.walk()
+    lane.show()
+    story.times["gatekeeper killed: to READY again"] = lane.ready() - at
+    verdict, _ = story.passage()
+    story.check("then it works again", words(verdict), verdict["decision"] == "granted")
+
+
 def hung(story: Story) -> None:
-    """SIGSTOP with the relay on: the watchdog ends it, the pin drops, the gate comes back."""
+    """SIGSTOP with the relay on: the gate closes, the watchdog ends it, it comes back."""
     _die(story, "STOP", "stopped still", "watchdog")
     said = story.lane.console.run(
         "journalctl -u idgate -o cat --no-pager | grep -ci watchdog", check=False
@@ -220,11 +278,11 @@ def fit_module(story: Story) -> None:
     lane, run = story.lane, story.lane.console.run
     stopped = time.monotonic()
     run("systemctl stop idgate")
-    lane.drives(premises.RELAY, Drive.NOTHING)
+    lane.drives(premises.READY, Drive.LOW)
     story.check(
-        "stopping lets go of every pin",
+        "with the daemon stopped no output is driven high",
         ", ".join(f"GPIO{pin} {lane.pins.drive(pin)}" for pin in lane.pins.watched),
-        all(lane.pins.drive(pin) is Drive.NOTHING for pin in lane.pins.watched),
+        all(lane.pins.drive(pin) is not Drive.HIGH for pin in lane.pins.watched),
     )
     for text, path in (
         (premises.FINGER_SETTINGS, "config.toml"),
@@ -299,7 +357,7 @@ def exact(story: Story) -> None:
 def power_off(story: Story) -> None:
     """Shutting down moves nothing."""
     story.lane.console.send("systemctl poweroff")
-    story.lane.drives(premises.READY, Drive.NOTHING)
+    story.lane.drives(premises.READY, Drive.NOTHING, Drive.LOW)
     off = story.board.wait_off(PATIENCE_S)
     story.check("the board shuts down", "off" if off else "still on", off)
 
@@ -372,6 +430,8 @@ CHAPTERS: tuple[tuple[str, int, Callable[[Story], None]], ...] = (
     ("contacts", 1, contacts),
     ("no network", 1, no_network),
     ("killed", 2, killed),
+    ("killed in an alarm", 3, killed_in_an_alarm),
+    ("gatekeeper killed", 2, gatekeeper_killed),
     ("hung", 2, hung),
     ("power cut", 2, power_cut),
     ("finger module", 0, fit_module),

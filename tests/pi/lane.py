@@ -206,9 +206,9 @@ class Lane:
         )
         return found[0].data
 
-    def service(self, *names: str) -> dict[str, str]:
-        """Return properties of the unit, as systemd has them."""
+    def service(self, *names: str, unit: str = "idgate") -> dict[str, str]:
+        """Return properties of a unit, as systemd has them."""
         shown = self.console.run(
-            f"systemctl show idgate {' '.join(f'-p {name}' for name in names)}"
+            f"systemctl show {unit} {' '.join(f'-p {name}' for name in names)}"
         )
         return dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)

@@ -47,6 +47,7 @@ deadline_ms = 5000
 start_s = 120
 
 [gpio]
+gatekeeper = "/run/idgate-gatekeeper/socket"
 driver = "rpi-gpio"
 
 [trust]
@@ -85,6 +86,7 @@ biometric = "{biometric}"
 PROFILE_PLAIN = PROFILE.format(biometric="none")
 PROFILE_FINGER = PROFILE.format(biometric="finger") + 'biometric_basic = "none"\n'
 SLOW = "[Service]\nTimeoutStartSec=300\nTimeoutStopSec=60\n"
+SLOW_KEEPER = "[Service]\nTimeoutStartSec=300\nTimeoutStopSec=60\nWatchdogSec=60\n"
 
 
 def make(root: Path, private: Path) -> None:
@@ -111,9 +113,10 @@ def make(root: Path, private: Path) -> None:
         path.write_bytes(data)
         path.chmod(0o640)
         os.chown(path, 0, group)
-    slow = root / "etc/systemd/system/idgate.service.d/emulated.conf"
-    slow.parent.mkdir(parents=True, exist_ok=True)
-    slow.write_text(SLOW)
+    for unit, text in (("idgate", SLOW), ("idgate-gatekeeper", SLOW_KEEPER)):
+        slow = root / f"etc/systemd/system/{unit}.service.d/emulated.conf"
+        slow.parent.mkdir(parents=True, exist_ok=True)
+        slow.write_text(text)
     view = root / VIEW
     view.parent.mkdir(parents=True, exist_ok=True)
     view.write_bytes(picture())
