@@ -1,6 +1,6 @@
 """What general-purpose pins are to the agent: electrical levels on BCM-numbered lines.
 
-Polarity, debounce and meaning belong to `agent.gate.gate`; here a level is a level.
+Polarity, debounce and meaning belong to `agent.gatekeeper`; here a level is a level.
 
 Rules:
 - `setup_output` sets the first level before the line begins to drive.
@@ -26,7 +26,7 @@ class Pull(StrEnum):
 
 
 class Gpio(Protocol):
-    """Lines by BCM number; thread-confined to the gate's I/O thread."""
+    """Lines by BCM number; confined to the thread that owns them."""
 
     def setup_output(self, pin: int, *, level: bool) -> None:
         """Drive `pin`, first with `level`."""

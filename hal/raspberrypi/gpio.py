@@ -7,7 +7,7 @@ Rules:
 - lgpio (under rpi-lgpio) puts FIFOs (`.lgd-nfy*`) into the working directory. `LG_WD` sends them
   elsewhere, but it does so by moving the whole process there (tried with lgpio 0.2.2): so the
   working directory is put back after the import.
-- Outputs stay driven when the process dies; `idgate gate safe` (`ExecStopPost`) drops them.
+- Outputs stay driven when the process dies; the gatekeeper's `--safe` (`ExecStopPost`) drops them.
 """
 
 from __future__ import annotations

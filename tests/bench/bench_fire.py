@@ -375,10 +375,14 @@ def render(fires: list[dict[str, object]], grants: list[dict[str, object]]) -> s
         for row in grants
     ]
     first = fires[0]
+    weight = (
+        f"The gatekeeper took {first['rss_mib']} MiB and was ready {first['ready_ms']} ms after its"
+        f" start ({first['precedence']}, {os.cpu_count()} cores, all busy, {first['gates']} gates side"
+        " by side)."
+    )
     lines += [
         "",
-        f"The gatekeeper took {first['rss_mib']} MiB and was ready {first['ready_ms']} ms after its"
-        + f" start ({first['precedence']}, {os.cpu_count()} cores, all busy, {first['gates']} gates side by side).",
+        weight,
     ]
     return "\n".join(lines)
 

@@ -195,12 +195,12 @@ def polling() -> Work:
     return same("gate, one poll", act, 100, reads)
 
 
-def _gate() -> tuple[GateInHand, SimulatedGpio, PinBoard]:
+def _gate(clock: Callable[[], float] = lambda: 0.0) -> tuple[GateInHand, SimulatedGpio, PinBoard]:
     board = PinBoard()
     for line in inputs(LINES):
         board.drive(line.pin, level=not line.active)
     gpio = SimulatedGpio(board=board)
-    gate = GateInHand(gpio, SETTINGS, TIMING, lambda _: None, clock=lambda: 0.0)
+    gate = GateInHand(gpio, SETTINGS, TIMING, lambda _: None, clock=clock)
     gate.setup()
     gate.tick(0.0)
     return gate, gpio, board
@@ -289,7 +289,7 @@ class Way:
 
     def __init__(self, codes: Codes, journal: Journal, frames: Frames) -> None:
         self.frames, self.cascade, self.clock = frames["way"], Cascade(), Stopped()
-        self.gate, _, self.board = _gate()
+        self.gate, _, self.board = _gate(lambda: self.clock.now)
         hasher, profile = SubjectHasher(bytes(32)), parse_profile(PROFILE, source="bench")
         memory = JournalMemory(
             journal, hasher, zone="main", passback_s=600, reuse_s=10, began_at=NOW, failures=3,

@@ -106,8 +106,8 @@ _FILTER = "qemu-user passes no system call filter (seccomp) on to the kernel"
 _MEMORY = "qemu-user keeps no limit of memory (RLIMIT_AS)"
 DESELECTED = {
     "tests/agent/scan/test_scanner.py::test_a_worker_has_no_privileges": _FILTER,
-    "tests/agent/scan/test_scanner.py::test_the_sandbox_refuses_all_that_decoding_does_not_need": _FILTER,
-    "tests/agent/scan/test_scanner.py::test_the_limits_hold_where_there_is_no_filter": _MEMORY,
+    "tests/agent/sandbox/test_confine.py::test_the_sandbox_refuses_all_that_decoding_does_not_need": _FILTER,
+    "tests/agent/sandbox/test_confine.py::test_the_limits_hold_where_there_is_no_filter": _MEMORY,
     "tests/agent/scan/test_worker.py::test_a_decoder_that_fails_costs_its_frame_only[memory without end]": _MEMORY,
     "tests/agent/scan/test_scanner.py::test_the_stem_has_one_thread": "each emulated process has a thread of QEMU's own",
 }

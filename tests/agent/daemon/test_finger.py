@@ -13,6 +13,7 @@ from agent.journal.subjects import SubjectHasher, load_or_create_key
 from hal.simulated.fingerprint_fingers import Impression
 from hal.simulated.fingerprint_script import Fault, FaultKind, Script, Touch
 from hal.simulated.pinboard import PinBoard
+from tests.support import gatekeepers
 from tests.support.gate_on_disk import FIRE, PATIENCE, RELAY, TAMPER, GateOnDisk, until
 
 PROFILE = 'name = "p"\ntitle = "t"\nkinds = ["library-card"]\nbiometric = "finger"\n'
@@ -63,6 +64,7 @@ def gate(tmp_path: Path, plug):
         for process in made.processes:
             process.kill()
             process.wait(10)
+        gatekeepers.end(tmp_path)
 
 
 def carrying(

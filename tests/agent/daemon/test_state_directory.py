@@ -15,6 +15,7 @@ from agent.daemon.daemon import Daemon
 from agent.daemon.hardware import open_hardware
 from agent.daemon.state_directory import StateRefused, mount_of, require_writable, volatile
 from agent.settings.load import load
+from tests.support import gatekeepers
 from tests.support.gate_on_disk import GateOnDisk, until
 
 DISK = "27 1 8:1 / / rw - ext4 /dev/mmcblk0p2 rw"
@@ -118,6 +119,7 @@ def mount(gate: GateOnDisk) -> Iterator[Mount]:
         if process.poll() is None:
             process.kill()
         process.wait(10)
+    gatekeepers.end(gate.path)
     if mounted:
         subprocess.run(["umount", str(path)], check=True)
 

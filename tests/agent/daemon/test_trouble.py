@@ -142,7 +142,9 @@ def test_hostile_codes_are_refused_by_name_and_nothing_of_any_code_is_logged(
     until(lambda: gate.openings() == 1, "relay on")
     assert process.poll() is None
     written = b"".join(
-        path.read_bytes() for path in [gate.path / "log", *(gate.path / "state").iterdir()]
+        path.read_bytes()
+        for path in [gate.path / "log", *(gate.path / "state").rglob("*")]
+        if path.is_file()
     )
     assert b'"refused"' in written, "the log does say what was refused"
     for _, payload in hostile:

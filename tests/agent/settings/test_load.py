@@ -34,7 +34,7 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
         (GOOD + '[gpio]\nrelay = "17"\n', ["gpio.relay", "int", "str"]),
         (
             GOOD + "[gpio]\nrelais = 17\n",
-            ["key gpio:", "relais", "allowed: driver, relay, relay_out"],
+            ["key gpio:", "relais", "allowed: driver, gatekeeper, relay, relay_out"],
         ),
         (GOOD + "[gpio]\nrelay = 5\npassage = 5\n", ["gpio.passage", "pin 5", "gpio.relay"]),
         (GOOD + "[gpio]\nrelay = false\n", ["gpio.relay", "int", "bool"]),
