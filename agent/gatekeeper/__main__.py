@@ -17,7 +17,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -103,7 +102,7 @@ def _serve(directory: Path, path: Path, *, leave: bool) -> int:
         server.close()
         raise
     if leave:
-        scribe.watch(partial(_look, path, path.stat().st_ino, server.leave))
+        scribe.watch(partial(_look, path, path.stat().st_ino, server))
         _go_to_background()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, server.stop)
@@ -118,14 +117,16 @@ def _serve(directory: Path, path: Path, *, leave: bool) -> int:
     return 0
 
 
-def _look(path: Path, inode: int, leave: Callable[[], None]) -> None:
-    """A gatekeeper whose socket is gone cannot be reached any more: nobody would end it."""
+def _look(path: Path, inode: int, server: Server) -> None:
+    """End a gatekeeper that cannot be reached any more; where its state is gone, in a fire too."""
     try:
         here = path.stat().st_ino
     except OSError:
         here = 0
-    if here != inode:
-        leave()
+    if not path.parent.exists():
+        server.stop()
+    elif here != inode:
+        server.leave()
 
 
 def _go_to_background() -> None:

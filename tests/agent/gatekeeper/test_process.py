@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -362,6 +364,17 @@ def test_it_stays_when_its_decider_is_killed(own):
 
 def test_it_goes_when_its_socket_is_gone(own):
     own.socket.unlink()
+    until(lambda: not alive(own), "gone")
+    assert own.driven() == set()
+
+
+def test_it_stays_for_a_fire_unless_all_of_its_state_is_gone(own):
+    own.board.drive(FIRE, level=True)
+    until(own.on, "open for the fire")
+    own.socket.unlink()
+    time.sleep(1.5)  # it looks each second
+    assert alive(own)
+    shutil.rmtree(own.path / "state")
     until(lambda: not alive(own), "gone")
     assert own.driven() == set()
 
