@@ -277,7 +277,7 @@ case $command in
         prepare dev $run_apt $test_apt
         cd "$here"
         # One file stays in one process: a fixture that plays a day is played once.
-        step exec "$python" -m pytest -n 2 --dist loadfile "${args[@]}" ;;
+        step exec "$python" -m pytest -n 3 --dist loadfile "${args[@]}" ;;
     check)
         prepare dev $run_apt
         cd "$here"

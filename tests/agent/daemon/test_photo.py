@@ -23,14 +23,24 @@ def children(pid: int) -> list[int]:
     return [int(word) for each in lists for word in each.read_text().split()]
 
 
+def living(pid: int) -> list[int]:
+    """Return the children that serve: one that is done with its photo is reaped a moment later."""
+    states = {
+        child: Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        for child in children(pid)
+        if Path(f"/proc/{child}/stat").exists()
+    }
+    return [child for child, state in states.items() if state != "Z"]
+
+
 def photo_processes(daemon: int) -> tuple[int, int]:
     """Return the stem's and the worker's process id."""
     stem = next(
         pid for pid in children(daemon)
         if b"agent.biometrics.photo_worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     )  # fmt: skip
-    until(lambda: children(stem), "a worker")
-    return stem, children(stem)[0]
+    until(lambda: len(living(stem)) == 1, "one worker")
+    return stem, living(stem)[0]
 
 
 def faults(gate: GateOnDisk) -> list[tuple[str, str]]:
