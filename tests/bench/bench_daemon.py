@@ -35,6 +35,7 @@ from hal.simulated.barrier import Barrier, Behaviour
 from hal.simulated.camera import open_camera
 from hal.simulated.pinboard import PinBoard
 from hal.simulated.scene import Phone, Scene
+from tests.support import gatekeepers
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(300)]
 
@@ -162,6 +163,7 @@ def measure_idle(seconds: float = 8.0) -> dict[str, float]:
         try:
             time.sleep(2.0)
             family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]
+            family += [psutil.Process(pid) for pid in gatekeepers.pids(folder)]
             before, at = _cpu_s(family), time.monotonic()
             time.sleep(seconds)
             share = (_cpu_s(family) - before) / (time.monotonic() - at)
