@@ -246,8 +246,12 @@ def make_gate_safe(path: Path) -> list[str]:
     except ConfigError as error:
         wrong = error
     done: list[str] = []
-    for directory in _places(path, config):
-        done += _close_by_gatekeeper(directory) or _close_by_map(directory)
+    if config is not None and config.gpio.gatekeeper:
+        # Its map is for its own eyes; its socket is for whoever may decide.
+        done = _close_by_gatekeeper(config.path(config.gpio.gatekeeper))
+    for directory in () if done else _places(path, config):
+        where = directory if directory != UNIT_DIR else UNIT_RUN_DIR
+        done += _close_by_gatekeeper(where / SOCKET_FILE) or _close_by_map(directory)
     if done:
         return done
     if config is None:
@@ -268,11 +272,10 @@ def _places(path: Path, config: Config | None) -> Iterator[Path]:
             yield kept.parent
 
 
-def _close_by_gatekeeper(directory: Path) -> list[str]:
-    """Let the gatekeeper close, where it lives."""
-    where = directory if directory != UNIT_DIR else UNIT_RUN_DIR
+def _close_by_gatekeeper(path: Path) -> list[str]:
+    """Let the gatekeeper close, where one listens."""
     try:
-        link = reach(where / SOCKET_FILE)
+        link = reach(path)
     except OSError:
         return []
     end_session(link)

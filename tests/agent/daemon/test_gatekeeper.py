@@ -303,11 +303,14 @@ def test_the_units_map_is_known_by_the_file_it_was_made_of(site, readable):
     assert make_gate_safe(site.file)[0] == "relay (GPIO17): inactive, then let go"
 
 
-def test_the_units_gatekeeper_is_found_where_it_listens(site):
+@pytest.mark.parametrize("map_is_read", [True, False])
+def test_the_units_gatekeeper_is_found_where_it_listens(site, map_is_read):
+    """Its map is its own: whoever may decide need not be able to read it."""
     site.write('gatekeeper = "run/socket"')
     for name in ("unit", "run"):
         (site.path / name).mkdir()
-    write(site.path / "unit" / "pins.map", pack(pin_map(site.config)))
+    if map_is_read:
+        write(site.path / "unit" / "pins.map", pack(pin_map(site.config)))
     with listen(site.path / "run" / "socket", 0o660) as listener:
         listener.setblocking(True)
         with pytest.MonkeyPatch.context() as patch:
