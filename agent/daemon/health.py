@@ -106,6 +106,7 @@ class Health:
             "sightings_dropped": self._gate.controller.dropped,
             "rows_lost": self._gate.controller.lost_rows,
             "log_lines_lost": log.health().lost,
+            "gate_late_ms": round(self._gate.gate.health().late_ms, 3),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -64,7 +64,6 @@ class Place:
     board: PinBoard
     decider: subprocess.Popen[bytes] | None = None
     ready_ms: float = 0.0
-    late_ms: list[float] = field(default_factory=list)
 
     def decide(self) -> None:
         """Start the daemon, and wait until it decides."""

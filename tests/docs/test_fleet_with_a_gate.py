@@ -222,6 +222,7 @@ def test_metrics_come_every_so_often_and_a_frozen_broker_holds_nothing_up(
     until(lambda: len(heard) >= 3, "three of them")
     times = [each["at"] for each in heard[:3]]
     assert all(0.9 < later - sooner < 3 for sooner, later in itertools.pairwise(times))
+    assert any(0 < each["gate"]["gate_late_ms"] < 1_000 for each in heard)
     client.loop_stop()
     assert broker._process is not None
     broker._process.send_signal(signal.SIGSTOP)
