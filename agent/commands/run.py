@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+from agent.daemon.signals import SignalWatch
 from agent.exits import Exit
 
 __all__ = ["add_arguments", "run"]
@@ -19,6 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped; 0 stopped, 2 settings, 3 a device, disk or part is not there, 70 fault."""
+    # One for all daemons, or a SIGTERM between two would be lost with the first; before anything
+    # is imported that begins threads of its own, as numpy does.
+    stop = threading.Event()
+    signals = SignalWatch(stop)
+
     from agent import log
     from agent.settings.load import load
     from agent.settings.model import ConfigError
@@ -28,10 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         return _refuse(str(error), Exit.SETTINGS)
     log.configure(level=settings.log.level, style=settings.log.format, queued=True)
-    return _run(settings)
+    return _run(settings, signals, stop)
 
 
-def _run(settings: object) -> int:
+def _run(settings: object, signals: SignalWatch, stop: threading.Event) -> int:
     from agent import log
     from agent.biometrics.errors import ModelError
     from agent.biometrics.photo import PhotoError
@@ -53,8 +59,7 @@ def _run(settings: object) -> int:
     try:
         require_owner(settings, "run ...")
         require_writable(settings.state_path(""))
-        # One for all, or a SIGTERM between two would be lost with the first.
-        service, stop = ServiceManager(), threading.Event()
+        service = ServiceManager()
         code = Exit.RESTART
         while code is Exit.RESTART:
             service.step("opening cameras and pins")
@@ -62,7 +67,7 @@ def _run(settings: object) -> int:
             # The fleet may have set another level than the file's.
             level = daemon.parts.config.log.level
             log.configure(level=level, style=settings.log.format, queued=True)
-            daemon.handle_signals()
+            signals.follow(daemon)
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
         return _refuse(str(error), Exit.SETTINGS)

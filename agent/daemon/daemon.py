@@ -29,7 +29,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from types import FrameType
 from typing import Final
 
 from agent import log
@@ -196,21 +195,15 @@ class Daemon:
             self.shutdown()
         return code
 
-    def stop(self, *_signal: int | FrameType | None) -> None:
-        """Ask the daemon to stop, also in its start; may be a signal handler."""
+    def stop(self) -> None:
+        """Ask the daemon to stop, also in its start; from any thread, and not from a handler."""
         self._stop.set()
         if self._loading and (stem := self.parts.scanner.stem_pid):
             os.kill(stem, signal.SIGKILL)  # who waits for it holds the scanner's lock
 
-    def reload(self, *_signal: int | FrameType | None) -> None:
-        """Ask for profile and trust to be read again; may be a signal handler."""
+    def reload(self) -> None:
+        """Ask for profile and trust to be read again; from any thread, and not from a handler."""
         self._reload.set()
-
-    def handle_signals(self) -> None:
-        """Make SIGTERM and SIGINT stop and SIGHUP reload; for the main thread."""
-        signal.signal(signal.SIGTERM, self.stop)
-        signal.signal(signal.SIGINT, self.stop)
-        signal.signal(signal.SIGHUP, self.reload)
 
     def shutdown(self) -> None:
         """Stop every part in order, whatever one of them raises; may be called twice."""

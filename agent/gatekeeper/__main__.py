@@ -104,8 +104,10 @@ def _serve(directory: Path, path: Path, *, leave: bool) -> int:
     if leave:
         scribe.watch(partial(_look, path, path.stat().st_ino, server))
         _go_to_background()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    ending = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in ending:
         signal.signal(number, server.stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)  # the daemon that starts us blocks them
     gc.freeze()
     gc.disable()  # nothing here makes circles, and a collection would be a pause
     scribe.say(_go_first())
@@ -113,6 +115,7 @@ def _serve(directory: Path, path: Path, *, leave: bool) -> int:
     try:
         server.run()
     finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # it ends, whoever says so again
         scribe.end()
     return 0
 
