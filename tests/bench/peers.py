@@ -28,7 +28,7 @@ from agent.credential import registry
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import Credential
 from tests.bench.stages import Absent, Peer
-from tests.support import makers
+from tests.support import makers, paths
 
 VENV = Path(sys.prefix).with_name(Path(sys.prefix).name + "-peers")
 WORKER = Path(__file__).with_name("peer_worker.py")
@@ -41,7 +41,7 @@ PACKAGES: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }
 """What each peer is installed from, in steps."""
-VECTORS = makers.VECTORS / "claim169" / "test-vectors" / "valid"
+VECTORS = paths.VECTORS / "claim169" / "test-vectors" / "valid"
 SIGNED = {"ecdsa-p256-signed": Algorithm.ES256, "ed25519-signed": Algorithm.EDDSA}
 VECTORS_NOW = 1_790_000_000
 """Within the validity of the vectors."""

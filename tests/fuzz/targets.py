@@ -34,6 +34,7 @@ from agent.trust.snapshot import TrustSnapshot
 from tests.fuzz import message_targets, trust_targets
 from tests.fuzz.model import Target, Wrap, as_it_is
 from tests.support import makers as make
+from tests.support.paths import SHARED, VECTORS
 
 __all__ = ["FORMATS", "RULES", "load_all", "names", "read_code", "target", "trusted"]
 
@@ -179,7 +180,7 @@ def _claim169() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
     ]  # fmt: skip
     seeds += [
         (0, json.loads(path.read_text())["qr_data"].encode())
-        for path in sorted(make.VECTORS.glob("claim169/test-vectors/*/*.json"))
+        for path in sorted(VECTORS.glob("claim169/test-vectors/*/*.json"))
     ]
     return [as_it_is, packed, brotli, stream, encrypted, claims, identity, header, chain], seeds
 
@@ -217,7 +218,7 @@ def _dcc() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
     ]  # fmt: skip
     seeds += [
         (0, json.loads(path.read_text())["PREFIX"].encode())
-        for path in sorted(make.VECTORS.glob("dcc/*/2DCode/raw/*.json"))[::4]
+        for path in sorted(VECTORS.glob("dcc/*/2DCode/raw/*.json"))[::4]
     ]
     return [as_it_is, packed, stream, claims, certificate], seeds
 
@@ -237,7 +238,7 @@ def _pretix() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (0, make.pretix()), (1, base64.b64decode(make.pretix(whole)[::-1])[2:]), (2, whole),
         (2, make.ticket(seed=bytes(50))),
     ]  # fmt: skip
-    path = make.VECTORS / "pretix" / "vectors.json"
+    path = VECTORS / "pretix" / "vectors.json"
     if path.exists():
         seeds += [(0, entry["qr"].encode()) for entry in json.loads(path.read_text())]
     return [as_it_is, encoded, ticket], seeds
@@ -295,7 +296,7 @@ def _aadhaar() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (2, letters[0] + bytes(256)), *((3, letter) for letter in letters),
         (3, make.aadhaar_signed(2, photo=b"")),
     ]  # fmt: skip
-    path = make.VECTORS / "aadhaar" / "uidai_official_sample_v1.txt"
+    path = SHARED / "vectors" / "aadhaar" / "uidai_official_sample_v1.txt"
     if path.exists():
         seeds.append((0, path.read_bytes().strip()))
     return [as_it_is, digits, packed, signed], seeds
@@ -317,10 +318,10 @@ _TARGETS: Mapping[FormatName, Callable[[], tuple[list[Wrap], list[tuple[int, byt
 def _published_keys() -> list[IssuerKey]:
     """Return the keys of published vectors, so that these get past their signature."""
     keys: dict[bytes, IssuerKey] = {}
-    for path in sorted(make.VECTORS.glob("dcc/*/2DCode/raw/*.json"))[::4]:
+    for path in sorted(VECTORS.glob("dcc/*/2DCode/raw/*.json"))[::4]:
         der = base64.b64decode(json.loads(path.read_text())["TESTCTX"]["CERTIFICATE"])
         keys[certificate_kid(der)] = _pinned(der, certificate_kid(der), FormatName.DCC)
-    path = make.VECTORS / "aadhaar" / "uidai_prod_cdup.cer"
+    path = SHARED / "vectors" / "aadhaar" / "uidai_prod_cdup.cer"
     if path.exists():
         der = x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
         keys[b"prod"] = _pinned(der, b"prod", FormatName.AADHAAR, Algorithm.RS256)

@@ -19,7 +19,7 @@ from agent.biometrics.types import Face, FaceDetector
 from agent.sandbox.supervisor import Incident
 from agent.settings.model import FaceConfig
 from hal.camera import Frame
-from tests.support.paths import SHARED
+from tests.support.paths import shared
 
 Rgb = NDArray[np.uint8]
 
@@ -136,6 +136,4 @@ def encoded() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def shared_faces() -> Path:
     """Faces for training and tests, outside the project."""
-    if not (SHARED / "faces").is_dir():
-        pytest.skip("no ../shared/faces beside the checkout")
-    return SHARED / "faces"
+    return shared("faces")

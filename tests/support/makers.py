@@ -28,9 +28,7 @@ from agent.credential.model import FormatName
 from agent.credential.numbers import Claim, Header
 from agent.credential.registry import ReadRules
 from agent.trust.snapshot import TrustSnapshot
-from tests.support.paths import SHARED
 
-VECTORS = SHARED / "vectors"
 NOW = 1_780_000_000  # 2026-05-28T20:26:40Z
 RULES = ReadRules(now=NOW, clock_trusted=True, site="library", gate="north")
 HOUR, DAY = 3_600, 86_400

@@ -15,7 +15,7 @@ from agent.credential.issuers import IssuerKey
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.issuing import issue
 from agent.reason import Reason
-from tests.support.paths import SHARED
+from tests.support.paths import VECTORS
 
 NOW = 1_800_000_000
 DAY = 86_400
@@ -117,12 +117,5 @@ def pilot() -> Pilot:
 
 @pytest.fixture(scope="session")
 def vectors() -> Callable[[str], Path]:
-    """Return a function from a folder's name to the shared vectors of others."""
-
-    def folder(name: str) -> Path:
-        path = SHARED / "vectors" / name
-        if not path.is_dir():
-            pytest.skip(f"shared test vectors {name} are not beside this checkout")
-        return path
-
-    return folder
+    """Return a function from a folder's name to the vectors of others."""
+    return VECTORS.joinpath

@@ -29,7 +29,7 @@ from agent.biometrics.photo_wire import Photo, Refusal, pack_answer
 from agent.biometrics.picture_header import CREDENTIAL_LIMITS, sniff
 from agent.reason import Reason
 from agent.sandbox.supervisor import Incident, IncidentKind
-from tests.support.paths import SHARED
+from tests.support.paths import VECTORS
 from tests.support.pictures import KINDS, UNCHECKED, avif, encode, jpeg2000, png
 
 MEMORY = 64 << 20
@@ -80,9 +80,7 @@ def test_the_pixels_are_what_pillow_makes_of_them_in_process(photos, astronaut, 
 
 def test_an_aadhaar_letters_photo_is_read(photos):
     """By UIDAI's own encoder, which repeats the coding style in the tile's header."""
-    vectors = SHARED / "vectors/aadhaar/dataInput.json"
-    if not vectors.is_file():
-        pytest.skip("the shared vectors are not beside this checkout")
+    vectors = VECTORS / "aadhaar/dataInput.json"
     number = int(json.loads(vectors.read_text())["testQRData"])
     letter = zlib.decompress(number.to_bytes((number.bit_length() + 7) // 8, "big"), 47)
     start, end = letter.index(b"\xff\x4f\xff\x51"), letter.rindex(b"\xff\xd9") + 2

@@ -38,7 +38,6 @@ from tests.support.makers import (
     DAY,
     NOW,
     RULES,
-    VECTORS,
     aadhaar,
     aadhaar_signed,
     codestream,
@@ -48,6 +47,7 @@ from tests.support.makers import (
     trust,
     uidai_key,
 )
+from tests.support.paths import VECTORS, shared
 
 TRUST = trust(uidai_key())
 
@@ -62,7 +62,7 @@ def certificate_key(name: str, *, dated: bool = True) -> IssuerKey:
     """Return a published certificate's key, with its validity as the trust set would pin it."""
     path = VECTORS / "aadhaar" / name
     if not path.exists():
-        pytest.skip("the shared Aadhaar vectors are not beside this checkout")
+        path = shared(f"vectors/aadhaar/{name}")
     data = path.read_bytes()
     pem = data.startswith(b"-----BEGIN")
     certificate = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
@@ -80,9 +80,7 @@ def certificate_key(name: str, *, dated: bool = True) -> IssuerKey:
 
 
 def specimen() -> bytes:
-    path = VECTORS / "aadhaar" / "uidai_official_sample_v1.txt"
-    if not path.exists():
-        pytest.skip("the shared Aadhaar vectors are not beside this checkout")
+    path = shared("vectors/aadhaar/uidai_official_sample_v1.txt")
     return path.read_bytes().strip()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,7 +37,6 @@ from tests.support.makers import (
     NOW,
     RULES,
     SITE_KEY,
-    VECTORS,
     ec_key,
     ed_key,
     encrypt0,
@@ -53,6 +51,7 @@ from tests.support.makers import (
 from tests.support.makers import (
     claim169 as make,
 )
+from tests.support.paths import VECTORS, shared
 
 TRUST = trust(issuer_key(ec_key()))
 
@@ -84,8 +83,6 @@ EXPECTED = {
 
 def vectors() -> dict[str, dict[str, Any]]:
     folder = VECTORS / "claim169" / "test-vectors"
-    if not folder.exists():
-        pytest.skip("the shared Claim 169 vectors are not beside this checkout")
     return {path.stem: json.loads(path.read_text()) for path in folder.glob("*/*.json")}
 
 
@@ -138,9 +135,7 @@ def resigned(data: bytes, *, tags: tuple[int, ...], unprotected: dict[int, Any])
 
 
 def sample() -> bytes:
-    path = VECTORS / "claim169" / "spec-1.2.1" / "sample_qr.txt"
-    if not path.exists():
-        pytest.skip("the specification's sample is not beside this checkout")
+    path = shared("vectors/claim169/spec-1.2.1/sample_qr.txt")
     return path.read_bytes().rstrip(b"\n")
 
 
@@ -151,7 +146,7 @@ def test_specification_sample_reads_but_its_key_is_not_published() -> None:
 
 def test_specification_sample_with_a_key_of_ours() -> None:
     data = inflate.unzlib(base45.decode(sample()))
-    assert data == Path(VECTORS / "claim169/spec-1.2.1/sample_cwt.cbor").read_bytes()
+    assert data == shared("vectors/claim169/spec-1.2.1/sample_cwt.cbor").read_bytes()
     data = resigned(data, tags=(61, 18), unprotected={Header.KID: b"k-1101"})
     payload = base45.encode(pack(data)).encode()
     keys = trust(issuer_key(ed_key(), kid=b"k-1101", iss=frozenset({"www.mosip.io"})))

@@ -13,15 +13,12 @@ from agent.sandbox.supervisor import Incident
 from agent.scan.scanner import Scanner
 from agent.settings.model import ScanConfig
 from tests.support.frames import draw  # noqa: F401
-from tests.support.paths import SHARED
+from tests.support.paths import shared
 
 
 @pytest.fixture(scope="session")
 def photographs() -> Path:
-    folder = SHARED / "qr"
-    if not (folder / "manifest.csv").is_file():
-        pytest.skip("the shared photographs of QR codes are not beside this checkout")
-    return folder
+    return shared("qr/manifest.csv").parent
 
 
 @pytest.fixture(scope="session")
