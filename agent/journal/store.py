@@ -68,9 +68,6 @@ class Store:
         self._capacity = capacity
         self._writer = writer
         weaker = _WEAKER[synchronous]
-        self._marker = connect(path, synchronous=weaker)
-        self._quick = connect(path, synchronous=weaker, readonly=True)
-        self._reader = connect(path, synchronous=weaker, readonly=True)
         self._write_lock = threading.Lock()
         self._quick_lock = threading.Lock()
         self._read_lock = threading.Lock()
@@ -79,7 +76,15 @@ class Store:
         self._closed = False
         self._listener: Callable[[], None] | None = None
         self._since_checkpoint = 0
-        self._load()
+        with contextlib.ExitStack() as opened:  # the three stay open, or none does
+            self._marker = connect(path, synchronous=weaker)
+            opened.callback(self._marker.close)
+            self._quick = connect(path, synchronous=weaker, readonly=True)
+            opened.callback(self._quick.close)
+            self._reader = connect(path, synchronous=weaker, readonly=True)
+            opened.callback(self._reader.close)
+            self._load()
+            opened.pop_all()
 
     # -- outbox -------------------------------------------------------------------------------
 

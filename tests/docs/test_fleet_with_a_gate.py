@@ -25,6 +25,7 @@ from agent.journal.journal import Journal
 from agent.journal.subjects import SubjectHasher, load_or_create_key
 from agent.report.topics import GateAddress
 from tests.conftest import Mosquitto
+from tests.support.databases import edited
 from tests.support.gate_on_disk import DAY, RELAY, GateOnDisk, until
 from tests.support.paths import ROOT
 from tests.support.trust_sets import GateCache, Publisher
@@ -79,7 +80,7 @@ class Page:
         path = self.gate.path / "fleet.sqlite"
         if not path.exists():
             return []
-        with sqlite3.connect(path) as database:
+        with edited(path) as database:
             try:
                 rows = database.execute("SELECT type, data FROM event ORDER BY seq").fetchall()
             except sqlite3.OperationalError:  # the collector has made no table yet
@@ -87,7 +88,7 @@ class Page:
         return [json.loads(data) for kind, data in rows if kind == "decision"]
 
     def unacknowledged(self) -> int:
-        with sqlite3.connect(self.gate.path / "state" / "journal.sqlite") as journal:
+        with edited(self.gate.path / "state" / "journal.sqlite") as journal:
             (waiting,) = journal.execute(
                 "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
                 " WHERE seq > acknowledged"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from agent.report.topics import CommandName, GateAddress
 from agent.trust.roster import RosterEntry, write_roster
 from agent.trust.status import encode_statuses
 from agent.trust.update import pin_root, update
+from tests.support.databases import edited
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 from tests.support.trust_sets import Publisher
 
@@ -292,7 +292,7 @@ def test_without_a_broker_everything_is_kept_and_delivered_later(
 
 
 def waiting(gate: GateOnDisk) -> int:
-    with sqlite3.connect(gate.path / "state" / "journal.sqlite") as journal:
+    with edited(gate.path / "state" / "journal.sqlite") as journal:
         (rows,) = journal.execute(
             "SELECT count(*) FROM event JOIN boot ON boot.number = event.boot"
             " WHERE seq > acknowledged"

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import time
@@ -38,6 +37,7 @@ from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import Config, GateConfig, MqttConfig
 from agent.trust.model import COMMAND_ROLES, OperatorKey
+from tests.support.databases import edited
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.broker
@@ -254,14 +254,13 @@ def test_a_database_that_fails_promises_nothing_and_loses_nothing(mosquitto, tmp
     reporter = reporter_for(broker, outbox)
     try:
         run_until(lambda: reporter.health().connected, collector)
-        with sqlite3.connect(tmp_path / "fleet.sqlite") as db:
+        with edited(tmp_path / "fleet.sqlite") as db:
             db.execute("ALTER TABLE event RENAME TO away")
         outbox.append(EVENT)
         run_until(lambda: collector._failures, collector)
         assert outbox.unacknowledged() == 1
-        with db:
+        with edited(tmp_path / "fleet.sqlite") as db:
             db.execute("ALTER TABLE away RENAME TO event")
-        db.close()
         run_until(lambda: outbox.unacknowledged() == 0, collector)
         assert store.count() == 1
     finally:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import resource
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from agent.journal.events import Decision, Fault, Mode, Passage, Tamper
 from agent.journal.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
 from agent.journal.model import GiveBack, GiveBacks, Position, Way
 from agent.reason import Reason
+from tests.support.databases import edited
 
 PASSAGE_ID = "ab" * 16
 GRANT = Decision(passage=PASSAGE_ID, decision="granted", reason=Reason.GRANTED)
@@ -96,7 +96,7 @@ def test_a_commit_clears_at_most_32_expired_marks_the_oldest_first(make, clock):
         journal.commit_use(b"%d" % number, int(clock.now) + 100 - number, GRANT)
     clock.now += 1_000
     journal.commit_use(b"new", 2**40, GRANT)
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         left = [key for (key,) in db.execute("SELECT replay_key FROM used ORDER BY until")]
     db.close()
     assert left == [b"%d" % number for number in range(7, -1, -1)] + [b"new"]
@@ -110,7 +110,7 @@ def test_expired_marks_leave_the_disk_however_many_there_are(make, clock):
     journal.commit_use(b"99", int(clock.now) + 5, GRANT)
     for number in range(4):
         journal.commit_use(b"new %d" % number, int(clock.now) + 5, GRANT)
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         assert db.execute("SELECT count(*) FROM used").fetchone() == (5,)
     db.close()
 
@@ -191,7 +191,7 @@ def test_an_annulment_of_a_gate_that_never_opened_counts_for_nothing(make):
     journal = make()
     journal.commit_use(b"use", 2**40, GRANT)
     journal.annul_use(b"use", ANNULMENT)
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         assert db.execute("SELECT count(*) FROM given_back").fetchone() == (0,)
     db.close()
 
@@ -211,7 +211,7 @@ def test_an_annulment_forgets_at_most_thirty_two_the_oldest_first(make, clock):
         journal.annul_use(b"use", ANNULMENT, GiveBack(b"%d" % number, "s", until))
     clock.now += 100.5
     journal.annul_use(b"use", ANNULMENT, GiveBack(b"new", "s", clock.now))
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         left = [use for (use,) in db.execute("SELECT use FROM given_back ORDER BY until")]
     db.close()
     assert left == [b"7", b"6", b"5", b"4", b"3", b"2", b"1", b"0", b"new"]
@@ -248,7 +248,7 @@ def test_only_the_newest_holder_is_kept_and_only_its_own_passage_asks_for_it(mak
     journal.commit_use(b"3", 2**40, other)
     journal.record_cut_short(CUT)
     assert (journal.last_zone("s"), journal.last_zone("t")) == (None, None)
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         assert db.execute("SELECT one, passage, subject FROM holder").fetchall() == [
             (1, "cd" * 16, "t")
         ]
@@ -269,7 +269,7 @@ def test_a_grant_without_a_mark_is_committed_with_its_holder(make):
     journal = make()
     for _ in range(2):
         journal.commit_use(b"", 0, GRANT, Way("s", "hall", "in"))
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         assert db.execute("SELECT count(*) FROM used").fetchone() == (0,)
     db.close()
     journal.record_cut_short(CUT)
@@ -291,7 +291,7 @@ def test_a_journal_of_before_gets_the_tables_that_it_lacks(make):
     journal = make()
     journal.commit_use(b"use", 2**40, GRANT)
     journal.close()
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         db.executescript("DROP TABLE given_back; DROP TABLE holder;")
     db.close()
     journal = make()
@@ -440,7 +440,7 @@ def test_rows_leave_64_at_once_and_only_acknowledged_ones(make, acknowledged, le
     journal.append(DENIAL)
     assert len(journal) == left
     assert journal.pending()[0].seq == acknowledged + 1
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         assert db.execute("SELECT count(*), min(seq) FROM event").fetchone() == (left, 903 - left)
         assert db.execute("SELECT freed FROM boot").fetchone() == (902 - left,)
     db.close()
@@ -571,7 +571,7 @@ def test_a_disk_too_full_to_begin_is_one_error_and_lets_go_of_every_file(make, t
 
 def test_tables_of_another_program_are_one_error_and_let_go_of(make, tmp_path):
     path = tmp_path / "journal.sqlite"
-    with sqlite3.connect(path) as db:
+    with edited(path) as db:
         db.execute("CREATE TABLE boot(colour TEXT)")
     db.close()
     for _ in range(2):
@@ -648,7 +648,7 @@ def test_a_missing_directory_is_one_clear_error(tmp_path):
 
 def test_a_newer_version_is_refused_and_left_alone(make, tmp_path):
     make().close()
-    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
+    with edited(tmp_path / "journal.sqlite") as db:
         db.execute("PRAGMA user_version=99")
     db.close()
     with pytest.raises(JournalFailed, match="version 99"):

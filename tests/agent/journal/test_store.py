@@ -12,6 +12,7 @@ from agent.journal.journal import Journal, JournalFailed
 from agent.journal.model import BootState, Position, Row
 from agent.reason import Reason
 from tests.agent.journal.conftest import T0
+from tests.support.databases import edited
 
 AA, BB, CC = "aa" * 16, "bb" * 16, "cc" * 16
 DENIAL = Decision(passage="ab" * 16, decision="denied", reason=Reason.EXPIRED)
@@ -33,7 +34,7 @@ def written(make, **rows_of: int) -> Journal:
 
 
 def sql(path: Path, statement: str, *values: object) -> list[tuple]:
-    with sqlite3.connect(path) as db:
+    with edited(path) as db:
         found = db.execute(statement, values).fetchall()
     db.close()
     return found
@@ -205,7 +206,7 @@ def test_a_boot_is_numbered_after_the_last_and_dated(make, clock):
 def test_the_newest_256_boots_without_rows_are_remembered_and_all_with_rows(make):
     journal = written(make, aa=1)
     journal.close()
-    with sqlite3.connect(journal.path) as db:
+    with edited(journal.path) as db:
         db.executemany(
             "INSERT INTO boot(number, boot_id, started_us) VALUES(?, ?, 0)",
             ((number, f"{number:032x}") for number in range(2, 261)),
