@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from agent.fleet.connection import add_broker_arguments, settings_from
 from agent.report.topics import CommandName, GateAddress
@@ -97,13 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _stopper(seconds: float) -> Callable[[], bool]:
     """Return a question that turns True at SIGTERM, SIGINT, or after so many seconds.
 
-    A handler that sets an event may wait for a lock that its own thread holds; the kernel keeps
-    what is blocked, and can be asked.
+    The handler is a method of C: however many come, none runs within another, or waits for a lock.
     """
-    ending = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    came: dict[int, FrameType | None] = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, came.setdefault)
     end = time.monotonic() + seconds if seconds > 0 else math.inf
-    return lambda: bool(ending & signal.sigpending()) or time.monotonic() >= end
+    return lambda: bool(came) or time.monotonic() >= end
 
 
 def _collect(arguments: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -32,6 +33,10 @@ __all__ = ["add_arguments", "run"]
 LONGEST_S = 60.0
 WATCH_S = 0.01
 """Between two looks at the inputs: somebody walking breaks a beam for a tenth of a second."""
+
+
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM})
+"""What ends watching."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,19 +95,18 @@ def _inputs(arguments: argparse.Namespace) -> int:
     if not fitted:
         print("idgate gate: no input is fitted", file=sys.stderr)
     known: dict[str, bool] = {}
-    try:
-        with looking(config) as look:
-            while True:
-                active = look()
-                for line in fitted:
-                    if known.get(line.name) != (line.name in active):
-                        known[line.name] = line.name in active
-                        _show(line, active=known[line.name], as_json=arguments.json)
-                if not arguments.watch:
-                    return 0
-                time.sleep(WATCH_S)
-    except KeyboardInterrupt:
-        return 0
+    if arguments.watch:
+        # Waited for, not handled: a shell that starts something behind it has SIGINT ignored.
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    with looking(config) as look:
+        while True:
+            active = look()
+            for line in fitted:
+                if known.get(line.name) != (line.name in active):
+                    known[line.name] = line.name in active
+                    _show(line, active=known[line.name], as_json=arguments.json)
+            if not arguments.watch or signal.sigtimedwait(ENDING, WATCH_S):
+                return 0
 
 
 def _show(line: Line, *, active: bool, as_json: bool) -> None:
@@ -118,9 +122,9 @@ def _show(line: Line, *, active: bool, as_json: bool) -> None:
 def _test(arguments: argparse.Namespace) -> int:
     with visiting(load(arguments.config), lambda event: print(f"  input: {event}")) as gate:
         gate.ready(ready=True)
-        for signal in PATTERNS:
-            print(signal.value, flush=True)
-            gate.signal(signal)
+        for pattern in PATTERNS:
+            print(pattern.value, flush=True)
+            gate.signal(pattern)
             time.sleep(arguments.seconds)
         for direction in Direction if arguments.relay else ():
             print(f"relay {direction.value}", flush=True)

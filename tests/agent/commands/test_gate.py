@@ -83,8 +83,9 @@ def test_what_cannot_be_done_is_one_line(config, capsys):
     assert "/none/x.png: No such file" in capsys.readouterr().err
 
 
-def test_watching_tells_each_change_once(config):
-    """For the installer: press, break, open; one line each."""
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_watching_tells_each_change_once(config, end):
+    """For the installer: press, break, open; one line each. Also begun behind a shell."""
     with PinBoard(config.parent / "pins") as board:
         for pin in (6, 13):
             board.drive(pin, level=False)
@@ -92,6 +93,7 @@ def test_watching_tells_each_change_once(config):
             [sys.executable, "-m", "agent.cli", "gate", "inputs", "--watch", "--config", config],
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
         )
         try:
             first = [watching.stdout.readline().split()[0] for _ in range(4)]
@@ -100,7 +102,7 @@ def test_watching_tells_each_change_once(config):
             assert watching.stdout.readline() == "release    GPIO19  low   ACTIVE\n"
             board.drive(19, level=None)
             assert watching.stdout.readline() == "release    GPIO19  high  at rest\n"
-            watching.send_signal(signal.SIGINT)
+            watching.send_signal(end)
             assert watching.communicate(timeout=10)[0] == ""
             assert watching.returncode == 0
         finally:

@@ -91,8 +91,12 @@ def test_a_flood_of_signals_ends_a_collector_with_its_sums(tmp_path: Path) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    until(lambda: blocks(process, signal.SIGTERM), "its signals are its own")
+    assert process.stdout is not None
+    begun = process.stdout.readline()
     flood(process, signal.SIGTERM, signal.SIGINT)
     out, said = process.communicate(timeout=20)
-    assert (process.returncode, b"Traceback" in said) == (0, False)
-    assert b"received 0" in out + said
+    assert begun.startswith(b"collecting into")
+    assert b"received 0" in out
+    assert b"Traceback" not in said
+    # The last of them may come when Python has put the handlers back, at its very end.
+    assert process.returncode in (0, -signal.SIGTERM, -signal.SIGINT)

@@ -185,15 +185,25 @@ def test_nobody_listening_is_counted_and_keeps_the_row(mosquitto, report):
     assert outbox.unacknowledged() == 1
 
 
+NAMED = {"taken_over", "unstable"}
+
+
 def test_a_second_gate_of_the_same_name_is_told_and_not_fought(mosquitto, report):
     broker = mosquitto()
     first, _ = report(broker)
     eventually(lambda: first.health().connected)
     second, _ = report(broker)
-    eventually(lambda: "unstable" in first.health().faults + second.health().faults, 30)
-    told = first if "unstable" in first.health().faults else second
-    told._engine._lose(time.monotonic(), "connection_lost", "taken away once more")
-    assert told._engine._retry_at - time.monotonic() >= 29
+    told = []
+
+    def contested():
+        """A broker may name the takeover; where it does not, short lives have to tell."""
+        told[:] = [each for each in (first, second) if NAMED & set(each.health().faults)]
+        return told
+
+    eventually(contested, 30)
+    engine = told[0]._engine
+    engine._lose(time.monotonic(), "connection_lost", "taken away once more")
+    assert engine._retry_at - time.monotonic() >= 29
 
 
 def test_a_broker_that_names_the_takeover_is_understood(report):
