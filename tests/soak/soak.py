@@ -126,9 +126,12 @@ class Soak:
         for script in (self._people(), Troubles(self).come(), self._keys()):
             self._schedule(0.1, script)
         end = hours * 3600
-        while self.now < end:
-            self._turn()
-        self._close()
+        try:
+            while self.now < end:
+                self._turn()
+            self._close()
+        finally:
+            self.station.close_files()
 
     def _turn(self) -> None:
         station = self.station

@@ -291,10 +291,14 @@ class Station:
 
     def _leave(self) -> None:
         self.gate.keeper.abandon()
-        self.journal.close()
-        self.disk.close()
+        self.close_files()
         self.down = True
         self._left_at = self.times.now
+
+    def close_files(self) -> None:
+        """Close the journal and what looks at it, also where the day broke off."""
+        self.journal.close()
+        self.disk.close()
 
     def waits(self) -> bool:
         """Whether the one who was judged last must wait: two openings ended with nobody seen."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from agent.controller.controller import Controller
 from agent.controller.memory import JournalMemory
@@ -76,9 +77,12 @@ class NotedChecks:
 
 
 class Bench:
-    """A controller on a table."""
+    """A controller on a table; the tests' own fixture closes its journal."""
+
+    made: ClassVar[list[Bench]] = []
 
     def __init__(self, path: Path, profile: str = PROFILE, **parts: object) -> None:
+        self.made.append(self)
         self.clock = FakeClock()
         self.issuer, self.holder = new_issuer("lib", "ES256"), Holder.new()
         self.journal = Journal.open(path / "j.sqlite", clock=self.clock.wall)
