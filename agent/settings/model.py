@@ -237,7 +237,7 @@ class TrustConfig(_Section, frozen=True):
     refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
     """How often the signed set is fetched, or the plain directory read again."""
     max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30
-    """A signed set confirmed longer ago denies; 0 takes any age. A plain directory has none."""
+    """A signed set published longer ago denies; 0 takes any age. A plain directory has none."""
     clock_source: Literal["any", "confirmed"] = "any"
     """`confirmed` believes only a time that a time server or a real-time clock gave."""
     site_key_files: tuple[str, ...] = ()
