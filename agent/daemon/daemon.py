@@ -433,6 +433,7 @@ class Daemon:
                 operator=self._operator,
             ),
             desired=parts.desired,
-            clock=parts.clock.wall,
+            clock=parts.clock,
+            command_memory=parts.config.state_path("commands.json"),
             base_dir=parts.config.path(""),
         )

@@ -164,7 +164,7 @@ class DesiredConfig:
         """Return what is in force."""
         return [self._message()]
 
-    def received(self, message: Received, *, connected_at: float) -> bool:  # noqa: ARG002 - as others
+    def received(self, message: Received) -> bool:
         """Judge a desired state; it may be retained, since its version orders it."""
         if message.topic != self._gate.topic("config/desired"):
             return False

@@ -131,7 +131,7 @@ def test_gate_collector_and_operator_work_with_the_documented_files(broker, cert
         ),
         outbox,
         GATE,
-        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time),
+        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time, time.time),
         base_dir=certificates,
         operator={key.kid: key}.get,
         on_command=lambda _: CommandResult(CommandStatus.SUCCEEDED),

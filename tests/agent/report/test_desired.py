@@ -47,7 +47,7 @@ class Rig:
 
     def raw(self, payload: bytes) -> dict:
         message = Received(GATE.topic("config/desired"), payload, 1, retain=True, mid=1)
-        assert self.part.received(message, connected_at=NOW)
+        assert self.part.received(message)
         return self.said[-1] if self.said else {}
 
 
