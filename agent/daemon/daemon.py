@@ -355,6 +355,7 @@ class Daemon:
             faults.begin("config", "not_saved", why)
         else:
             faults.end("config", "not_saved")
+        self.parts.desired.retry()
         self._log_watch.look(log.health())
         if self.parts.config.mqtt is None:
             self._forget_oldest()
@@ -435,5 +436,6 @@ class Daemon:
             desired=parts.desired,
             clock=parts.clock,
             command_memory=parts.config.state_path("commands.json"),
+            modes=frozenset(parts.config.floor.modes),
             base_dir=parts.config.path(""),
         )

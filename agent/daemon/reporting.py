@@ -64,6 +64,7 @@ class Reporting:
         desired: takes the settings that the fleet wants.
         clock: the time, and whether it is believed.
         command_memory: file of the accepted commands.
+        modes: which ones commands may choose.
         base_dir: what file names are relative to.
     """
 
@@ -78,9 +79,11 @@ class Reporting:
         desired: DesiredConfig,
         clock: SystemClock,
         command_memory: Path,
+        modes: frozenset[str],
         base_dir: Path,
     ) -> None:
         self._handlers = handlers
+        self._modes = modes
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, str] = OrderedDict()
         self.reporter = Reporter(
@@ -142,6 +145,10 @@ class Reporting:
         event = _event(command, until=command.deadline)
         if event is None:
             return CommandResult(CommandStatus.FAILED, "bad_arguments", _ARGUMENTS[command.name])
+        if event.mode is not None and event.mode.value not in self._modes:
+            return CommandResult(
+                CommandStatus.REJECTED, "not_allowed", "floor.modes of this gate leaves it out"
+            )
         with self._lock:
             self._waiting[command.transaction] = command.name.value
             while len(self._waiting) > WAITING_KEPT:

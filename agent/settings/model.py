@@ -22,6 +22,7 @@ __all__ = [
     "FaceConfig",
     "File",
     "FingerConfig",
+    "FloorConfig",
     "GateConfig",
     "GpioConfig",
     "JournalConfig",
@@ -288,6 +289,27 @@ class MqttConfig(_Section, frozen=True):
     """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
 
 
+class FloorConfig(_Section, frozen=True):
+    """What settings and modes from the fleet may not go below; the file's own are free."""
+
+    profile: str = ""
+    """No profile from afar may demand less than this one; empty takes `gate.profile`. `library`
+    demands the least of the shipped ones."""
+    profiles: tuple[str, ...] = ()
+    """The only profiles that the fleet may choose; empty leaves it all that are shipped or in the
+    trust set."""
+    passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 30.0
+    """Longest `gate.passage_timeout_s` from afar."""
+    lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 10
+    """Most `gate.lockout_failures` from afar."""
+    lockout_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    """Shortest `gate.lockout_s` from afar."""
+    modes: tuple[Literal["normal", "free", "locked", "maintenance"], ...] = (
+        "normal", "free", "locked", "maintenance",
+    )  # fmt: skip
+    """Modes that a command may choose."""
+
+
 class BoardConfig(_Section, frozen=True):
     """The board's own health: voltage, throttling, temperature."""
 
@@ -333,6 +355,7 @@ class File(_Section, frozen=True):
     trust: TrustConfig = TrustConfig()
     journal: JournalConfig = JournalConfig()
     mqtt: MqttConfig | None = None
+    floor: FloorConfig = FloorConfig()
     board: BoardConfig = BoardConfig()
     log: LogConfig = LogConfig()
     simulation: SimulationConfig = SimulationConfig()
