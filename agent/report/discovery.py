@@ -40,7 +40,7 @@ _MODES = ("normal", "locked", "free", "maintenance", "fire")
 
 def _node(gate: GateAddress) -> str:
     """Return the device id; Home Assistant allows letters, digits, `_` and `-`."""
-    return "idgate_" + re.sub(r"[^A-Za-z0-9_-]", "_", f"{gate.site}_{gate.gate}")
+    return f"idgate_{gate.identifier}"
 
 
 def discovery_topic(gate: GateAddress) -> str:

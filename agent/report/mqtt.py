@@ -70,7 +70,7 @@ def link_settings(config: MqttConfig, gate: GateAddress, base_dir: Path) -> Link
         host=host,
         port=port,
         tls=tls,
-        client_id=config.client_id or f"idgate-{gate.site}-{gate.gate}",
+        client_id=config.client_id or gate.client_id,
         version5=config.version == "5",
         username=config.username,
         password_file=optional_secret_path(config.password_file, base_dir),

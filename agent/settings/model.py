@@ -265,7 +265,7 @@ class MqttConfig(_Section, frozen=True):
     """mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
     version: Literal["5", "3.1.1"] = "5"
     client_id: str = ""
-    """Empty makes `idgate-SITE-GATE`."""
+    """Empty makes `idgate-SITE-GATE`, with each `-` inside a name doubled."""
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
