@@ -207,6 +207,13 @@ class Link:
         socket = self._client.socket()
         return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
 
+    def peer_until(self) -> float | None:
+        """Return when the broker's certificate ends, Unix seconds; None where it shows none."""
+        socket = self._client.socket()
+        shown = socket.getpeercert() if isinstance(socket, ssl.SSLSocket) else None
+        until = shown.get("notAfter") if shown else None
+        return ssl.cert_time_to_seconds(until) if isinstance(until, str) else None
+
     def wait(self, timeout_s: float, *wakers: Any) -> None:
         """Wait for the socket or a waker (anything with `fileno`), and serve the socket."""
         fd = self.fileno()
@@ -463,11 +470,22 @@ def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
         context.sslsocket_class = _Socket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+            context.load_cert_chain(
+                settings.cert_file, settings.key_file, lambda: _no_passphrase(settings)
+            )
     except (OSError, ssl.SSLError) as error:
         why = getattr(error, "reason", None) or error
         raise LinkError("credentials", f"TLS files: {why}") from error
     return context
+
+
+def _no_passphrase(settings: LinkSettings) -> bytes:
+    """Answer for OpenSSL, which would ask at the terminal and wait."""
+    path = settings.key_file or settings.cert_file
+    raise LinkError(
+        "credentials",
+        f"{path}: the key has a passphrase; take it off: openssl pkey -in KEY -out NEW",
+    )
 
 
 def _readable(path: Path | None) -> None:

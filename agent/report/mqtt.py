@@ -196,6 +196,11 @@ class Reporter:
             unacknowledged=self._journal.unacknowledged(),
         )
 
+    @property
+    def broker_until(self) -> float | None:
+        """When the certificate ends that the broker showed last, Unix seconds."""
+        return self._engine.broker_until
+
     def close(self, timeout_s: float = 5.0) -> None:
         """Say `stopped`, disconnect, end the threads; may be called twice."""
         self._stopping.set()

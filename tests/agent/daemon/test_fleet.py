@@ -160,6 +160,7 @@ def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fl
     assert fleet.send("update") == ("SUCCEEDED", None)
     until(lambda: judged() == "granted", "renewed")
     until(lambda: fleet.on("state")[-1]["gate"]["trust_age_s"] < 500, "the age in the state")
+    assert fleet.on("state")[-1]["gate"]["days_left"]["trust_set"] in {28, 29}
     assert judged(status=StatusReference(URI, 1)) == "revoked"
     assert judged(status=StatusReference(URI, 99)) == "status_unknown"
     roster = gate.path / "members.roster"
