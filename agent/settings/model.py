@@ -298,11 +298,11 @@ class FloorConfig(_Section, frozen=True):
     profiles: tuple[str, ...] = ()
     """The only profiles that the fleet may choose; empty leaves it all that are shipped or in the
     trust set."""
-    passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 30.0
+    passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 60.0
     """Longest `gate.passage_timeout_s` from afar."""
-    lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 10
+    lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 100
     """Most `gate.lockout_failures` from afar."""
-    lockout_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    lockout_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
     """Shortest `gate.lockout_s` from afar."""
     modes: tuple[Literal["normal", "free", "locked", "maintenance"], ...] = (
         "normal", "free", "locked", "maintenance",
