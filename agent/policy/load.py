@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from importlib import resources
@@ -31,29 +30,33 @@ def load_profile(name: str, *, base_dir: Path) -> Profile:
         return shipped_profile(name)
     path = base_dir / name
     try:
-        text = _read(path)
-    except OSError as error:
+        return parse_profile(_read(path), source=str(path))
+    except _NotRead as error:
         raise ProfileError(
-            f"profile {name!r}: cannot be read: {error.strerror}; "
-            f"shipped ones are {', '.join(SHIPPED)}"
+            f"profile {name!r}: cannot be read: {error}; shipped ones are {', '.join(SHIPPED)}"
         ) from None
-    return parse_profile(text, source=str(path))
+
+
+class _NotRead(Exception):
+    """Why a file gives no profile."""
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's content; what is no file is not waited for, as a pipe would be.
-
-    Raises:
-        OSError: it cannot be read, is no file, or is absurdly large.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Return a file's content; what is no file is not waited for, as a pipe would be."""
     try:
-        mode = os.fstat(descriptor).st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # reading a directory says so itself
-            raise OSError(errno.EINVAL, "it is no file")
-        text = os.read(descriptor, _MAX_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _NotRead(error.strerror) from None
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
+            raise _NotRead("Is a directory")
+        if not stat.S_ISREG(found.st_mode):
+            raise _NotRead("it is no file")
+        if found.st_size > _MAX_BYTES:
+            raise _NotRead(f"more than {_MAX_BYTES} bytes")
+        return os.read(descriptor, _MAX_BYTES)
+    except OSError as error:
+        raise _NotRead(error.strerror) from None
     finally:
         os.close(descriptor)
-    if len(text) > _MAX_BYTES:
-        raise OSError(errno.EFBIG, f"more than {_MAX_BYTES} bytes")
-    return text

@@ -112,7 +112,7 @@ TABLE = [
 def test_refusals(make_operator, expected, named, claims, how):
     operator = make_operator(roles={"open", "close"})
     answer = refused(operator, signed(operator, **claims), **how)
-    assert (answer.refusal, answer.transaction) == (expected, named)
+    assert (answer.refusal, answer.transaction, answer.detail) == (expected, named, "")
 
 
 def test_the_first_rule_that_does_not_hold_is_the_reason(make_operator):
