@@ -45,18 +45,14 @@ def _read(path: Path) -> bytes:
     """Return a file's content; what is no file is not waited for, as a pipe would be."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise _NotRead("it is no file")
+            if found.st_size > _MAX_BYTES:
+                raise _NotRead(f"more than {_MAX_BYTES} bytes")
+            return os.read(descriptor, _MAX_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise _NotRead(error.strerror) from None
-    try:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
-            raise _NotRead("Is a directory")
-        if not stat.S_ISREG(found.st_mode):
-            raise _NotRead("it is no file")
-        if found.st_size > _MAX_BYTES:
-            raise _NotRead(f"more than {_MAX_BYTES} bytes")
-        return os.read(descriptor, _MAX_BYTES)
-    except OSError as error:
-        raise _NotRead(error.strerror) from None
-    finally:
-        os.close(descriptor)
