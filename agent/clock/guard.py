@@ -18,8 +18,11 @@ Rules, in the order in which `judge` asks them:
 A time that is refused never moves the memory.
 
 `judge` is pure. `ClockGuard` is its shell: it reads clocks, `/run`, `/proc`, `/sys` and the kernel,
-and writes the memory atomically. `check` does no I/O and may be called for every frame; `flush`
-does, and belongs in a housekeeping thread.
+and writes the memory atomically. `now` and `check` do no I/O and may be called for every frame;
+`flush` does, and belongs in a housekeeping thread.
+
+Whatever depends on the time of day asks `now`: the time, or None while no time is believed. One
+reading is judged and returned, so that a step of the clock never falls between the two.
 """
 
 from __future__ import annotations
@@ -292,10 +295,18 @@ class ClockGuard:
         self._refused: OSError | None = None
         self._verdict = self.check()
 
+    def now(self) -> float | None:
+        """Return the time, Unix seconds, or None while it may not be believed; no I/O."""
+        wall = self._wall()
+        return wall if self._check(wall).trusted else None
+
     def check(self) -> ClockVerdict:
         """Look at the clocks and judge; no I/O."""
+        return self._check(self._wall())
+
+    def _check(self, wall: float) -> ClockVerdict:
         with self._lock:
-            reading = ClockReading(self._wall(), self._boottime(), self._boot_id)
+            reading = ClockReading(wall, self._boottime(), self._boot_id)
             verdict = judge(reading, self._memory, self._sources, demand_source=self._demand_source)
             if verdict.trusted and self._damage:
                 # Only a time server can vouch for the time that the lost memory would have.

@@ -20,13 +20,13 @@ class SystemClock:
         self.guard = guard
 
     def wall(self) -> float:
-        """Unix seconds."""
+        """Unix seconds, believed or not: for what is written down."""
         return time.time()
 
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back."""
         return time.monotonic_ns()
 
-    def trusted(self) -> bool:
-        """Whether the wall clock may be believed."""
-        return self.guard.trusted
+    def believed_wall(self) -> float | None:
+        """Unix seconds, or None while the wall clock may not be believed."""
+        return self.guard.now()

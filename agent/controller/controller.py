@@ -216,12 +216,13 @@ class Controller:
 
     def _verify(self, effect: Verify) -> None:
         ports, code = self._ports, effect.code
+        now = ports.clock.believed_wall()
         try:
             judgement = ports.judge.judge(
                 code.payload,
                 trust=ports.trust(),
-                now=int(ports.clock.wall()),
-                clock_trusted=ports.clock.trusted(),
+                now=int(ports.clock.wall() if now is None else now),
+                clock_trusted=now is not None,
                 challenge=ports.challenge(),
             )
         except JournalError as error:  # whether the use was committed before is not known

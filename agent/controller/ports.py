@@ -23,13 +23,13 @@ class Clock(Protocol):
     """The daemon's clocks."""
 
     def wall(self) -> float:
-        """Unix seconds."""
+        """Unix seconds, believed or not: for what is written down."""
+
+    def believed_wall(self) -> float | None:
+        """Unix seconds, or None while the wall clock may not be believed."""
 
     def monotonic_ns(self) -> int:
         """Nanoseconds that never go back."""
-
-    def trusted(self) -> bool:
-        """Whether the wall clock may be believed."""
 
 
 class GatePort(Protocol):

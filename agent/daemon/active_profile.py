@@ -12,6 +12,7 @@ from collections.abc import Callable
 from agent import log
 from agent.controller.memory import JournalMemory
 from agent.controller.records import Recorder
+from agent.daemon.floor import require_floor
 from agent.daemon.place import place_of
 from agent.journal.faults import Faults
 from agent.policy.judge import Judge
@@ -31,6 +32,7 @@ class ActiveProfile:
         config: the settings.
         judge, memory, recorder: what follows the profile.
         require: raises `ConfigError` for a profile that nothing fitted can answer.
+        file_config: the file's settings, below whose `[floor]` none from afar may go.
         faults: told of a profile that cannot be used.
     """
 
@@ -42,6 +44,7 @@ class ActiveProfile:
         memory: JournalMemory,
         recorder: Recorder,
         require: Callable[[Profile], None],
+        file_config: Config,
         faults: Faults,
     ) -> None:
         self._config = config
@@ -49,6 +52,7 @@ class ActiveProfile:
         self._memory = memory
         self._recorder = recorder
         self._require = require
+        self._file_config = file_config
         self._faults = faults
         self.wrong = ""
         """Why the newest profile is not in force; empty when it is."""
@@ -60,6 +64,7 @@ class ActiveProfile:
             trust: its profiles go before the shipped ones.
         """
         try:
+            require_floor(self._file_config, self._config, trust)
             place = place_of(self._config, trust)
             self._require(place.profile)
         except (ProfileError, ConfigError) as error:

@@ -32,6 +32,7 @@ from agent.daemon.biometrics import Biometrics, build_biometrics
 from agent.daemon.blind_cameras import BlindCameras
 from agent.daemon.board import BoardWatch, make_board
 from agent.daemon.challenge import ChallengeError, read_challenge
+from agent.daemon.floor import BelowFloor, require_floor
 from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output, pin_map
 from agent.daemon.place import place_of
@@ -72,12 +73,14 @@ class Assembly:
 
     Attributes:
         config: the settings in force, the fleet's desired ones upon the file's.
+        file_config: the file's.
         desired: what the fleet wants set.
         volatile: what the state stands on that a power cut empties, or "".
         others: named as their types say.
     """
 
     config: Config
+    file_config: Config
     hardware: Hardware
     guard: ClockGuard
     clock: SystemClock
@@ -205,24 +208,30 @@ def _build(
     apply: Callable[[Config], str],
 ) -> Assembly:
     file_config.state_path("").mkdir(parents=True, exist_ok=True)
+    guard = ClockGuard(
+        file_config.state_path("clock.json"),
+        demand_source=file_config.trust.clock_source == "confirmed",
+    )
+    clock = SystemClock(guard)
     desired = DesiredConfig(
         file_config,
         GateAddress(file_config.gate.site, file_config.gate.gate),
         file_config.state_path("desired.json"),
         operator=builder.operator,
         apply=apply,
-        clock=time.time,
+        clock=clock.believed_wall,
     )
     config = desired.effective
-    guard = ClockGuard(
-        config.state_path("clock.json"), demand_source=config.trust.clock_source == "confirmed"
-    )
-    clock = SystemClock(guard)
     builder.step("reading trust")
     builder.trust = TrustStore(config, clock=clock.wall, on_change=builder.trust_changed)
     feed = FaceFeed()
     builder.step("opening models and sensors")
     with _naming(desired):
+        try:
+            require_floor(file_config, config, builder.trust.snapshot)
+        except BelowFloor as error:
+            desired.leave_out(str(error))
+            config = file_config
         place = place_of(config, builder.trust.snapshot)
         biometrics = build_biometrics(
             config, feed, builder.show, builder.trust.snapshot, builder.photo_incident
@@ -251,6 +260,7 @@ def _build(
         journal=journal,
         hasher=hasher,
         clock=clock,
+        file_config=file_config,
     )
     scanner = Scanner(config.scan, builder.scan_incident)
     undo.callback(scanner.close)
@@ -287,6 +297,7 @@ def _build(
     builder.hardware.listen(builder.camera_fault)
     return Assembly(
         config=config,
+        file_config=file_config,
         hardware=builder.hardware,
         guard=guard,
         clock=clock,
@@ -346,6 +357,7 @@ def _judging(
     journal: Journal,
     hasher: SubjectHasher,
     clock: SystemClock,
+    file_config: Config,
 ) -> tuple[Judge, Recorder]:
     """Return what judges codes and what records the answers, both kept in step with the profile."""
     memory = JournalMemory(
@@ -366,6 +378,7 @@ def _judging(
         memory=memory,
         recorder=recorder,
         require=partial(require, fitted=biometrics.modalities),
+        file_config=file_config,
         faults=builder.faults,
     )
     return judge, recorder
@@ -453,6 +466,7 @@ def require(profile: Profile, fitted: frozenset[Modality]) -> None:
 def objection(assembly: Assembly, config: Config) -> str:
     """Return what is wrong with settings that are about to be brought into force, or ""."""
     try:
+        require_floor(assembly.file_config, config, assembly.trust.snapshot)
         place = place_of(config, assembly.trust.snapshot)
         require(place.profile, assembly.biometrics.modalities)
     except (ProfileError, ConfigError) as error:

@@ -37,6 +37,7 @@ from agent.controller.ports import JournaledEvent
 from agent.controller.unfinished import end_unfinished
 from agent.credential import registry
 from agent.daemon.assembly import assemble, objection
+from agent.daemon.expiry import ends
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
 from agent.daemon.log_watch import LogWatch
@@ -137,6 +138,7 @@ class Daemon:
         self._reporting: Reporting | None = None
         self._shut = False
         self._ready = False
+        self._broker_until: float | None = None
         self._loading = False
         try:
             self.parts = assemble(
@@ -348,10 +350,21 @@ class Daemon:
             faults.begin("config", "not_saved", why)
         else:
             faults.end("config", "not_saved")
+        self.parts.desired.retry()
+        self._look_at_dates()
         self._log_watch.look(log.health())
         if self.parts.config.mqtt is None:
             self._forget_oldest()
         self._show_ready()
+
+    def _look_at_dates(self) -> None:
+        expiry, parts, monotonic = self.health.expiry, self.parts, time.monotonic()
+        seen = None if self._reporting is None else self._reporting.reporter.broker_until
+        now = parts.clock.believed_wall()
+        if now is not None and (expiry.due(monotonic) or seen != self._broker_until):
+            self._broker_until = seen
+            found = ends(parts.config, parts.trust.snapshot, broker_until=seen).values()
+            expiry.look(found, now=now, monotonic=monotonic)
 
     def _show_ready(self) -> None:
         """Light the ready output while a code would be seen and its grant could be recorded."""
@@ -426,6 +439,8 @@ class Daemon:
                 operator=self._operator,
             ),
             desired=parts.desired,
-            clock=parts.clock.wall,
+            clock=parts.clock,
+            command_memory=parts.config.state_path("commands.json"),
+            modes=frozenset(parts.config.floor.modes),
             base_dir=parts.config.path(""),
         )

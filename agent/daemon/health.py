@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import resource
 
 from agent import __version__, log
 from agent.daemon.assembly import Assembly
+from agent.daemon.expiry import ExpiryWatch
 from agent.report.payloads import GateInfo, GateState
 
 __all__ = ["Health"]
@@ -25,6 +27,7 @@ class Health:
     def __init__(self, assembly: Assembly, started_at: float) -> None:
         self._gate = assembly
         self._started_at = started_at
+        self.expiry = ExpiryWatch(assembly.faults)
 
     def info(self) -> GateInfo:
         """Return what this gate is."""
@@ -90,6 +93,7 @@ class Health:
             last_reason=counts.last_reason,
             latency_ms=counts.latency_ms,
             faults=faults,
+            days_left={kind: math.floor(days) for kind, days in self.expiry.days.items()},
         )
 
     def metrics(self) -> dict[str, float]:
@@ -111,6 +115,7 @@ class Health:
             "max_rss_kib": usage.ru_maxrss,
         }
         numbers |= self._gate.board.metrics()
+        numbers |= {f"days_left_{kind}": days for kind, days in self.expiry.days.items()}
         numbers |= {f"denied_{reason}": count for reason, count in counts.reasons.items()}
         for name, value in (("p50", counts.latency_ms), ("p99", counts.latency_p99_ms)):
             if value is not None:

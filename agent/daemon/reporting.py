@@ -7,13 +7,13 @@ and `mode` go through the passage machine, which may still refuse; its answer is
 from __future__ import annotations
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.clock.system import SystemClock
 from agent.daemon.health import Health
 from agent.journal.journal import Journal
 from agent.passage import events as passage_events
@@ -62,7 +62,9 @@ class Reporting:
         health: values to publish.
         handlers: what commands do.
         desired: takes the settings that the fleet wants.
-        clock: Unix seconds.
+        clock: the time, and whether it is believed.
+        command_memory: file of the accepted commands.
+        modes: which ones commands may choose.
         base_dir: what file names are relative to.
     """
 
@@ -75,22 +77,31 @@ class Reporting:
         health: Health,
         handlers: CommandHandlers,
         desired: DesiredConfig,
-        clock: Callable[[], float],
+        clock: SystemClock,
+        command_memory: Path,
+        modes: frozenset[str],
         base_dir: Path,
     ) -> None:
         self._handlers = handlers
-        self._clock = clock
+        self._modes = modes
         self._lock = threading.Lock()
         self._waiting: OrderedDict[str, str] = OrderedDict()
         self.reporter = Reporter(
             config,
             journal,
             address,
-            Sources(info=health.info, state=health.state, metrics=health.metrics, clock=clock),
+            Sources(
+                info=health.info,
+                state=health.state,
+                metrics=health.metrics,
+                clock=clock.wall,
+                believed=clock.believed_wall,
+            ),
             base_dir=base_dir,
             operator=handlers.operator,
             on_command=self.carry_out,
             subscribers=(desired,),
+            command_memory=command_memory,
         )
 
     def start(self) -> None:
@@ -131,10 +142,13 @@ class Reporting:
         self.reporter.respond(name, transaction, CommandResult(status, error))
 
     def _move(self, command: Command) -> CommandResult:
-        left_s = command.expires_at - self._clock()
-        event = _event(command, until=time.monotonic() + left_s)
+        event = _event(command, until=command.deadline)
         if event is None:
             return CommandResult(CommandStatus.FAILED, "bad_arguments", _ARGUMENTS[command.name])
+        if event.mode is not None and event.mode.value not in self._modes:
+            return CommandResult(
+                CommandStatus.REJECTED, "not_allowed", "floor.modes of this gate leaves it out"
+            )
         with self._lock:
             self._waiting[command.transaction] = command.name.value
             while len(self._waiting) > WAITING_KEPT:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from agent.daemon.expiry import Expiry, Kind
 from agent.report.link import Connected, Link, LinkError, LinkSettings, Lost
 from agent.report.mqtt import link_settings
 from agent.report.topics import GateAddress
@@ -67,7 +68,7 @@ def _connect(settings: LinkSettings) -> Verdict:
             link.wait(left)
             for happening in link.happenings:
                 if isinstance(happening, Connected) and not happening.code:
-                    return "ok", f"{where} lets this gate in{' (TLS)' if settings.tls else ''}", ""
+                    return _let_in(settings, where, link.peer_until())
                 if isinstance(happening, Connected):
                     return (
                         "failed", f"{where} refuses this gate: {happening.text}",
@@ -81,6 +82,17 @@ def _connect(settings: LinkSettings) -> Verdict:
     finally:
         link.close()
     return "failed", f"{where} does not answer as a broker", "mend the port in mqtt.url"
+
+
+def _let_in(settings: LinkSettings, where: str, until: float | None) -> Verdict:
+    detail = f"{where} lets this gate in{' (TLS)' if settings.tls else ''}"
+    if until is None:
+        return "ok", detail, ""
+    shown, now = Expiry(Kind.BROKER, "its certificate", until), time.time()
+    detail = f"{detail}; {shown.words(now)}"
+    if shown.soon(now):
+        return "warning", detail, "renew the broker's certificate"
+    return "ok", detail, ""
 
 
 def _hung_up(settings: LinkSettings, where: str) -> Verdict:

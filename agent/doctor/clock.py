@@ -24,7 +24,8 @@ EMPTY_UV = 1_300_000
 
 UNTRUSTED = (
     "set the clock or reach a time server; until then no dynamic code is accepted. If the "
-    "time is right now: stop the daemon, remove clock.json from the state, start again"
+    "time is right now: stop the daemon, remove clock.json and commands.json from the state, "
+    "start again"
 )
 
 _SAVED = {

@@ -59,6 +59,7 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
         ("clock", _clock, False),
         ("profile", _profile, False),
         ("trust", _trust, False),
+        ("dates", _dates, False),
         ("journal", _journal, False),
         ("models", _models, False),
         ("camera", _camera, True),
@@ -231,6 +232,27 @@ def _trust(config: Config) -> Finding:
     if trust.version and limit and trust.age_s(now) > limit:
         return Finding("trust", "failed", f"{detail}; too old", "run `idgate trust update`")
     return Finding("trust", "ok", detail)
+
+
+def _dates(config: Config) -> Finding:
+    from agent.daemon.expiry import ends
+    from agent.daemon.place import read_trust
+    from agent.trust.model import TrustError
+
+    now = time.time()
+    try:
+        trust = read_trust(config, now=int(now))
+    except TrustError:
+        return Finding("dates", "skipped", "the trust cannot be read: see above")
+    found = sorted(ends(config, trust, broker_until=None).values(), key=lambda each: each.until)
+    soon = [each for each in found if each.soon(now)]
+    if not soon:
+        return Finding("dates", "ok", found[0].words(now) if found else "nothing has an end")
+    state: State = "failed" if any(each.days(now) < 0 for each in soon) else "warning"
+    return Finding(
+        "dates", state, "; ".join(each.words(now) for each in soon),
+        "renew what it names; an issuer that is gone: take it out of the trust",
+    )  # fmt: skip
 
 
 def _journal(config: Config) -> Finding:

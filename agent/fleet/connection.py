@@ -38,7 +38,7 @@ def settings_from(
 
     Args:
         arguments: parsed options.
-        role: part of the client id.
+        role: part of the client id, which no gate has (`GateAddress.client_id`).
         stable: True for a session that the broker keeps: the id is then the same at each start.
         manual_ack: confirm messages by hand.
 
@@ -52,7 +52,7 @@ def settings_from(
         host=host,
         port=port,
         tls=tls,
-        client_id=arguments.client_id or f"idgate-{role}-{suffix}",
+        client_id=arguments.client_id or f"idgate--{role}-{suffix}",
         version5=arguments.mqtt == "5",
         username=arguments.username,
         password_file=optional_secret_path(arguments.password_file, here),

@@ -35,6 +35,7 @@ METRICS: dict[str, str] = {
     "idgate_mode": "1 for the mode the gate is in",
     "idgate_problem": "1 for each problem there is now",
     "idgate_clock_trusted": "1 when the gate trusts its clock",
+    "idgate_days_left": "days until the first of a kind ends: certificates, issuers, the trust set",
     "idgate_collector_events": "events stored",
     "idgate_collector_gap_boots": "boots with a gap",
     "idgate_collector_rejected": "messages that were no events",
@@ -66,6 +67,7 @@ class FleetMetrics:
             "mode": gauge("idgate_mode", "site", "gate", "mode"),
             "problem": gauge("idgate_problem", "site", "gate", "problem"),
             "clock": gauge("idgate_clock_trusted", "site", "gate"),
+            "days": gauge("idgate_days_left", "site", "gate", "kind"),
         }
         decisions = CounterMetricFamily(
             "idgate_decisions_total",
@@ -102,6 +104,8 @@ def _fill(gate: GateView, families: dict[str, Any]) -> None:
     families["outbox"].add_metric(labels, gate.state.outbox.unacknowledged)
     families["mode"].add_metric([*labels, state.mode], 1)
     families["clock"].add_metric(labels, int(state.clock_trusted))
+    for kind, days in state.days_left.items():
+        families["days"].add_metric([*labels, kind], days)
     if state.trust_age_s is not None:
         families["trust"].add_metric(labels, state.trust_age_s)
     if state.latency_ms is not None:

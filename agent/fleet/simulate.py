@@ -86,6 +86,7 @@ class _Gate:
             state=lambda: GateState(mode="normal"),
             metrics=lambda: {"granted": self.granted, "denied": self.denied},
             clock=time.time,
+            believed=time.time,
         )
         self.engine = Engine(settings, self.outbox, sources, now=time.monotonic())
         self.watched_link: Link | None = None

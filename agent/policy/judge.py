@@ -211,7 +211,7 @@ class Judge:
                 direction=place.direction,
                 clock_trusted=clock_trusted,
                 # A plain directory is as old as its reading: only a signed set can go stale.
-                trust_age_s=now - trust.updated_at if trust.version else 0,
+                trust_age_s=trust.age_s(now) if trust.version else 0,
                 max_trust_age_s=place.max_trust_age_s,
                 status=_status(trust, credential.status, credential.issuer, now),
                 ticket_status=None

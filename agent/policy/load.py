@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from importlib import resources
 from pathlib import Path
 
 from agent.policy.profile import SHIPPED, Profile, ProfileError, parse_profile
 
 __all__ = ["load_profile", "shipped_profile"]
+
+_MAX_BYTES = 256 << 10
 
 
 def shipped_profile(name: str) -> Profile:
@@ -26,10 +30,29 @@ def load_profile(name: str, *, base_dir: Path) -> Profile:
         return shipped_profile(name)
     path = base_dir / name
     try:
-        text = path.read_bytes()
-    except OSError as error:
+        return parse_profile(_read(path), source=str(path))
+    except _NotRead as error:
         raise ProfileError(
-            f"profile {name!r}: cannot be read: {error.strerror}; "
-            f"shipped ones are {', '.join(SHIPPED)}"
+            f"profile {name!r}: cannot be read: {error}; shipped ones are {', '.join(SHIPPED)}"
         ) from None
-    return parse_profile(text, source=str(path))
+
+
+class _NotRead(Exception):
+    """Why a file gives no profile."""
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's content; what is no file is not waited for, as a pipe would be."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+                raise _NotRead("it is no file")
+            if found.st_size > _MAX_BYTES:
+                raise _NotRead(f"more than {_MAX_BYTES} bytes")
+            return os.read(descriptor, _MAX_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _NotRead(error.strerror) from None

@@ -5,12 +5,14 @@ Rules, in this order, each with one word of refusal:
 - `too_large`, `malformed`: a COSE_Sign1 of at most 4 KiB over a map with exactly the claims below;
 - `wrong_type`: the protected `typ` (16) says command, so that no other signature of the same key
   can be replayed as one;
-- `unknown_operator`, `algorithm_mismatch`, `bad_signature`, `operator_expired`;
+- `unknown_operator`, `algorithm_mismatch`, `bad_signature`;
+- `clock_untrusted`: the gate does not believe its own clock; `operator_expired`;
 - `wrong_command`: the signed name is the topic's; `wrong_gate`: the audience is this gate;
 - `role_missing`: the key may not give this command;
 - `future`, `stale`: issued at most 1 s ahead, living 5 s at most, not over;
 - `reconnect`: issued before this connection stood; what a broker kept for us never moves a gate;
-- `repeated`: the request id was seen.
+- `overtaken`: issued more than 11 s before the newest command that was ever accepted;
+- `repeated`: the request id was seen; `not_kept`: it could not be written down (`command_memory`).
 Nothing is looked at that a refusal above already forbids, and the signature is checked before any
 claim is believed.
 
@@ -20,16 +22,16 @@ Claims: aud (3) `site/gate`, exp (4) and iat (6) Unix seconds, cti (7) request i
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from agent.credential import cbor, cose
 from agent.credential.model import Rejected
 from agent.credential.numbers import Claim, Header
 from agent.reason import Reason
+from agent.report.command_memory import CommandMemory, MemoryRefused
 from agent.report.payloads import CommandStatus
 from agent.report.topics import CommandName, GateAddress
 from agent.trust.model import OperatorKey
@@ -53,7 +55,6 @@ AHEAD_S: Final = 1
 MAX_BYTES: Final = 4_096
 NAME_CLAIM: Final = -65_601
 ARGUMENTS_CLAIM: Final = -65_602
-_REMEMBERED: Final = 4_096
 
 OperatorLookup = Callable[[bytes], OperatorKey | None]
 
@@ -69,6 +70,7 @@ class Refusal(StrEnum):
     UNKNOWN_OPERATOR = "unknown_operator"
     ALGORITHM_MISMATCH = "algorithm_mismatch"
     BAD_SIGNATURE = "bad_signature"
+    CLOCK_UNTRUSTED = "clock_untrusted"
     OPERATOR_EXPIRED = "operator_expired"
     WRONG_COMMAND = "wrong_command"
     WRONG_GATE = "wrong_gate"
@@ -76,7 +78,9 @@ class Refusal(StrEnum):
     FUTURE = "future"
     STALE = "stale"
     RECONNECT = "reconnect"
+    OVERTAKEN = "overtaken"
     REPEATED = "repeated"
+    NOT_KEPT = "not_kept"
     DISABLED = "disabled"
     BUSY = "busy"
 
@@ -87,12 +91,14 @@ class CommandRefused(Exception):
     Args:
         refusal: the closed word.
         transaction: the request id in hexadecimal where the signature held, else "".
+        detail: what an operator of the gate should know besides, or "".
     """
 
-    def __init__(self, refusal: Refusal, transaction: str = "") -> None:
+    def __init__(self, refusal: Refusal, transaction: str = "", detail: str = "") -> None:
         super().__init__(refusal.value)
         self.refusal = refusal
         self.transaction = transaction
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,8 @@ class Command:
         operator: name of the operator in the trust set.
         key_id: the operator's key, in hexadecimal.
         issued_at, expires_at: Unix seconds.
+        deadline: until when it may be begun, monotonic seconds: a step of the clock gives no
+            command a longer life.
     """
 
     name: CommandName
@@ -115,6 +123,7 @@ class Command:
     key_id: str
     issued_at: int
     expires_at: int
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +161,18 @@ def open_signed(
     content: str,
     limit: int,
     operator: OperatorLookup,
-    now: float,
+    now: float | None,
     floats: bool = False,
 ) -> tuple[dict[Any, Any], OperatorKey]:
     """Check an operator's COSE_Sign1 and return the map inside and the key.
+
+    Args:
+        payload: the message.
+        content: its type.
+        limit: most bytes.
+        operator: looks the key up.
+        now: Unix seconds; None while no time is believed, and then nothing is.
+        floats: whether fractions may be inside.
 
     Raises:
         CommandRefused: everything up to `operator_expired` of the list above.
@@ -179,9 +196,20 @@ def open_signed(
         raise CommandRefused(_refusal(error.reason)) from error
     if not isinstance(found, dict):
         raise CommandRefused(Refusal.MALFORMED)
+    if now is None:
+        raise CommandRefused(Refusal.CLOCK_UNTRUSTED, _transaction(found))
     if not key.valid_from <= now <= key.valid_until:
         raise CommandRefused(Refusal.OPERATOR_EXPIRED)
     return found, key
+
+
+def _transaction(found: dict[Any, Any]) -> str:
+    request_id = found.get(Claim.CTI)
+    return request_id.hex() if _is_request_id(request_id) else ""
+
+
+def _is_request_id(value: object) -> TypeGuard[bytes]:
+    return isinstance(value, bytes) and 8 <= len(value) <= 32
 
 
 def _refusal(reason: Reason) -> Refusal:
@@ -194,20 +222,28 @@ def _refusal(reason: Reason) -> Refusal:
 
 
 class CommandGuard:
-    """Judges commands for one gate and remembers request ids.
+    """Judges commands for one gate.
 
     Args:
         gate: this gate.
         operator: looks an operator's key up by kid, in the trust snapshot of the moment.
+        memory: what was accepted before.
     """
 
-    def __init__(self, gate: GateAddress, operator: OperatorLookup) -> None:
+    def __init__(self, gate: GateAddress, operator: OperatorLookup, memory: CommandMemory) -> None:
         self._gate = gate
         self._operator = operator
-        self._seen: OrderedDict[tuple[bytes, bytes], int] = OrderedDict()
+        self._memory = memory
 
     def judge(
-        self, topic_name: str, payload: bytes, *, retained: bool, now: float, connected_at: float
+        self,
+        topic_name: str,
+        payload: bytes,
+        *,
+        retained: bool,
+        now: float | None,
+        monotonic: float,
+        connected_at: float,
     ) -> Command:
         """Return the command, if every rule holds.
 
@@ -215,7 +251,8 @@ class CommandGuard:
             topic_name: last level of the topic.
             payload: the message.
             retained: the retain flag as the broker delivered it.
-            now: Unix seconds.
+            now: Unix seconds; None while no time is believed.
+            monotonic: seconds of the monotonic clock at the same moment.
             connected_at: Unix seconds at which the broker accepted this connection.
 
         Raises:
@@ -226,12 +263,14 @@ class CommandGuard:
         found, key = open_signed(
             payload, content=COMMAND_TYPE, limit=MAX_BYTES, operator=self._operator, now=now
         )
-        command = _command(found, key)
+        if now is None:  # `open_signed` says so; here for whoever changes that
+            raise CommandRefused(Refusal.CLOCK_UNTRUSTED)
+        command = _command(found, key, monotonic - now)
         self._check_address(command, found[Claim.AUD], topic_name, key)
         refusal = _time_refusal(command, now, connected_at)
         if refusal is not None:
             raise CommandRefused(refusal, command.transaction)
-        self._remember(key.kid, found[Claim.CTI], command, now)
+        self._remember(key.kid, found[Claim.CTI], command)
         return command
 
     def _check_address(
@@ -244,20 +283,30 @@ class CommandGuard:
         if command.name not in key.roles:
             raise CommandRefused(Refusal.ROLE_MISSING, command.transaction)
 
-    def _remember(self, kid: bytes, request_id: bytes, command: Command, now: float) -> None:
-        """Keep the id until the command could not be accepted again anyway."""
-        while self._seen and next(iter(self._seen.values())) + LIFETIME_S + AHEAD_S < now:
-            self._seen.popitem(last=False)
-        if (kid, request_id) in self._seen:
+    def _remember(self, kid: bytes, request_id: bytes, command: Command) -> None:
+        """Write the id down until the command could not be accepted again anyway."""
+        memory, issued_at = self._memory, command.issued_at
+        if memory.overtaken(issued_at):
+            raise CommandRefused(Refusal.OVERTAKEN, command.transaction)
+        if memory.holds(kid, request_id):
             raise CommandRefused(Refusal.REPEATED, command.transaction)
-        if len(self._seen) >= _REMEMBERED:
+        if memory.full(issued_at):
             # Forgetting an id that may still come again would let it act twice.
             raise CommandRefused(Refusal.BUSY, command.transaction)
-        self._seen[kid, request_id] = command.expires_at
+        try:
+            memory.remember(kid, request_id, issued_at)
+        except MemoryRefused as error:
+            raise CommandRefused(Refusal.NOT_KEPT, command.transaction, str(error)) from error
 
 
-def _command(found: dict[Any, Any], key: OperatorKey) -> Command:
-    """Build the command from its claims: these six and no other, each of its own type."""
+def _command(found: dict[Any, Any], key: OperatorKey, ahead_s: float) -> Command:
+    """Build the command from its claims: these six and no other, each of its own type.
+
+    Args:
+        found: the claims.
+        key: who signed.
+        ahead_s: the monotonic clock less the time of day.
+    """
     expected = {Claim.AUD, Claim.EXP, Claim.IAT, Claim.CTI, NAME_CLAIM, ARGUMENTS_CLAIM}
     if found.keys() != expected:
         raise CommandRefused(Refusal.MALFORMED)
@@ -265,8 +314,7 @@ def _command(found: dict[Any, Any], key: OperatorKey) -> Command:
     arguments = found[ARGUMENTS_CLAIM]
     times = (found[Claim.IAT], found[Claim.EXP])
     if not (
-        isinstance(request_id, bytes)
-        and 8 <= len(request_id) <= 32
+        _is_request_id(request_id)
         and isinstance(found[Claim.AUD], str)
         and isinstance(arguments, dict)
         and all(isinstance(word, str) for word in arguments)
@@ -283,6 +331,7 @@ def _command(found: dict[Any, Any], key: OperatorKey) -> Command:
         key_id=key.kid.hex(),
         issued_at=times[0],
         expires_at=times[1],
+        deadline=times[1] + ahead_s,
     )
 
 

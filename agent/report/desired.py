@@ -3,6 +3,12 @@
 Rules:
 - A desired state is a COSE_Sign1 by an operator key with the role `config`, for this gate, with a
   version above the last one applied; the same version again is only reported again.
+- It lives for thirty days from its `iat`: one that was withheld longer is `stale`, one dated ahead
+  `future`. What is in force stays so. While the gate does not believe its clock it waits
+  (`clock_untrusted`) and is judged again when it does.
+- A version is at most its `iat`, so that no signature can use the versions up.
+- Profiles are named, never files; what the file's `[floor]` demands stays demanded
+  (`not_applicable`).
 - It is whole or not at all: one key that may not be set, or one value that does not fit its type,
   rejects it, with a reason, and everything stays as it was.
 - Only the keys of `REMOTE` can be set. `NEVER` names five that are asked for and never will be:
@@ -17,6 +23,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +48,11 @@ CONFIG_TYPE: Final = "application/idgate-config+cwt"
 VERSION_CLAIM: Final = -65_603
 VALUES_CLAIM: Final = -65_604
 MAX_BYTES: Final = 16_384
+LIFE_S: Final = 30 * 86_400
+"""How long after its `iat` a desired state may still come into force."""
+AHEAD_S: Final = 300
+"""How far its `iat` may be ahead of the gate's clock."""
+_PROFILE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 REMOTE: Final = frozenset(
     {
@@ -95,6 +108,8 @@ def overlay(config: Config, values: Mapping[str, Any]) -> Config:
         section, _, name = key.partition(".")
         if table.get(section) is None:
             raise ValueError(f"{key}: this gate has no table {section}")
+        if key == "gate.profile" and not (isinstance(value, str) and _PROFILE.fullmatch(value)):
+            raise ValueError(f"{key}: a profile's name; from afar no file can be named")
         table[section][name] = value
     try:
         wanted = msgspec.convert(table, Config)
@@ -114,7 +129,7 @@ class DesiredConfig:
         path: where the last good state is kept.
         operator: looks operator keys up.
         apply: brings the settings into force; returns what is wrong, or "".
-        clock: Unix seconds.
+        clock: Unix seconds, None while no time is believed.
     """
 
     def __init__(
@@ -125,7 +140,7 @@ class DesiredConfig:
         *,
         operator: OperatorLookup,
         apply: Callable[[Config], str],
-        clock: Callable[[], float],
+        clock: Callable[[], float | None],
     ) -> None:
         self._config = config
         self._gate = gate
@@ -137,6 +152,9 @@ class DesiredConfig:
         """Why the newest state could not be kept; empty where it could."""
         self._send: Callable[[Message], None] | None = None
         self._kept = _Kept(0, {})
+        self._lock = threading.Lock()
+        self._waiting = b""
+        """The newest state, while no time is believed by which to judge it."""
         self._report = Reported(version=0, status="none")
         self._load()
 
@@ -164,25 +182,45 @@ class DesiredConfig:
         """Return what is in force."""
         return [self._message()]
 
-    def received(self, message: Received, *, connected_at: float) -> bool:  # noqa: ARG002 - as others
+    def received(self, message: Received) -> bool:
         """Judge a desired state; it may be retained, since its version orders it."""
         if message.topic != self._gate.topic("config/desired"):
             return False
         if message.payload:
-            self._take(message.payload)
-            if self._send is not None:
-                self._send(self._message())
+            with self._lock:
+                self._take(message.payload)
         return True
+
+    def retry(self) -> None:
+        """Judge again what waits for a time that is believed; call now and then."""
+        with self._lock:
+            if self._waiting and self._clock() is not None:
+                self._take(self._waiting)
+
+    def leave_out(self, why: str) -> None:
+        """Go on without the state that was kept: it falls below what the file demands by now."""
+        _LOG.warning("kept configuration left out: %s", why)
+        self._kept = _Kept(0, {})
+        self._report = Reported(version=0, status="rejected", reason="kept_state", detail=why[:200])
 
     # -- inside -------------------------------------------------------------------------------
 
     def _take(self, payload: bytes) -> None:
+        self._waiting = b""
+        self._judge(payload)
+        if self._report.reason == Refusal.CLOCK_UNTRUSTED.value:
+            self._waiting = payload
+        if self._send is not None:
+            self._send(self._message())
+
+    def _judge(self, payload: bytes) -> None:
         version = None
         try:
-            version, values = self._open(payload)
+            version, values, issued_at = self._open(payload)
             if version == self._kept.version and values == self._kept.values:
                 self._report = self._good()
                 return
+            self._check_times(version, issued_at)
             self._bring_into_force(version, values)
         except _Rejected as error:
             _LOG.warning("desired configuration rejected: %s %s", error.reason, error.detail)
@@ -194,7 +232,7 @@ class DesiredConfig:
                 rejected_version=version,
             )
 
-    def _open(self, payload: bytes) -> tuple[int, dict[str, Any]]:
+    def _open(self, payload: bytes) -> tuple[int, dict[str, Any], int]:
         try:
             found, key = open_signed(
                 payload,
@@ -209,17 +247,32 @@ class DesiredConfig:
         if "config" not in key.roles:
             raise _Rejected(Refusal.ROLE_MISSING.value)
         version, values = found.get(VERSION_CLAIM), found.get(VALUES_CLAIM)
+        issued_at = found.get(Claim.IAT)
         if (
             found.keys() != {Claim.AUD, Claim.IAT, VERSION_CLAIM, VALUES_CLAIM}
             or type(version) is not int
             or not 0 < version < 2**53
+            or type(issued_at) is not int
+            or not 0 <= issued_at < 2**53
             or not isinstance(values, dict)
             or not all(isinstance(name, str) for name in values)
         ):
             raise _Rejected(Refusal.MALFORMED.value)
         if found[Claim.AUD] != self._gate.name:
             raise _Rejected(Refusal.WRONG_GATE.value)
-        return version, values
+        return version, values, issued_at
+
+    def _check_times(self, version: int, issued_at: int) -> None:
+        now = self._clock()
+        if now is None:
+            raise _Rejected(Refusal.CLOCK_UNTRUSTED.value)
+        if issued_at > now + AHEAD_S:
+            raise _Rejected(Refusal.FUTURE.value, f"signed for {issued_at}, it is {now:.0f}")
+        if now > issued_at + LIFE_S:
+            days = (now - issued_at) / 86_400
+            raise _Rejected(Refusal.STALE.value, f"signed {days:.0f} days ago, 30 are allowed")
+        if version > issued_at:
+            raise _Rejected("version_too_high", f"at most the time of signing, {issued_at}")
 
     def _bring_into_force(self, version: int, values: dict[str, Any]) -> None:
         if version <= self._kept.version:

@@ -8,6 +8,9 @@ Rules:
   `identify` harms nobody. `open` exists only where the operator set `mqtt.home_assistant_open`, and
   then rests on the broker's ACL alone. Both are refused when retained or within the first second
   of a connection, and never queued: the subscription is QoS 0.
+- `open` is refused when it is late. The card's presses carry the time at which they were made; a
+  press without (a script's) is as old as the link may have held it (`Received.age_s`), and so is
+  every other at least.
 """
 
 from __future__ import annotations
@@ -15,11 +18,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from agent.report.commands import Command
+from agent.report.commands import LIFETIME_S, Command, Refusal
 from agent.report.link import Message, Received
 from agent.report.payloads import GateInfo
 from agent.report.topics import CommandName, GateAddress
@@ -29,12 +32,15 @@ __all__ = ["HomeAssistant", "discovery_payload", "discovery_topic"]
 STATUS_TOPIC = "homeassistant/status"
 _PREFIX = "homeassistant/device"
 _QUIET_S = 1.0
+_STAMPED: Final = re.compile(rb"open ([0-9]{1,10}(?:\.[0-9]{1,9})?)")
+"""A press with the time at which it was made, Unix seconds."""
+
 _MODES = ("normal", "locked", "free", "maintenance", "fire")
 
 
 def _node(gate: GateAddress) -> str:
     """Return the device id; Home Assistant allows letters, digits, `_` and `-`."""
-    return "idgate_" + re.sub(r"[^A-Za-z0-9_-]", "_", f"{gate.site}_{gate.gate}")
+    return f"idgate_{gate.identifier}"
 
 
 def discovery_topic(gate: GateAddress) -> str:
@@ -84,7 +90,9 @@ def _components(gate: GateAddress, *, open_button: bool) -> dict[str, dict[str, 
         "identify": _button(gate, "identify", "Identify", device_class="identify"),
     }
     if open_button:
-        found["open"] = _button(gate, "open", "Open")
+        found["open"] = _button(
+            gate, "open", "Open", command_template="{{ value }} {{ as_timestamp(now()) }}"
+        )
     for name, component in found.items():
         component["unique_id"] = f"{_node(gate)}_{name}"
         if name != "connection":
@@ -140,6 +148,16 @@ def _button(gate: GateAddress, word: str, name: str, **more: Any) -> dict[str, A
     }
 
 
+class Desk(Protocol):
+    """Who carries presses out."""
+
+    def press(self, command: Command) -> None:
+        """Carry out what a button asked for."""
+
+    def refuse_press(self, refusal: Refusal) -> None:
+        """Count and tell a press that is not carried out."""
+
+
 class HomeAssistant:
     """Announces the gate and takes the two buttons.
 
@@ -147,8 +165,9 @@ class HomeAssistant:
         gate: this gate.
         info: version and profile of the moment.
         open_button: whether there is one to open.
-        press: carries out a pressed button; None where the gate takes no commands.
-        clock: Unix seconds.
+        desk: carries out a pressed button; None where the gate takes no commands.
+        believed: Unix seconds, None while no time is believed.
+        monotonic: seconds.
     """
 
     def __init__(
@@ -157,14 +176,16 @@ class HomeAssistant:
         info: Callable[[], GateInfo],
         *,
         open_button: bool,
-        press: Callable[[Command], None] | None,
-        clock: Callable[[], float],
+        desk: Desk | None,
+        believed: Callable[[], float | None],
+        monotonic: Callable[[], float],
     ) -> None:
         self._gate = gate
         self._info = info
         self._open_button = open_button
-        self._press = press
-        self._clock = clock
+        self._desk = desk
+        self._believed = believed
+        self._monotonic = monotonic
         self._send: Callable[[Message], None] | None = None
 
     def attach(self, send: Callable[[Message], None]) -> None:
@@ -173,19 +194,19 @@ class HomeAssistant:
 
     def subscriptions(self) -> list[tuple[str, int]]:
         """Return Home Assistant's own status and the buttons."""
-        buttons = [(self._gate.topic("ha/+"), 0)] if self._press is not None else []
+        buttons = [(self._gate.topic("ha/+"), 0)] if self._desk is not None else []
         return [(STATUS_TOPIC, 0), *buttons]
 
     def births(self) -> list[Message]:
         """Return the announcement."""
         payload = discovery_payload(
-            self._gate, self._info(), open_button=self._open_button and self._press is not None
+            self._gate, self._info(), open_button=self._open_button and self._desk is not None
         )
-        if self._press is None:
+        if self._desk is None:
             del payload["components"]["identify"]
         return [Message(discovery_topic(self._gate), msgspec.json.encode(payload), retain=True)]
 
-    def received(self, message: Received, *, connected_at: float) -> bool:
+    def received(self, message: Received) -> bool:
         """Announce again, or take a button."""
         if message.topic == STATUS_TOPIC:
             if message.payload == b"online" and self._send is not None:
@@ -195,26 +216,43 @@ class HomeAssistant:
         word = message.topic.removeprefix(self._gate.topic("ha/"))
         if word == message.topic:
             return False
-        allowed = (CommandName.IDENTIFY, *([CommandName.OPEN] if self._open_button else []))
-        now = self._clock()
-        if (
-            self._press is not None
-            and not message.retain
-            and now >= connected_at + _QUIET_S
-            and word in allowed
-            and message.payload == word.encode()
-        ):
-            self._press(_pressed(CommandName(word), now))
+        if self._desk is None or message.retain or message.after_s < _QUIET_S:
+            return True
+        if message.topic == self._gate.topic("ha/open"):
+            self._open(self._desk, message)
+        elif word == CommandName.IDENTIFY and message.payload == b"identify":
+            self._desk.press(_pressed(CommandName.IDENTIFY, self._monotonic()))
         return True
 
+    def _open(self, desk: Desk, message: Received) -> None:
+        stamped = _STAMPED.fullmatch(message.payload)
+        if not self._open_button or (stamped is None and message.payload != b"open"):
+            return
+        refusal = Refusal.STALE if message.age_s > LIFETIME_S else None
+        if stamped is not None:
+            refusal = self._untimely(float(stamped[1])) or refusal
+        if refusal is not None:
+            desk.refuse_press(refusal)
+            return
+        desk.press(_pressed(CommandName.OPEN, self._monotonic()))
 
-def _pressed(name: CommandName, now: float) -> Command:
+    def _untimely(self, made_at: float) -> Refusal | None:
+        now = self._believed()
+        if now is None:
+            return Refusal.CLOCK_UNTRUSTED
+        if now - made_at > LIFETIME_S:
+            return Refusal.STALE
+        return Refusal.FUTURE if made_at - now > LIFETIME_S else None
+
+
+def _pressed(name: CommandName, monotonic: float) -> Command:
     return Command(
         name=name,
         arguments={},
         transaction=secrets.token_hex(16),
         operator="home-assistant",
         key_id="",
-        issued_at=int(now),
-        expires_at=int(now) + 5,
+        issued_at=0,
+        expires_at=0,
+        deadline=monotonic + LIFETIME_S,
     )

@@ -125,6 +125,7 @@ class Engine:
     Attributes:
         link: the connection, or None.
         up: True between CONNACK and the end of the connection.
+        broker_until: when the certificate ends that the broker showed last, Unix seconds, or None.
         faults: what is wrong.
     """
 
@@ -149,6 +150,7 @@ class Engine:
         self.faults = FaultBoard("mqtt", tell)
         self.link: Link | None = None
         self.up = False
+        self.broker_until: float | None = None
         self.counters = _Counters()
         self._inflight: dict[int, tuple[str, int]] = {}
         self._confirmed: dict[str, set[int]] = {}
@@ -265,6 +267,8 @@ class Engine:
         self._opened_at = now
         self._heard_at = now
         self._connected_at = self._sources.clock()
+        assert self.link is not None
+        self.broker_until = self.link.peer_until()
         self.counters.connections += 1
         for code in ("unreachable", "refused", "tls", "credentials"):
             self.faults.clear(code, now)

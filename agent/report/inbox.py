@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from agent.report import payloads
+from agent.report.command_memory import CommandMemory
 from agent.report.commands import (
     Command,
     CommandGuard,
@@ -51,7 +52,7 @@ class Subscriber(Protocol):
     def births(self) -> list[Message]:
         """Return messages for the start of a connection."""
 
-    def received(self, message: Received, *, connected_at: float) -> bool:
+    def received(self, message: Received) -> bool:
         """Take a message; return False if it is another's."""
 
     def attach(self, send: Callable[[Message], None]) -> None:
@@ -68,8 +69,10 @@ class CommandDispatcher:
         send: queues a message; may be called from any thread.
         replay: sends journaled rows again; (boot_id, first, last).
         faults: where refusals are told.
-        clock: Unix seconds.
-        monotonic: seconds for the fault board.
+        clock: Unix seconds, for what is written down.
+        believed: Unix seconds, None while no time is believed.
+        monotonic: seconds.
+        memory: which commands were accepted before.
 
     Attributes:
         refused: how many commands were refused.
@@ -85,15 +88,18 @@ class CommandDispatcher:
         replay: Replay,
         faults: FaultBoard,
         clock: Callable[[], float],
+        believed: Callable[[], float | None],
         monotonic: Callable[[], float],
+        memory: CommandMemory,
     ) -> None:
         self._gate = gate
-        self._guard = CommandGuard(gate, operator)
+        self._guard = CommandGuard(gate, operator, memory)
         self._handler = handler
         self._send = send
         self._replay = replay
         self._faults = faults
         self._clock = clock
+        self._believed = believed
         self._monotonic = monotonic
         self._waiting: queue.Queue[Command | None] = queue.Queue(maxsize=_WAITING)
         self._thread = threading.Thread(target=self._run, name="commands", daemon=True)
@@ -121,14 +127,16 @@ class CommandDispatcher:
                 name,
                 message.payload,
                 retained=message.retain,
-                now=self._clock(),
+                now=self._believed(),
+                monotonic=self._monotonic(),
                 connected_at=connected_at,
             )
             self._accept(command)
         except CommandRefused as error:
             self.refused += 1
             word = error.refusal.value
-            self._faults.note(word, f"cmd/{name[:32]} refused: {word}", self._monotonic())
+            detail = f" ({error.detail})" if error.detail else ""
+            self._faults.note(word, f"cmd/{name[:32]} refused: {word}{detail}", self._monotonic())
             if error.transaction:
                 result = CommandResult(CommandStatus.REJECTED, error=word)
                 self.respond(name, error.transaction, result)
@@ -138,8 +146,13 @@ class CommandDispatcher:
         try:
             self._accept(command)
         except CommandRefused as error:
-            self.refused += 1
-            self._faults.note(error.refusal.value, "a button was refused", self._monotonic())
+            self.refuse_press(error.refusal)
+
+    def refuse_press(self, refusal: Refusal) -> None:
+        """Count and tell a press that is not carried out."""
+        self.refused += 1
+        word = refusal.value
+        self._faults.note(word, f"a button was refused: {word}", self._monotonic())
 
     def respond(self, name: str, transaction: str, result: CommandResult) -> None:
         """Answer a command; again later, where the first answer was `IN_PROGRESS`."""
@@ -180,7 +193,7 @@ class CommandDispatcher:
 
     def _run(self) -> None:
         while (command := self._waiting.get()) is not None:
-            if self._clock() > command.expires_at:
+            if self._monotonic() > command.deadline:
                 result = CommandResult(CommandStatus.TIMED_OUT, error="expired in the queue")
             else:
                 result = self._carry_out(command)
@@ -236,5 +249,5 @@ class GateInbox:
                 self._dispatcher.take(address[1][4:], message, connected_at=connected_at)
             return
         for subscriber in self._subscribers:
-            if subscriber.received(message, connected_at=connected_at):
+            if subscriber.received(message):
                 return

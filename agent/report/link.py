@@ -8,12 +8,15 @@ Rules:
 - What comes is bounded (`packets`): a broker is told how long a packet may be, and one that sends a
   longer one is left before it is read.
 - TLS 1.2 at least; the server's name is checked; a private CA and a client certificate by file.
+- What a gate takes unsigned is judged by how long it may have been on the way (`Received.age_s`):
+  whatever the broker sends after its answer to a ping was not sent before that ping.
 - Secrets come from files (systemd's `LoadCredential`), are read at each connection so that they can
   be renewed, and are never logged.
 """
 
 from __future__ import annotations
 
+import math
 import select
 import ssl
 import time
@@ -31,6 +34,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from agent.report.delay import Delay
 from agent.report.packets import MAX_PACKET_BYTES, PacketGauge, PacketRefused
 
 __all__ = [
@@ -70,6 +74,7 @@ class LinkSettings:
         password_file: read at every connection.
         session_expiry_s: 0 asks for a clean session.
         forget_session: begin anew this once, with nothing that the broker kept for us.
+        pulse: ping the broker at each `tick`, so that `Received.age_s` says something.
     """
 
     host: str
@@ -86,6 +91,7 @@ class LinkSettings:
     session_expiry_s: int = 86_400
     manual_ack: bool = False
     forget_session: bool = False
+    pulse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +134,20 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message from the broker."""
+    """A message from the broker.
+
+    Attributes:
+        age_s: for how long at most the link held it up, s.
+        after_s: how long after the beginning of the connection it came, s.
+    """
 
     topic: str
     payload: bytes = field(repr=False)
     qos: int
     retain: bool
     mid: int
+    age_s: float = math.inf
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +184,7 @@ class Link:
     def __init__(self, settings: LinkSettings, will: Message | None = None) -> None:
         self.happenings: deque[LinkEvent] = deque()
         self._v5 = settings.version5
+        self._pulse = settings.pulse
         self._topics: dict[int, str] = {}
         self._client = self._make(settings)
         if will is not None:
@@ -192,6 +206,13 @@ class Link:
         """Return whether TLS holds bytes that select cannot see."""
         socket = self._client.socket()
         return isinstance(socket, ssl.SSLSocket) and socket.pending() > 0
+
+    def peer_until(self) -> float | None:
+        """Return when the broker's certificate ends, Unix seconds; None where it shows none."""
+        socket = self._client.socket()
+        shown = socket.getpeercert() if isinstance(socket, ssl.SSLSocket) else None
+        until = shown.get("notAfter") if shown else None
+        return ssl.cert_time_to_seconds(until) if isinstance(until, str) else None
 
     def wait(self, timeout_s: float, *wakers: Any) -> None:
         """Wait for the socket or a waker (anything with `fileno`), and serve the socket."""
@@ -224,6 +245,8 @@ class Link:
     def tick(self) -> None:
         """Keep the connection alive; call about once a second."""
         self._client.loop_misc()
+        if self._pulse:
+            self._client.ping()
 
     def publish(self, message: Message) -> int:
         """Hand a message to the socket; return its packet id, which `Delivered` will name.
@@ -311,9 +334,12 @@ class Link:
         if settings.tls:
             client.tls_set_context(_tls_context(settings))
         put = self.happenings.append
-        client.on_connect = lambda _c, _u, flags, reason, _p: put(
-            Connected(reason.value, str(reason), flags.session_present)
-        )
+
+        def connected(_c: Any, _u: Any, flags: Any, reason: Any, _p: Any) -> None:
+            client.accepted_at = time.monotonic()
+            put(Connected(reason.value, str(reason), flags.session_present))
+
+        client.on_connect = connected
         client.on_disconnect = lambda _c, _u, _f, reason, _p: put(
             client.refused or Lost(reason.value, str(reason))
         )
@@ -324,8 +350,11 @@ class Link:
             Subscribed(mid, tuple(reason.value for reason in reasons))
         )
         client.on_message = lambda _c, _u, m: put(
-            Received(m.topic, bytes(m.payload), m.qos, m.retain, m.mid)
-        )
+            Received(
+                m.topic, bytes(m.payload), m.qos, m.retain, m.mid,
+                client.delay.at_most_s(time.monotonic()), time.monotonic() - client.accepted_at,
+            )
+        )  # fmt: skip
         return client
 
     def _connect(self, settings: LinkSettings) -> None:
@@ -361,7 +390,7 @@ def _is_clean(settings: LinkSettings) -> bool:
 
 
 class _Client(paho.Client):
-    """paho's client, with a gauge where its bytes come in.
+    """paho's client, with a gauge where its bytes come in and a watch on its pings.
 
     It reads a packet's length and then all of the packet into memory, whatever the length. All its
     reads go through `_sock_recv`; an error from there ends the connection.
@@ -372,6 +401,24 @@ class _Client(paho.Client):
         self.refused: Lost | None = None
         """Why this side ended the connection."""
         self._gauge = PacketGauge()
+        self.delay = Delay(time.monotonic())
+        self.accepted_at = math.inf
+        """When the broker answered, monotonic seconds."""
+
+    def ping(self) -> None:
+        """Ask whether the broker is there, unless it has yet to answer."""
+        if self.is_connected() and not self.delay.asked:
+            self._send_pingreq()
+
+    def _send_pingreq(self) -> MQTTErrorCode:
+        code = super()._send_pingreq()
+        if code == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self.delay.ask(time.monotonic())
+        return code
+
+    def _handle_pingresp(self) -> MQTTErrorCode:
+        self.delay.answered(time.monotonic())
+        return super()._handle_pingresp()
 
     def _sock_recv(self, bufsize: int) -> bytes:
         data = super()._sock_recv(min(bufsize, self._gauge.wanted or bufsize))
@@ -423,11 +470,22 @@ def _tls_context(settings: LinkSettings) -> ssl.SSLContext:
         context.sslsocket_class = _Socket
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if settings.cert_file is not None:
-            context.load_cert_chain(settings.cert_file, settings.key_file)
+            context.load_cert_chain(
+                settings.cert_file, settings.key_file, lambda: _no_passphrase(settings)
+            )
     except (OSError, ssl.SSLError) as error:
         why = getattr(error, "reason", None) or error
         raise LinkError("credentials", f"TLS files: {why}") from error
     return context
+
+
+def _no_passphrase(settings: LinkSettings) -> bytes:
+    """Answer for OpenSSL, which would ask at the terminal and wait."""
+    path = settings.key_file or settings.cert_file
+    raise LinkError(
+        "credentials",
+        f"{path}: the key has a passphrase; take it off: openssl pkey -in KEY -out NEW",
+    )
 
 
 def _readable(path: Path | None) -> None:

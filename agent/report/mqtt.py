@@ -17,11 +17,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.journal.events import Event, Fault
 from agent.journal.model import JournalError, Outbox
+from agent.report.command_memory import CommandMemory
 from agent.report.commands import CommandResult, OperatorLookup
 from agent.report.engine import Engine, EngineSettings
 from agent.report.faults import FaultBoard
@@ -69,7 +70,7 @@ def link_settings(config: MqttConfig, gate: GateAddress, base_dir: Path) -> Link
         host=host,
         port=port,
         tls=tls,
-        client_id=config.client_id or f"idgate-{gate.site}-{gate.gate}",
+        client_id=config.client_id or gate.client_id,
         version5=config.version == "5",
         username=config.username,
         password_file=optional_secret_path(config.password_file, base_dir),
@@ -94,6 +95,7 @@ class Reporter:
         on_command: carries a believed command out, in a thread of its own; None: no commands.
         on_fault: receives faults of the reporter; None writes them into the journal.
         subscribers: further interests, such as `agent.report.desired.DesiredConfig`.
+        command_memory: file of the accepted commands; None remembers until the process ends.
         monotonic: seconds.
     """
 
@@ -109,6 +111,7 @@ class Reporter:
         on_command: CommandHandler | None = None,
         on_fault: Callable[[Event], object] | None = None,
         subscribers: tuple[Subscriber, ...] = (),
+        command_memory: Path | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -134,13 +137,18 @@ class Reporter:
                 ),
                 faults=self._command_faults,
                 clock=sources.clock,
+                believed=sources.believed,
                 monotonic=monotonic,
+                memory=CommandMemory(command_memory),
             )
         subscribers = (*subscribers, *self._home_assistant(config, gate, sources, subscribers))
         for subscriber in subscribers:
             subscriber.attach(self.send)
         settings = EngineSettings(
-            link=link_settings(config, gate, base_dir),
+            link=replace(
+                link_settings(config, gate, base_dir),
+                pulse=config.home_assistant_open and self._dispatcher is not None,
+            ),
             gate=gate,
             event_rate=config.event_rate,
             metrics_s=config.metrics_s,
@@ -188,6 +196,11 @@ class Reporter:
             unacknowledged=self._journal.unacknowledged(),
         )
 
+    @property
+    def broker_until(self) -> float | None:
+        """When the certificate ends that the broker showed last, Unix seconds."""
+        return self._engine.broker_until
+
     def close(self, timeout_s: float = 5.0) -> None:
         """Say `stopped`, disconnect, end the threads; may be called twice."""
         self._stopping.set()
@@ -221,8 +234,9 @@ class Reporter:
             gate,
             sources.info,
             open_button=config.home_assistant_open,
-            press=None if self._dispatcher is None else self._dispatcher.press,
-            clock=sources.clock,
+            desk=self._dispatcher,
+            believed=sources.believed,
+            monotonic=self._monotonic,
         )
         return (card,)
 

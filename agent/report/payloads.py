@@ -65,6 +65,7 @@ class GateState(_Payload, frozen=True):
     last_reason: str | None = None
     latency_ms: float | None = None
     faults: tuple[str, ...] = ()
+    days_left: dict[str, int] = {}
 
 
 class OutboxReport(_Payload, frozen=True):

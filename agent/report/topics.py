@@ -5,6 +5,7 @@ Everything of a gate lies under `gates/v1/{site}/{gate}/`, so that a broker's AC
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +23,9 @@ __all__ = [
 ]
 
 ROOT = "gates/v1"
+_CLIENT = "idgate-"
+_LONGEST_CLIENT_ID = 128
+"""What AWS IoT takes; a longer one is made of the name's hash."""
 
 
 class CommandName(StrEnum):
@@ -90,6 +94,26 @@ class GateAddress:
     def name(self) -> str:
         """`site/gate`, as commands name their audience."""
         return f"{self.site}/{self.gate}"
+
+    @property
+    def client_id(self) -> str:
+        """`idgate-SITE-GATE`, with each `-` inside a name doubled: a-b/c is not a/b-c.
+
+        A gate's name begins with a letter or digit, so the one odd row of `-` ends in the join.
+        """
+        joined = "-".join(name.replace("-", "--") for name in (self.site, self.gate))
+        if len(joined) > _LONGEST_CLIENT_ID - len(_CLIENT):
+            joined = "-" + hashlib.sha256(self.name.encode()).hexdigest()
+        return _CLIENT + joined
+
+    @property
+    def identifier(self) -> str:
+        """`SITE_GATE` of letters, digits, `_` and `-`, another for every gate.
+
+        Inside a name `_` is doubled and `.` becomes `_-`; the join has a letter or digit after it.
+        """
+        names = (name.replace("_", "__").replace(".", "_-") for name in (self.site, self.gate))
+        return "_".join(names)
 
 
 def parse_topic(topic: str) -> tuple[GateAddress, str] | None:

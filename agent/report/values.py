@@ -29,13 +29,15 @@ class Sources:
     Attributes:
         info, state: the daemon's values.
         metrics: numbers by name, for the metrics topic.
-        clock: Unix seconds.
+        clock: Unix seconds, for what is written down.
+        believed: Unix seconds, None while no time is believed: for what depends on the time.
     """
 
     info: Callable[[], payloads.GateInfo]
     state: Callable[[], payloads.GateState]
     metrics: Callable[[], Mapping[str, float]]
     clock: Callable[[], float]
+    believed: Callable[[], float | None]
 
 
 class Values:

@@ -22,6 +22,7 @@ __all__ = [
     "FaceConfig",
     "File",
     "FingerConfig",
+    "FloorConfig",
     "GateConfig",
     "GpioConfig",
     "JournalConfig",
@@ -237,7 +238,7 @@ class TrustConfig(_Section, frozen=True):
     refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
     """How often the signed set is fetched, or the plain directory read again."""
     max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30
-    """A signed set confirmed longer ago denies; 0 takes any age. A plain directory has none."""
+    """A signed set published longer ago denies; 0 takes any age. A plain directory has none."""
     clock_source: Literal["any", "confirmed"] = "any"
     """`confirmed` believes only a time that a time server or a real-time clock gave."""
     site_key_files: tuple[str, ...] = ()
@@ -264,7 +265,7 @@ class MqttConfig(_Section, frozen=True):
     """mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."""
     version: Literal["5", "3.1.1"] = "5"
     client_id: str = ""
-    """Empty makes `idgate-SITE-GATE`."""
+    """Empty makes `idgate-SITE-GATE`, with each `-` inside a name doubled."""
     username: str = ""
     password_file: str = ""
     ca_file: str = ""
@@ -286,6 +287,27 @@ class MqttConfig(_Section, frozen=True):
     """False: no command is subscribed to."""
     wait_for_ack: bool = True
     """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
+
+
+class FloorConfig(_Section, frozen=True):
+    """What settings and modes from the fleet may not go below; the file's own are free."""
+
+    profile: str = ""
+    """No profile from afar may demand less than this one; empty takes `gate.profile`. `library`
+    demands the least of the shipped ones."""
+    profiles: tuple[str, ...] = ()
+    """The only profiles that the fleet may choose; empty leaves it all that are shipped or in the
+    trust set."""
+    passage_timeout_s: Annotated[float, Meta(ge=1, le=60)] = 60.0
+    """Longest `gate.passage_timeout_s` from afar."""
+    lockout_failures: Annotated[int, Meta(ge=1, le=100)] = 100
+    """Most `gate.lockout_failures` from afar."""
+    lockout_s: Annotated[float, Meta(ge=0, le=86_400)] = 0.0
+    """Shortest `gate.lockout_s` from afar."""
+    modes: tuple[Literal["normal", "free", "locked", "maintenance"], ...] = (
+        "normal", "free", "locked", "maintenance",
+    )  # fmt: skip
+    """Modes that a command may choose."""
 
 
 class BoardConfig(_Section, frozen=True):
@@ -333,6 +355,7 @@ class File(_Section, frozen=True):
     trust: TrustConfig = TrustConfig()
     journal: JournalConfig = JournalConfig()
     mqtt: MqttConfig | None = None
+    floor: FloorConfig = FloorConfig()
     board: BoardConfig = BoardConfig()
     log: LogConfig = LogConfig()
     simulation: SimulationConfig = SimulationConfig()

@@ -3,7 +3,7 @@
     root.json        the anchor: the root metadata that the operator laid here
     metadata/        what the updater knows of the repository; guards against rollback
     sets/NAME/       one whole set: metadata/ and targets/, never changed once it is there
-    current          which set is believed, and when it was last confirmed current
+    current          which set is believed, and when it was laid down
     roster.key       the site's key to the rosters; not part of any set
 
 Rules:
@@ -12,7 +12,10 @@ Rules:
 - a set is believed only if its signatures lead back to the anchor, its parts name each other by
   version and hash, and its files are exactly the signed ones, byte for byte;
 - expiry limits what an update accepts (freeze attacks), not what an offline gate may go on using:
-  that is the policy's, by age.
+  that is the policy's, by age;
+- a set is as old as the date in its signed timestamp. What this gate's clock said when it fetched
+  the set, or was told once more that there is none newer, makes nothing younger: that clock may
+  have been wrong, and whoever repeats an old answer would be believed for ever.
 
 Standard: The Update Framework specification 1.0, section 5 (client workflow).
 """
@@ -20,8 +23,10 @@ Standard: The Update Framework specification 1.0, section 5 (client workflow).
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,10 +38,11 @@ from agent.trust.roster import load_key
 from agent.trust.snapshot import TrustSnapshot
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, Root
+    from tuf.api.metadata import Metadata, Root, Timestamp
 
 __all__ = [
     "ANCHOR",
+    "PUBLISHED",
     "ROSTER_KEY",
     "Pointer",
     "VerifiedSet",
@@ -55,6 +61,11 @@ POINTER = "current"
 ROSTER_KEY = "roster.key"
 SETS = "sets"
 
+PUBLISHED = "x-published"
+"""The signed timestamp's field that says when it was made, written as its `expires` is."""
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
 _MAX_METADATA = 5 << 20
 _MAX_ROOTS = 256
 
@@ -64,7 +75,7 @@ class Pointer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         set_name: the believed set's directory under `sets`.
-        updated_at: Unix seconds at which it was last confirmed current.
+        updated_at: Unix seconds at which it was laid down, by this gate's clock.
     """
 
     set_name: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,10}-[0-9a-f]{16}(\.r)?$")]
@@ -78,11 +89,14 @@ class VerifiedSet:
     Attributes:
         version: version of the snapshot, which counts publications.
         expires_at: earliest expiry of its parts, Unix seconds.
+        dated_at: when it was published, Unix seconds by signature; 0 for a set of a publisher that
+            does not say.
         targets: the files of the set: name -> `tuf` TargetFile (length and hashes).
     """
 
     version: int
     expires_at: int
+    dated_at: int
     targets: dict[str, Any]
 
 
@@ -123,15 +137,17 @@ def load_set(
     verified = check_set(cache / ANCHOR, folder)
     if roster_key is None and any(name.startswith("rosters/") for name in verified.targets):
         roster_key = load_key(cache / ROSTER_KEY)
-    return load_directory(
+    snapshot = load_directory(
         folder / "targets",
         now=now,
         roster_key=roster_key,
         version=verified.version,
-        updated_at=updated_at,
+        # Without a signed date the gate's own word must do; no publication is after its expiry.
+        updated_at=verified.dated_at or min(updated_at, verified.expires_at),
         expires_at=verified.expires_at,
         verified=True,
     )
+    return replace(snapshot, dated_at=verified.dated_at)
 
 
 def check_set(anchor: Path, folder: Path) -> VerifiedSet:
@@ -234,8 +250,21 @@ def _check_metadata(anchor: Path, folder: Path) -> VerifiedSet:
     return VerifiedSet(
         version=snapshot.version,
         expires_at=int(min(expiries).timestamp()),
+        dated_at=_dated(timestamp, folder),
         targets=dict(targets.targets),
     )
+
+
+def _dated(timestamp: Timestamp, folder: Path) -> int:
+    said = timestamp.unrecognized_fields.get(PUBLISHED)
+    if said is None:
+        return 0
+    if not isinstance(said, str) or not _DATE.fullmatch(said):
+        raise TrustError(f"{folder}: {PUBLISHED} of the timestamp is no date")
+    try:
+        return int(datetime.fromisoformat(said).timestamp())
+    except ValueError:
+        raise TrustError(f"{folder}: {PUBLISHED} of the timestamp is no date") from None
 
 
 def _newest_root(root: Metadata[Root], history: Path) -> Metadata[Root]:

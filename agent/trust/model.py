@@ -51,7 +51,10 @@ class TrustView(KeySource, Protocol):
 
     @property
     def updated_at(self) -> int:
-        """Unix seconds at which the set was last confirmed current."""
+        """Unix seconds from which the set's age counts."""
+
+    def age_s(self, now: int) -> int:
+        """Return the set's age in seconds at that time."""
 
     def status(
         self, reference: StatusReference, now: int, issuer: str | None = None

@@ -12,7 +12,8 @@ Rules:
 - changes gather in the draft, are signed by as many key holders as it takes, on as many machines,
   and become visible by one rename of timestamp.json;
 - nothing is published that a gate would refuse: the whole next set is loaded as a gate loads it;
-- a change to a draft drops the signatures it had.
+- a change to a draft drops the signatures it had;
+- the timestamp says when it was made: from then on gates count how old their trust is.
 
 Standard: The Update Framework specification 1.0.
 """
@@ -42,7 +43,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
-from agent.trust.cache import fsync_path, replace_file
+from agent.trust.cache import PUBLISHED, fsync_path, replace_file
 from agent.trust.directory import load_directory
 from agent.trust.model import TrustError
 from agent.trust.update import TARGET_NAME
@@ -365,6 +366,8 @@ class Repository:
                 metadata.signatures.clear()
         snapshot = snapshot or Metadata(Snapshot())
         timestamp = timestamp or Metadata(Timestamp())
+        made_at = datetime.fromtimestamp(self._now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        timestamp.signed.unrecognized_fields[PUBLISHED] = made_at
         for metadata in (snapshot, timestamp):
             metadata.signed.expires = self._expiry(metadata.signed.type)
         return snapshot, timestamp

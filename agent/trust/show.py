@@ -46,7 +46,7 @@ def lines(what: dict[str, Any]) -> Iterator[str]:
         return
     if what["what"] == "cache":
         yield f"signed set, version {what['version']}"
-        yield f"  confirmed {_moment(what['updated_at'])}, {_span(what['age_s'])} ago"
+        yield f"  published {_moment(what['updated_at'])}, {_span(what['age_s'])} ago"
         yield f"  updates of this age are taken until {_moment(what['expires_at'])}"
     else:
         yield "plain directory"

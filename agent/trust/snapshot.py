@@ -21,10 +21,16 @@ from agent.trust.model import OperatorKey, TrustError
 from agent.trust.roster import Roster
 from agent.trust.status import StatusAnswer, StatusList
 
-__all__ = ["MAX_CANDIDATES", "TrustSnapshot"]
+__all__ = ["DATED_AHEAD_S", "LIST_AHEAD_S", "MAX_CANDIDATES", "TrustSnapshot"]
 
 MAX_CANDIDATES = 8
 """Keys tried for one code, at most: a bound on the work that a hostile code can cause."""
+
+DATED_AHEAD_S = 86_400
+"""How far a set's signed date may be ahead of the gate's clock."""
+
+LIST_AHEAD_S = 300
+"""How far a status list's `iat` may be: a list from the future is set aside until then."""
 
 _ALGORITHMS_WITHOUT_KID = {
     FormatName.PRETIX: frozenset({Algorithm.EDDSA}),
@@ -46,7 +52,9 @@ class TrustSnapshot:
         profiles: site profiles (TOML bytes) by name.
         models: model files by name.
         version: version of the signed set; 0 for a plain directory.
-        updated_at: Unix seconds at which the set was last confirmed current.
+        updated_at: Unix seconds from which its age counts: the signed date of a set, else the time
+            at which it was laid down or read.
+        dated_at: Unix seconds at which the set was published, by signature; 0 where nothing says.
         expires_at: Unix seconds after which the set's signatures no longer vouch for it; None for
             a plain directory.
         source: the directory it came from.
@@ -60,6 +68,7 @@ class TrustSnapshot:
     models: Mapping[str, Path] = field(default_factory=dict)
     version: int = 0
     updated_at: int = 0
+    dated_at: int = 0
     expires_at: int | None = None
     source: Path = Path()
     _by_kid: Mapping[bytes, tuple[IssuerKey, ...]] = field(init=False, repr=False, compare=False)
@@ -106,8 +115,13 @@ class TrustSnapshot:
             lists = tuple(entry for entry in lists if entry.speaks_for(issuer))
         if not lists:
             return StatusAnswer(StatusVerdict.UNKNOWN, "no status list with this URI")
-        newest = max(lists, key=lambda entry: entry.issued_at)
-        return newest.answer(reference.index, now, confirmed_at=self.updated_at)
+        made = [entry for entry in lists if entry.issued_at <= now + LIST_AHEAD_S]
+        if not made:
+            return StatusAnswer(StatusVerdict.UNKNOWN, "the status list is dated in the future")
+        newest = max(made, key=lambda entry: entry.issued_at)
+        # Who reads a directory again does not know whether its lists are the newest: a `ttl` counts
+        # from what somebody signed.
+        return newest.answer(reference.index, now, confirmed_at=self.dated_at)
 
     def status(
         self, reference: StatusReference, now: int, issuer: str | None = None
@@ -133,7 +147,12 @@ class TrustSnapshot:
         return self.models.get(name)
 
     def age_s(self, now: int) -> int:
-        """Return the seconds since the set was last confirmed current, at least 0."""
+        """Return the seconds since the set was published or read, at least 0.
+
+        A date more than a day ahead says nothing, and counts as the beginning of time.
+        """
+        if self.updated_at > now + DATED_AHEAD_S:
+            return now
         return max(0, now - self.updated_at)
 
 

@@ -6,7 +6,7 @@ Rules:
 - `lst` is zlib, capped, complete, nothing after it; `bits` is 1, 2, 4 or 8; entries run from the
   least significant bit of the first byte;
 - value 0 is valid, 1 invalid, 2 suspended; any other value, and an index past the end, is unknown;
-- a list that is past `exp`, or past its `ttl` since it was last confirmed current, can still
+- a list that is past `exp`, or past its `ttl` since its `iat` or its set's signed date, can still
   condemn but no longer acquit: what was withdrawn stays so, what was valid may have changed;
 - memory is the list itself, one bytes object; a lookup is one byte of it.
 
@@ -81,7 +81,7 @@ class StatusList:
         data: the unpacked list.
         issued_at: Unix seconds.
         expires_at: Unix seconds, None where the list does not say.
-        ttl_s: seconds for which a confirmed list may be used, None where the list does not say.
+        ttl_s: seconds for which the list may be used after that, None where the list does not say.
         for_issuers: other issuers for whom the signer speaks, by the trust set's word.
     """
 
@@ -119,7 +119,8 @@ class StatusList:
         Args:
             index: the credential's place in the list.
             now: Unix seconds.
-            confirmed_at: Unix seconds at which the list was last known to be current.
+            confirmed_at: Unix seconds at which the set's publisher signed that it is current; 0
+                where nobody did.
         """
         if not 0 <= index < len(self):
             return StatusAnswer(

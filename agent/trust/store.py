@@ -39,7 +39,7 @@ class TrustAge:
 
     Attributes:
         version: of the set; 0 for a plain directory.
-        updated_at: Unix seconds at which it was last confirmed current.
+        updated_at: Unix seconds from which the age counts: a signed set's own date.
         age_s: seconds since.
         expires_in_s: seconds until updates of this age are refused as expired; negative when they
             are; None for a plain directory.

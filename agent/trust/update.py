@@ -6,7 +6,8 @@ Rules:
 - a set is laid down whole, loaded as the gate loads it, and only then made the current one: a set
   that is genuine but cannot be used does not replace one that can;
 - unchanged files are linked from the set before, not fetched and not written again;
-- one update at a time on one cache; a slow server is given up after a deadline.
+- one update at a time on one cache; a slow server is given up after a deadline;
+- a set dated ahead of this gate's clock does not replace another: one of the two clocks is wrong.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -36,7 +38,7 @@ from agent.trust.cache import (
     write_pointer,
 )
 from agent.trust.model import TrustError
-from agent.trust.snapshot import TrustSnapshot
+from agent.trust.snapshot import DATED_AHEAD_S, TrustSnapshot
 
 if TYPE_CHECKING:
     from tuf.ngclient import FetcherInterface, Updater
@@ -187,12 +189,13 @@ def _swap(
     targets, name = _verified_targets(cache / "metadata")
     if before is not None and before.set_name.startswith(name):
         try:
-            snapshot = load_set(cache, cache / SETS / before.set_name, now, now, roster_key)
+            snapshot = load_set(
+                cache, cache / SETS / before.set_name, before.updated_at, now, roster_key
+            )
         except TrustError as error:
             _log.warning("the current set is damaged and is fetched again: %s", error)
             name = name if before.set_name.endswith(_REPAIRED) else name + _REPAIRED
         else:
-            write_pointer(cache, Pointer(before.set_name, now))
             return UpdateResult(snapshot, changed=False)
     _check_targets(targets, max_bytes)
     fresh = cache / SETS / name
@@ -202,11 +205,23 @@ def _swap(
         _copy_metadata(cache / "metadata", fresh / "metadata")
         fsync_path(cache / SETS)
         snapshot = load_set(cache, fresh, now, now, roster_key)
+        if before is not None:
+            _check_date(snapshot.dated_at, now)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     write_pointer(cache, Pointer(name, now))
     return UpdateResult(snapshot, changed=True)
+
+
+def _check_date(dated_at: int, now: int) -> None:
+    if dated_at <= now + DATED_AHEAD_S:
+        return
+    dated, clock = (datetime.fromtimestamp(each, UTC).isoformat() for each in (dated_at, now))
+    raise TrustError(
+        f"the set is dated {dated}, this clock says {clock}: "
+        "set the clock, or publish again where the clock is right"
+    )
 
 
 def _verified_targets(metadata: Path) -> tuple[dict[str, Any], str]:

@@ -67,7 +67,7 @@ def main() -> int:
         MqttConfig(url=broker, keepalive_s=10, version="5" if version == "5" else "3.1.1"),
         journal,
         GateAddress(site, gate),
-        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time),
+        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time, time.time),
         operator={operator.kid: operator}.get,
         on_command=refuse,
     )

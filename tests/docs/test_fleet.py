@@ -131,7 +131,7 @@ def test_gate_collector_and_operator_work_with_the_documented_files(broker, cert
         ),
         outbox,
         GATE,
-        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time),
+        Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time, time.time),
         base_dir=certificates,
         operator={key.kid: key}.get,
         on_command=lambda _: CommandResult(CommandStatus.SUCCEEDED),
@@ -149,6 +149,9 @@ def test_gate_collector_and_operator_work_with_the_documented_files(broker, cert
                 reporter.health().connected and int(time.time()) > reporter._engine._connected_at
             )
         )
+        until_s = reporter.broker_until
+        assert until_s is not None
+        assert 800 < (until_s - time.time()) / 86_400 < 826  # as certificates.sh makes it
         answer = send_command(
             settings(broker, certificates, "control-room"), signer, CommandName.OPEN, GATE, {}
         )

@@ -23,6 +23,7 @@ from agent.journal.journal import Journal
 from agent.reason import Reason
 from agent.report import payloads
 from agent.report.cloudevents import decode_event, encode_event, source
+from agent.report.command_memory import CommandMemory
 from agent.report.commands import COMMAND_TYPE, Command, CommandResult, Refusal, claims
 from agent.report.desired import CONFIG_TYPE, DesiredConfig, desired_claims
 from agent.report.faults import FaultBoard
@@ -74,7 +75,8 @@ class _Desk:
         self.dispatcher = CommandDispatcher(
             GATE, operator=_operator, handler=self._handle, send=self.sent.append,
             replay=self._replay, faults=FaultBoard("command", lambda _fault: None),
-            clock=lambda: float(make.NOW), monotonic=lambda: 0.0,
+            clock=lambda: float(make.NOW), believed=lambda: float(make.NOW),
+            monotonic=lambda: 0.0, memory=CommandMemory(),
         )  # fmt: skip
 
     def take(self, name: str, data: bytes) -> None:
@@ -174,7 +176,7 @@ def _desired(data: bytes) -> None:
     taker, sent = _taker(path), []
     taker.attach(sent.append)
     message = Received(GATE.topic("config/desired"), data, 1, True, 1)
-    assert taker.received(message, connected_at=0.0)
+    assert taker.received(message)
     for each in sent:
         assert len(each.payload) < 20_000
     taken = taker.effective

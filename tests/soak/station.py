@@ -108,8 +108,8 @@ class GateClock:
     def monotonic_ns(self) -> int:
         return self.times.monotonic_ns()
 
-    def trusted(self) -> bool:
-        return self.guard.trusted
+    def believed_wall(self) -> float | None:
+        return self.guard.now()
 
 
 @dataclass

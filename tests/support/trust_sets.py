@@ -61,8 +61,8 @@ class GateCache:
         self.path = path
         pin_root(path, root)
 
-    def update(self, source: Path | str, **options: Any) -> bool:
-        return update(self.path, str(source), now=int(time.time()), **options).changed
+    def update(self, source: Path | str, *, now: int | None = None, **options: Any) -> bool:
+        return update(self.path, str(source), now=now or int(time.time()), **options).changed
 
     def load(self) -> TrustSnapshot:
         return load_signed(self.path, int(time.time()))

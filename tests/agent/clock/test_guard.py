@@ -531,3 +531,26 @@ def test_this_machine_can_be_asked(tmp_path: Path) -> None:
     assert guard.trusted, guard.reason
     guard.flush(force=True)
     assert (tmp_path / "clock.json").exists()
+
+
+def test_the_time_is_given_only_where_it_is_believed(machine: Machine) -> None:
+    guard = machine.guard()
+    assert guard.now() == NOW
+    machine.run(10)
+    assert guard.now() == NOW + 10
+    machine.wall -= 60
+    assert guard.now() is None
+    assert guard.reason.startswith("the clock went back")
+    machine.wall += 60
+    assert guard.now() == NOW + 10
+
+
+def test_the_time_that_is_given_is_the_one_that_was_judged(tmp_path: Path) -> None:
+    """A step of the clock between two looks would have one believed and the other used."""
+    times = iter([NOW, NOW + 1.0, NOW - 5_000.0])
+    guard = ClockGuard(
+        tmp_path / "clock.json", wall=lambda: next(times), boottime=lambda: 10.0,
+        boot_id=lambda: "boot", sources=lambda: NTP,
+    )  # fmt: skip
+    assert guard.now() == NOW + 1.0
+    assert guard.now() is None

@@ -38,8 +38,8 @@ class FakeClock:
     def monotonic_ns(self) -> int:
         return int((self.now - T0 + 1000) * 1e9)
 
-    def trusted(self) -> bool:
-        return self.believed
+    def believed_wall(self) -> float | None:
+        return self.now if self.believed else None
 
 
 @dataclass

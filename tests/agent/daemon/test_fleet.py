@@ -116,15 +116,15 @@ URI = "https://status.example/1"
 
 
 def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fleet) -> None:
-    """Keys, status list, roster and profile of a signed set; too old until it is confirmed."""
+    """Keys, status list, roster and profile of a signed set; too old until it is published anew."""
     repo, cache, now = gate.path / "repo", gate.path / "cache", int(time.time())
     publisher = Publisher(repo)
 
-    def publish(**files: bytes) -> None:
+    def publish(at: int = now, **files: bytes) -> None:
         for name, data in files.items():
             folder, _, rest = name.partition("__")
             publisher.repository.add(f"{folder}/{rest.replace('__', '.')}", data)
-        publisher.publish()
+        publisher.publish(now=at)
 
     def judged(**change: object) -> str:
         return gate.judged(gate.code(**change))
@@ -132,6 +132,7 @@ def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fl
     operators = gate.path / "trust" / "operators"
     listed = {"bits": 1, "lst": zlib.compress(encode_statuses([0, 1], 1))}
     publish(
+        at=now - 1_000,
         issuers__lib__pem=gate.issuer.key.public_pem(),
         operators__ops__pem=(operators / "ops.pem").read_bytes(),
         operators__ops__toml=(operators / "ops.toml").read_bytes(),
@@ -144,7 +145,7 @@ def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fl
         ),
     )
     pin_root(cache, publisher.first_root)
-    update(cache, str(repo), now=now - 1_000)
+    update(cache, str(repo), now=now)
     (cache / "roster.key").write_bytes(bytes(32))
     gate.write(
         gate='profile = "door"\ndenial_s = 0.2\n',
@@ -155,9 +156,11 @@ def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fl
     gate.ready()
     until(lambda: online(fleet), "online")
     assert judged() == "trust_too_old"
+    publish()  # the same files, dated anew
     assert fleet.send("update") == ("SUCCEEDED", None)
-    until(lambda: judged() == "granted", "confirmed")
+    until(lambda: judged() == "granted", "renewed")
     until(lambda: fleet.on("state")[-1]["gate"]["trust_age_s"] < 500, "the age in the state")
+    assert fleet.on("state")[-1]["gate"]["days_left"]["trust_set"] in {28, 29}
     assert judged(status=StatusReference(URI, 1)) == "revoked"
     assert judged(status=StatusReference(URI, 99)) == "status_unknown"
     roster = gate.path / "members.roster"
@@ -217,6 +220,34 @@ def test_desired_settings_come_into_force_and_bad_ones_do_not(
     gate.show(gate.code(kind="driving-licence"))
     until(lambda: fleet.on("event/decision"), "a decision")
     assert fleet.on("event/decision")[-1]["data"]["decision"] == "granted"
+
+
+def test_the_floor_of_the_file_stands_whatever_the_fleet_wants(
+    gate: GateOnDisk, fleet: Fleet
+) -> None:
+    gate.write(
+        gate='profile = "logistics"\n',
+        mqtt=f'url = "mqtt://127.0.0.1:{fleet.port}"\n',
+        floor='modes = ["normal", "locked"]\n',
+    )
+    kept = gate.path / "state" / "desired.json"
+    kept.parent.mkdir()
+    kept.write_text('{"version": 5, "values": {"gate.profile": "library"}}')
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    said = fleet.on("config/reported")[-1]
+    assert (said["status"], said["reason"]) == ("rejected", "kept_state")
+    assert "library demands less than this gate's file: dynamic = false" in said["detail"]
+    assert fleet.on("info")[-1]["profile"] == "logistics"
+    assert fleet.send("mode", mode="free") == ("REJECTED", "not_allowed")
+    assert fleet.send("mode", mode="locked") == ("SUCCEEDED", None)
+    wanted = {"gate.profile": "library"}
+    claims = desired_claims(GATE, version=6, values=wanted, issued_at=int(time.time()))
+    payload = fleet.signer.sign(claims, CONFIG_TYPE)
+    fleet.client.publish(GATE.topic("config/desired"), payload, qos=1, retain=True)
+    until(lambda: fleet.on("config/reported")[-1].get("rejected_version") == 6, "rejected")
+    assert fleet.on("config/reported")[-1]["reason"] == "not_applicable"
 
 
 def test_desired_settings_that_the_disk_does_not_take_restart_nothing(

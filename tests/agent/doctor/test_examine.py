@@ -6,10 +6,16 @@ import json
 import os
 import socket
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from PIL import Image
 
 from agent.cli import main
@@ -285,6 +291,65 @@ def test_what_stands_between_the_gate_and_a_broker_with_certificates_is_named(
     assert (code, found["broker"]["state"]) == ((1, "failed") if told else (0, "ok"))
     assert told in found["broker"]["detail"]
     assert bool(told) == bool(found["broker"]["remedy"])
+
+
+def test_a_key_with_a_passphrase_is_named_and_nobody_is_asked_for_it(
+    config: Path, capsys, mosquitto, free_port: int
+) -> None:
+    certs = config.parent / "certs"
+    script = ROOT / "docs" / "fleet" / "certificates.sh"
+    subprocess.run([script, certs, "127.0.0.1", "g"], check=True, capture_output=True)
+    lock = [
+        "openssl",
+        "pkey",
+        "-in",
+        "g.key",
+        "-out",
+        "locked.key",
+        "-aes256",
+        "-passout",
+        "pass:x",
+    ]
+    subprocess.run(lock, cwd=certs, check=True, capture_output=True)
+    files = 'ca_file = "certs/ca.crt"\ncert_file = "certs/g.crt"\nkey_file = "certs/locked.key"\n'
+    _set("[simulation]", f'[mqtt]\nurl = "mqtts://127.0.0.1:{free_port}"\n{files}[simulation]')(
+        config.parent
+    )
+    mosquitto(f"listener {free_port} 127.0.0.1\nallow_anonymous true")
+    code, found = findings(capsys, "--config", str(config))
+    assert (code, found["broker"]["state"]) == (1, "failed")
+    assert f"{certs}/locked.key: the key has a passphrase" in found["broker"]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("days", "state", "told"),
+    [
+        (400, "ok", "certs/g.crt: expires in "),
+        (13, "warning", "certs/g.crt: expires in 13 days"),
+        (-2, "failed", "certs/g.crt: expired 2 days ago"),
+    ],
+)
+def test_what_ends_soon_is_named(config: Path, capsys, days: int, state: str, told: str) -> None:
+    certs = config.parent / "certs"
+    certs.mkdir()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "g")])
+    until = datetime.now(UTC) + timedelta(days=days, hours=1 if days > 0 else -1)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(until - timedelta(days=900)).not_valid_after(until)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    (certs / "g.crt").write_bytes(made.public_bytes(Encoding.PEM))
+    (certs / "g.key").write_bytes(b"")
+    _set(
+        "[simulation]",
+        '[mqtt]\nurl = "mqtts://127.0.0.1:9"\ncert_file = "certs/g.crt"\n'
+        'key_file = "certs/g.key"\n[simulation]',
+    )(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    assert (found["dates"]["state"], told in found["dates"]["detail"]) == (state, True)
+    assert bool(found["dates"]["remedy"]) is (state != "ok")
 
 
 def test_it_looks_at_the_settings_that_are_in_force(config: Path, capsys) -> None:

@@ -182,7 +182,7 @@ def reporter_for(broker, outbox, *, gate=GATE, operator=None, on_command=None, s
         gate,
         Sources(
             lambda: info, lambda: GateState(mode="normal", trust_age_s=90, latency_ms=12.5),
-            dict, time.time,
+            dict, time.time, time.time,
         ),
         operator=operator,
         on_command=on_command,

@@ -50,6 +50,9 @@ class Trust:
     verdicts: dict[tuple[object, ...], StatusVerdict] = field(default_factory=dict)
     rosters: dict[str, Roster] = field(default_factory=dict)
 
+    def age_s(self, now: int) -> int:
+        return now - self.updated_at
+
     def status(self, reference: StatusReference, now: int, issuer: str | None = None):
         return self.verdicts.get((reference, now, issuer), StatusVerdict.UNKNOWN)
 

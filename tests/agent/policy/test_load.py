@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,3 +42,24 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("name = 1")
     with pytest.raises(ProfileError, match=f"^{re.escape(str(tmp_path))}/mine.toml: key name: "):
         load_profile("mine.toml", base_dir=tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for name in ("fifo", "device"):
+        with pytest.raises(ProfileError, match="cannot be read: it is no file; shipped ones are"):
+            load_profile(name, base_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+def test_a_file_has_256_kib_at_most(tmp_path: Path, more: int, *, taken: bool) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(RULES + "#" * (262_144 - len(RULES) + more))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    if taken:
+        assert load_profile("mine.toml", base_dir=tmp_path).title == "t"
+    else:
+        with pytest.raises(ProfileError, match="cannot be read: more than 262144 bytes"):
+            load_profile("mine.toml", base_dir=tmp_path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -131,7 +131,7 @@ def report(tmp_path: Path) -> Iterator[Callable[..., tuple[Reporter, MemoryOutbo
         )  # fmt: skip
         sources = Sources(
             lambda: info, state or (lambda: GateState(mode="normal")), lambda: {"granted": 1.0},
-            time.time,
+            time.time, time.time,
         )  # fmt: skip
         more.setdefault("on_fault", lambda _fault: None)
         reporter = Reporter(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent.credential import cbor
 from agent.credential.issuers import Algorithm
 from agent.issuing.issue import sign1
+from agent.report.command_memory import MOST_IDS, CommandMemory
 from agent.report.commands import (
     COMMAND_TYPE,
     CommandGuard,
@@ -23,6 +24,8 @@ from agent.report.topics import CommandName, GateAddress
 
 NOW = 1_800_000_000.0
 CONNECTED = NOW - 3600
+MONOTONIC = 5_000.0
+HOW = {"retained": False, "monotonic": MONOTONIC, "connected_at": CONNECTED}
 GATE = GateAddress("station", "gate-1")
 REQUEST = b"12345678"
 
@@ -33,8 +36,9 @@ def signed(operator, payload=None, content=COMMAND_TYPE, **more) -> bytes:
 
 
 def judge(operator, data, *, topic="open", retained=False, now=NOW, connected_at=CONNECTED):
-    guard = CommandGuard(GATE, operator.lookup)
-    return guard.judge(topic, data, retained=retained, now=now, connected_at=connected_at)
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory())
+    how = {"now": now, "monotonic": MONOTONIC, "connected_at": connected_at}
+    return guard.judge(topic, data, retained=retained, **how)
 
 
 def refused(*arguments, **more) -> CommandRefused:
@@ -58,6 +62,7 @@ def test_a_good_command_is_believed(make_operator, algorithm):
     assert command.operator == "control-room"
     assert command.key_id == operator.key.kid.hex()
     assert (command.issued_at, command.expires_at) == (int(NOW), int(NOW) + 5)
+    assert command.deadline == MONOTONIC + 5
     assert "direction" not in repr(command)
 
 
@@ -107,7 +112,7 @@ TABLE = [
 def test_refusals(make_operator, expected, named, claims, how):
     operator = make_operator(roles={"open", "close"})
     answer = refused(operator, signed(operator, **claims), **how)
-    assert (answer.refusal, answer.transaction) == (expected, named)
+    assert (answer.refusal, answer.transaction, answer.detail) == (expected, named, "")
 
 
 def test_the_first_rule_that_does_not_hold_is_the_reason(make_operator):
@@ -189,8 +194,8 @@ def test_times_are_whole_seconds_of_53_bits(operator, issued_at, expires_at, exp
 def test_a_repeated_request_is_refused_and_another_operators_same_id_is_not(make_operator):
     one, two = make_operator(), make_operator()
     keys = {one.key.kid: one.key, two.key.kid: two.key}
-    guard = CommandGuard(GATE, keys.get)
-    how = {"retained": False, "now": NOW, "connected_at": CONNECTED}
+    guard = CommandGuard(GATE, keys.get, CommandMemory())
+    how = {"retained": False, "now": NOW, "monotonic": MONOTONIC, "connected_at": CONNECTED}
     data = signed(one)
     guard.judge("open", data, **how)
     for again in (data, signed(one, name="open")):
@@ -202,23 +207,23 @@ def test_a_repeated_request_is_refused_and_another_operators_same_id_is_not(make
 
 
 def test_an_id_is_remembered_as_long_as_it_could_be_believed(operator):
-    guard = CommandGuard(GATE, operator.lookup)
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory())
     data = signed(operator, issued_at=int(NOW))
-    guard.judge("open", data, retained=False, now=NOW, connected_at=CONNECTED)
+    guard.judge("open", data, now=NOW, **HOW)
     for number in range(50):
         later = NOW + number / 10
         with pytest.raises(CommandRefused) as caught:
-            guard.judge("open", data, retained=False, now=later, connected_at=CONNECTED)
+            guard.judge("open", data, now=later, **HOW)
         assert caught.value.refusal is Refusal.REPEATED
     with pytest.raises(CommandRefused) as caught:
-        guard.judge("open", data, retained=False, now=NOW + 5.1, connected_at=CONNECTED)
+        guard.judge("open", data, now=NOW + 5.1, **HOW)
     assert caught.value.refusal is Refusal.STALE
 
 
 def test_a_small_step_back_of_the_clock_gives_no_command_a_second_life(operator):
     """Time servers step back by seconds; an id is kept that much longer than its command."""
-    guard = CommandGuard(GATE, operator.lookup)
-    how = {"retained": False, "connected_at": CONNECTED}
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory())
+    how = {"retained": False, "monotonic": MONOTONIC, "connected_at": CONNECTED}
     first = signed(operator, request=b"1" * 8, issued_at=int(NOW))
     second = signed(operator, request=b"2" * 8, issued_at=int(NOW) + 11)
     guard.judge("open", first, now=NOW + 5, **how)
@@ -229,8 +234,8 @@ def test_a_small_step_back_of_the_clock_gives_no_command_a_second_life(operator)
 
 
 def test_the_oldest_is_forgotten_first(operator):
-    guard = CommandGuard(GATE, operator.lookup)
-    how = {"retained": False, "connected_at": CONNECTED}
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory())
+    how = {"retained": False, "monotonic": MONOTONIC, "connected_at": CONNECTED}
     for number, at in ((1, 0), (2, 8), (3, 12)):
         data = signed(operator, request=b"%08d" % number, issued_at=int(NOW) + at)
         guard.judge("open", data, now=NOW + at, **how)
@@ -242,10 +247,11 @@ def test_the_oldest_is_forgotten_first(operator):
 
 def test_a_flood_of_signed_commands_is_refused_rather_than_forgotten(make_operator):
     operator = make_operator("EdDSA")
-    guard = CommandGuard(GATE, operator.lookup)
-    how = {"retained": False, "now": NOW, "connected_at": CONNECTED}
-    for number in range(4_095):
-        guard._seen[b"kid", number] = int(NOW) + 5
+    memory = CommandMemory()
+    guard = CommandGuard(GATE, operator.lookup, memory)
+    how = {"retained": False, "now": NOW, "monotonic": MONOTONIC, "connected_at": CONNECTED}
+    for number in range(MOST_IDS - 1):
+        memory.remember(b"kid", b"%08d" % number, int(NOW))
     assert guard.judge("open", signed(operator, request=b"the last"), **how)
     with pytest.raises(CommandRefused) as caught:
         guard.judge("open", signed(operator), **how)
@@ -253,6 +259,70 @@ def test_a_flood_of_signed_commands_is_refused_rather_than_forgotten(make_operat
     assert caught.value.transaction == REQUEST.hex()
     how["now"] = NOW + 20
     assert guard.judge("open", signed(operator, issued_at=int(NOW) + 20), **how)
+
+
+@pytest.mark.parametrize(("late_s", "left_s"), [(0.0, 5.0), (4.5, 0.5), (-1.0, 6.0)])
+def test_a_life_is_counted_on_the_monotonic_clock(operator, late_s, left_s):
+    command = judge(operator, signed(operator), now=NOW + late_s)
+    assert command.deadline == MONOTONIC + left_s
+
+
+def test_nothing_is_believed_while_no_time_is(make_operator):
+    operator = make_operator(roles=())
+    answer = refused(operator, signed(operator), now=None)
+    assert (answer.refusal, answer.transaction) == (Refusal.CLOCK_UNTRUSTED, REQUEST.hex())
+    for request in (b"1234567", b"1" * 33, "text", None):
+        payload = operator.payload(issued_at=int(NOW)) | {7: request}
+        answer = refused(operator, signed(operator, payload), now=None)
+        assert (answer.refusal, answer.transaction) == (Refusal.CLOCK_UNTRUSTED, "")
+    for request in (b"12345678", b"1" * 32):
+        answer = refused(operator, signed(operator, request=request), now=None)
+        assert answer.transaction == request.hex()
+    assert refusal(make_operator(), signed(operator), now=None) is Refusal.UNKNOWN_OPERATOR
+
+
+BACK = [
+    ("within the window", -11, None),
+    ("before it", -12, Refusal.OVERTAKEN),
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [row[1:] for row in BACK], ids=[row[0] for row in BACK]
+)
+def test_a_clock_that_went_back_makes_no_command_new(operator, step, expected):
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory())
+    guard.judge("open", signed(operator, request=b"1" * 8), now=NOW, **HOW)
+    again = signed(operator, request=b"2" * 8, issued_at=int(NOW) + step)
+    if expected is None:
+        assert guard.judge("open", again, now=NOW + step, **HOW)
+        return
+    with pytest.raises(CommandRefused) as caught:
+        guard.judge("open", again, now=NOW + step, **HOW)
+    assert (caught.value.refusal, caught.value.transaction) == (expected, (b"2" * 8).hex())
+
+
+def test_what_was_accepted_is_on_the_disk_and_holds_after_a_power_cut(operator, tmp_path):
+    path = tmp_path / "commands.json"
+    data = signed(operator)
+    CommandGuard(GATE, operator.lookup, CommandMemory(path)).judge("open", data, now=NOW, **HOW)
+    for back_s, expected in ((0.0, Refusal.REPEATED), (-20.0, Refusal.OVERTAKEN)):
+        guard = CommandGuard(GATE, operator.lookup, CommandMemory(path))
+        again = data if not back_s else signed(operator, issued_at=int(NOW + back_s))
+        with pytest.raises(CommandRefused) as caught:
+            guard.judge("open", again, now=NOW + back_s, **HOW)
+        assert caught.value.refusal is expected
+
+
+def test_what_cannot_be_written_down_is_not_accepted(operator, tmp_path):
+    path = tmp_path / "nowhere" / "commands.json"
+    guard = CommandGuard(GATE, operator.lookup, CommandMemory(path))
+    with pytest.raises(CommandRefused) as caught:
+        guard.judge("open", signed(operator), now=NOW, **HOW)
+    assert (caught.value.refusal, caught.value.transaction) == (Refusal.NOT_KEPT, REQUEST.hex())
+    assert caught.value.detail == f"{path}: No such file or directory"
+    path.parent.mkdir()
+    assert guard.judge("open", signed(operator), now=NOW, **HOW)  # it was not taken for accepted
 
 
 def test_unsigned_and_foreign_things_are_refused(operator, make_operator):
@@ -355,9 +425,9 @@ def test_a_missing_claim_is_malformed(operator, claim):
 @settings(deadline=None, max_examples=200)
 @given(data=st.binary(max_size=400))
 def test_noise_is_refused_with_a_word(data):
-    guard = CommandGuard(GATE, lambda _kid: None)
+    guard = CommandGuard(GATE, lambda _kid: None, CommandMemory())
     with pytest.raises(CommandRefused):
-        guard.judge("open", data, retained=False, now=NOW, connected_at=CONNECTED)
+        guard.judge("open", data, now=NOW, **HOW)
 
 
 @settings(deadline=None, max_examples=200)

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.report.desired import CONFIG_TYPE, NEVER, REMOTE, DesiredConfig, desired_claims, overlay
+from agent.report.desired import (
+    AHEAD_S,
+    CONFIG_TYPE,
+    LIFE_S,
+    NEVER,
+    REMOTE,
+    DesiredConfig,
+    desired_claims,
+    overlay,
+)
 from agent.report.link import Received
 from agent.report.topics import GateAddress
 from agent.settings.load import parse
@@ -27,8 +36,9 @@ class Rig:
         self.applied: list[Config] = []
         self.said: list[dict] = []
         self.complaint = ""
+        self.now: float | None = NOW
         self.part = DesiredConfig(
-            BASE, GATE, path, operator=operator.lookup, apply=self.apply, clock=lambda: NOW
+            BASE, GATE, path, operator=operator.lookup, apply=self.apply, clock=lambda: self.now
         )
         self.part.attach(lambda message: self.said.append(json.loads(message.payload)))
 
@@ -47,7 +57,7 @@ class Rig:
 
     def raw(self, payload: bytes) -> dict:
         message = Received(GATE.topic("config/desired"), payload, 1, retain=True, mid=1)
-        assert self.part.received(message, connected_at=NOW)
+        assert self.part.received(message)
         return self.said[-1] if self.said else {}
 
 
@@ -81,6 +91,8 @@ def test_a_good_state_is_applied_reported_and_kept(rig, tmp_path):
         ({"gate.zone": "Hall 3"}, "lower-case letters"),
         ({"gate.region": "Berlin"}, "ISO 3166-2"),
         ({"gate": 1}, "gate"),
+        *(({"gate.profile": name}, "no file can be named")
+          for name in ("/etc/evil.toml", "../evil", "./x", "fifo/", "", "a\n", ".x", 7, None, "x" * 129)),
         ({"": 1}, ""),
         ({"finger.threshold": 1}, "finger.threshold"),
         *(({key: "x"}, key) for key in NEVER),
@@ -122,6 +134,10 @@ def test_versions_only_rise(rig):
         ("malformed", {"6": 1, "99": 1}),
         ("malformed", {"-65603": 0}),
         ("malformed", {"-65603": "1"}),
+        ("malformed", {"-65603": 2**63}),
+        ("malformed", {"6": "now"}),
+        ("malformed", {"6": -1}),
+        ("malformed", {"6": True}),
         ("malformed", {"-65604": []}),
         ("malformed", {"-65604": {1: 2}}),
     ],
@@ -132,11 +148,81 @@ def test_refusals(rig, reason, how):
     assert rig.applied == []
 
 
+LIVES = [
+    ("signed this second", 0, "applied", None),
+    ("as old as may be", -LIFE_S, "applied", None),
+    ("older", -LIFE_S - 1, "rejected", "stale"),
+    ("two years old", -730 * 86_400, "rejected", "stale"),
+    ("a little ahead", AHEAD_S, "applied", None),
+    ("from the future", AHEAD_S + 1, "rejected", "future"),
+]
+
+
+@pytest.mark.parametrize(
+    ("offset", "status", "reason"), [row[1:] for row in LIVES], ids=[row[0] for row in LIVES]
+)
+def test_a_state_has_its_time(rig, offset, status, reason):
+    report = rig.take(3, {"gate.profile": "railway"}, **{"6": int(NOW) + offset})
+    assert (report["status"], report["reason"]) == (status, reason)
+    assert report["rejected_version"] == (None if status == "applied" else 3)
+
+
+def test_what_is_in_force_does_not_end(rig):
+    values = {"gate.profile": "railway"}
+    rig.take(3, values)
+    rig.now = NOW + 2 * LIFE_S
+    assert rig.take(3, values)["status"] == "applied"  # the broker's retained one, once more
+    assert rig.part.effective.gate.profile == "railway"
+
+
+@pytest.mark.parametrize("version", [int(NOW) + 1, 2**53 - 1])
+def test_no_signature_uses_the_versions_up(rig, version):
+    report = rig.take(version, {"gate.profile": "railway"})
+    assert (report["status"], report["reason"]) == ("rejected", "version_too_high")
+    assert rig.take(1, {"gate.profile": "railway"})["status"] == "applied"
+    assert rig.take(int(NOW), {"gate.profile": "hotel"})["status"] == "applied"
+    rig.now = NOW + 1
+    assert rig.take(int(NOW) + 1, {}, **{"6": int(NOW) + 1})["status"] == "applied"
+
+
+def test_a_state_waits_for_a_time_that_is_believed(rig):
+    rig.now = None
+    report = rig.take(1, {"gate.profile": "railway"})
+    assert (report["status"], report["reason"]) == ("rejected", "clock_untrusted")
+    rig.part.retry()
+    assert len(rig.said) == 1
+    rig.now = NOW
+    rig.part.retry()
+    assert rig.said[-1]["status"] == "applied"
+    rig.part.retry()
+    assert len(rig.said) == 2  # once
+
+
+def test_the_newest_of_those_that_wait_is_judged(rig):
+    rig.now = None
+    rig.take(1, {"gate.profile": "railway"})
+    rig.take(2, {"gate.profile": "hotel"})
+    rig.now = NOW
+    assert rig.take(3, {"gate.profile": "logistics"})["version"] == 3
+    rig.part.retry()
+    assert rig.said[-1]["version"] == 3
+    assert len(rig.said) == 3
+
+
+def test_a_kept_state_can_be_left_out(rig):
+    rig.take(1, {"gate.profile": "railway"})
+    rig.part.leave_out("gate.profile: railway demands less")
+    assert rig.part.effective == BASE
+    said = json.loads(rig.part.births()[0].payload)
+    assert (said["version"], said["status"], said["reason"]) == (0, "rejected", "kept_state")
+    assert said["detail"] == "gate.profile: railway demands less"
+
+
 def test_unsigned_unknown_and_unentitled(rig, make_operator, tmp_path):
     assert rig.raw(b'{"gate":{"profile":"railway"}}')["reason"] == "malformed"
     assert rig.raw(b"\0" * 20_000)["reason"] == "too_large"
     stranger = make_operator()
-    claims = desired_claims(GATE, version=1, values={}, issued_at=1)
+    claims = desired_claims(GATE, version=1, values={}, issued_at=int(NOW))
     assert rig.raw(stranger.signer.sign(claims, CONFIG_TYPE))["reason"] == "unknown_operator"
     opener = Rig(tmp_path / "other.json", make_operator(roles={"open"}))
     assert opener.take(1, {})["reason"] == "role_missing"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 
 import pytest
 
 from agent.fleet.memory import MemoryOutbox
-from agent.report.commands import CommandResult
-from agent.report.discovery import discovery_payload, discovery_topic
+from agent.report.commands import Command, CommandResult, Refusal
+from agent.report.discovery import HomeAssistant, discovery_payload, discovery_topic
+from agent.report.link import Received
 from agent.report.payloads import (
     CommandStatus,
     GateInfo,
@@ -127,3 +129,90 @@ def test_the_retained_card_and_its_buttons(mosquitto, listen, report, open_butto
     listener.say(GATE.topic("ha/identify"), b"identify")
     listener.wait_for("rsp/identify")
     assert done == (["open", "identify"] if open_button else ["identify"])
+
+
+# --- what a press may be -----------------------------------------------------------------------------
+
+T0 = 1_800_000_000.0
+
+
+class Counter:
+    """Takes presses as the dispatcher does, and keeps what came of them."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.pressed: list[Command] = []
+
+    def press(self, command: Command) -> None:
+        self.said.append(command.name.value)
+        self.pressed.append(command)
+
+    def refuse_press(self, refusal: Refusal) -> None:
+        self.said.append(f"refused {refusal.value}")
+
+
+PRESSES = [
+    ("plain and prompt", b"open", {}, T0, ["open"]),
+    ("as old as a press may be", b"open", {"age_s": 5.0}, T0, ["open"]),
+    ("held up by the link", b"open", {"age_s": 5.1}, T0, ["refused stale"]),
+    ("plain, no time is believed", b"open", {}, None, ["open"]),
+    ("of a link that proves nothing", b"open", {"age_s": math.inf}, T0, ["refused stale"]),
+    ("stamped and prompt", b"open 1800000000.25", {}, T0 + 1, ["open"]),
+    ("stamped, whole seconds", b"open 1800000000", {}, T0 + 5, ["open"]),
+    ("stamped, late", b"open 1800000000", {}, T0 + 5.5, ["refused stale"]),
+    ("stamped, a little ahead", b"open 1800000005", {}, T0, ["open"]),
+    ("stamped, from the future", b"open 1800000006", {}, T0, ["refused future"]),
+    ("stamped, no time is believed", b"open 1800000000", {}, None, ["refused clock_untrusted"]),
+    ("stamped now, held up all the same", b"open 1800000000", {"age_s": 28.0}, T0, ["refused stale"]),
+    ("retained", b"open", {"retain": True}, T0, []),
+    ("in the connection's first second", b"open", {"after_s": 0.9}, T0, []),
+    ("after it", b"open", {"after_s": 1.0}, T0, ["open"]),
+    *((f"another text: {text!r}", text, {}, T0, [])
+      for text in (b"", b"open ", b"open 1e9", b"open -1", b"open nan", b"open 18000000000",
+                   b"open 1800000000\n", b"open 1800000000.", b"OPEN", b"close", b"open  1800000000")),
+]  # fmt: skip
+
+
+def card(counter: Counter | None, now: float | None = T0, *, open_button: bool = True):
+    return HomeAssistant(
+        GATE, lambda: INFO, open_button=open_button, desk=counter, believed=lambda: now,
+        monotonic=lambda: 70.0,
+    )  # fmt: skip
+
+
+def pressed(word: str, payload: bytes, **how) -> Received:
+    fields = {"retain": False, "age_s": 0.5, "after_s": 60.0} | how
+    return Received(GATE.topic(f"ha/{word}"), payload, 0, mid=0, **fields)
+
+
+@pytest.mark.parametrize(
+    ("payload", "how", "now", "said"),
+    [row[1:] for row in PRESSES],
+    ids=[row[0] for row in PRESSES],
+)
+def test_a_press_to_open_is_prompt_or_refused(payload, how, now, said):
+    counter = Counter()
+    assert card(counter, now).received(pressed("open", payload, **how))
+    assert counter.said == said
+    assert [command.deadline for command in counter.pressed] == [75.0] * said.count("open")
+
+
+def test_a_gate_without_the_button_takes_no_press_to_open():
+    counter = Counter()
+    part = card(counter, open_button=False)
+    assert part.received(pressed("open", b"open"))
+    assert part.received(pressed("identify", b"identify", age_s=math.inf))
+    assert part.received(pressed("identify", b"open"))
+    assert counter.said == ["identify"]
+    assert card(None).received(pressed("open", b"open"))
+    assert not part.received(Received("gates/v1/station/gate-1/ack", b"", 1, retain=False, mid=1))
+
+
+def test_the_cards_own_press_carries_its_time():
+    """What Home Assistant makes of the template is what is taken."""
+    found = discovery_payload(GATE, INFO, open_button=True)["components"]["open"]
+    assert found["command_template"] == "{{ value }} {{ as_timestamp(now()) }}"
+    rendered = f"{found['payload_press']} {T0 + 0.123456}"
+    counter = Counter()
+    card(counter).received(pressed("open", rendered.encode()))
+    assert counter.said == ["open"]

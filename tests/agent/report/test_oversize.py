@@ -41,8 +41,7 @@ class Desired:
     def births(self) -> list:
         return []
 
-    def received(self, message: Received, *, connected_at: float) -> bool:
-        del connected_at
+    def received(self, message: Received) -> bool:
         if message.topic != CONFIG:
             return False
         self.heard.append(message.payload)

@@ -416,3 +416,37 @@ def test_lists_in_a_directory_are_loaded_with_its_keys(tmp_path: Path) -> None:
     snapshot = load_directory(tmp_path, now=NOW)
     assert snapshot.status(StatusReference(URI, 0), NOW, "Ministry") is INVALID
     assert snapshot.status(StatusReference("https://b", 1), NOW, "Metro") is VALID
+
+
+def a_view(*lists: StatusList, dated_at: int = 0) -> TrustSnapshot:
+    return TrustSnapshot(status_lists=lists, updated_at=NOW + 9_000, dated_at=dated_at)
+
+
+AHEAD = [
+    ("of now", 0, SUSPENDED),
+    ("at the tolerance", 300, SUSPENDED),
+    ("beyond it", 301, VALID),
+    ("of ten years later", 315_360_000, VALID),
+]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "verdict"), [row[1:] for row in AHEAD], ids=[row[0] for row in AHEAD]
+)
+def test_a_list_from_the_future_is_set_aside(ahead: int, verdict: StatusVerdict) -> None:
+    sound = StatusList(URI, "Ministry", 2, encode_statuses([0], 2), issued_at=NOW - 10)
+    later = StatusList(URI, "Ministry", 2, encode_statuses([2], 2), issued_at=NOW + ahead)
+    for lists in ((sound, later), (later, sound)):
+        assert a_view(*lists).status(StatusReference(URI, 0), NOW, "Ministry") is verdict
+    answer = a_view(later).status_answer(StatusReference(URI, 0), NOW + ahead - 301, "Ministry")
+    assert (answer.verdict, "future" in answer.detail) == (UNKNOWN, True)
+
+
+def test_a_ttl_counts_from_what_is_signed_and_not_from_a_reading() -> None:
+    brief = StatusList(URI, "Ministry", 2, b"\0", issued_at=NOW, ttl_s=50)
+    reference = StatusReference(URI, 0)
+    plain, signed = a_view(brief), a_view(brief, dated_at=NOW + 100)
+    assert plain.status(reference, NOW + 50) is VALID
+    assert plain.status(reference, NOW + 51) is UNKNOWN
+    assert signed.status(reference, NOW + 150) is VALID
+    assert signed.status(reference, NOW + 151) is UNKNOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,7 @@ def test_a_snapshot_read_before_an_update_does_not_undo_it(gate: Gate, tmp_path:
     publisher.add(issuers__one=new_public_pem())
     publisher.publish()
     pin_root(tmp_path / "cache", publisher.first_root)
+    gate.now = int(time.time())
     store = gate.store(directory="cache", signed=True, url="repo")
     old = store.snapshot
     publisher.publish()

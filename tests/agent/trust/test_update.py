@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Metadata, MetaFile, TargetFile
+from tuf.api.metadata import Metadata, MetaFile, TargetFile, Timestamp
 
 from agent.trust import cache as cache_module
+from agent.trust.cache import PUBLISHED
 from agent.trust.model import TrustError
 from agent.trust.publish import Repository
 from agent.trust.update import pin_root
@@ -68,8 +69,9 @@ def test_a_fresh_timestamp_alone_confirms_the_same_files(
     publisher: Publisher, gate: GateCache
 ) -> None:
     before = gate.load()
-    publisher.publish(now=int(time.time()) + 10 * DAY)
-    gate.update(publisher.path)
+    now = int(time.time()) + 10 * DAY
+    publisher.publish(now=now)
+    gate.update(publisher.path, now=now)
     after = gate.load()
     assert after.expires_at is not None
     assert before.expires_at is not None
@@ -89,18 +91,93 @@ def test_unchanged_files_are_linked_and_not_written_again(
     assert len(list((gate.path / "sets").iterdir())) == 1
 
 
-def test_updated_at_is_when_the_set_was_last_confirmed(
+def test_a_set_is_as_old_as_its_signed_date(publisher: Publisher, gate: GateCache) -> None:
+    dated_at = gate.load().dated_at
+    assert abs(dated_at - time.time()) < 60
+    assert gate.load().updated_at == dated_at
+    assert gate.load().age_s(dated_at + 500) == 500
+    ahead = dated_at + 20 * DAY
+    assert not gate.update(publisher.path, now=ahead)  # confirmed by a clock that is wrong
+    assert gate.load().updated_at == dated_at
+    publisher.publish(now=dated_at + 7)
+    gate.update(publisher.path, now=ahead)
+    assert gate.load().updated_at == gate.load().dated_at == dated_at + 7
+
+
+def without_date(publisher: Publisher, *, now: int) -> None:
+    """Publish as a publisher does who knows nothing of the date."""
+    publisher.publish(now=now)
+    path = publisher.path / "metadata" / "timestamp.json"
+    timestamp = Metadata[Timestamp].from_file(str(path))
+    del timestamp.signed.unrecognized_fields[PUBLISHED]
+    timestamp.signatures.clear()
+    timestamp.sign(publisher.signers["timestamp"][0])
+    timestamp.to_file(str(path))
+
+
+def test_a_set_without_a_date_is_as_old_as_its_first_arrival(
     publisher: Publisher, gate: GateCache
 ) -> None:
-    cache_module.write_pointer(
-        gate.path,
-        cache_module.Pointer(cache_module.read_pointer(gate.path).set_name, 1_000),  # type: ignore[union-attr]
-    )
-    assert gate.load().updated_at == 1_000
-    assert gate.load().age_s(1_500) == 500
-    began = int(time.time())
-    gate.update(publisher.path)
-    assert gate.load().updated_at >= began
+    now = int(time.time())
+    without_date(publisher, now=now)
+    gate.update(publisher.path, now=now + 5)
+    assert (gate.load().updated_at, gate.load().dated_at) == (now + 5, 0)
+    assert not gate.update(publisher.path, now=now + 20 * DAY)
+    assert gate.load().updated_at == now + 5
+
+
+def test_a_set_without_a_date_is_not_younger_than_its_expiry(
+    publisher: Publisher, gate: GateCache
+) -> None:
+    now = int(time.time())
+    without_date(publisher, now=now)
+    gate.update(publisher.path, now=now + 400 * DAY)
+    assert gate.load().updated_at == gate.load().expires_at == now + 30 * DAY
+
+
+@pytest.mark.parametrize(
+    "said", [7, None, "", "soon", "2026-01-01", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00Z\n"]
+)
+def test_a_date_that_is_none_refuses_the_set(
+    publisher: Publisher, gate: GateCache, said: object
+) -> None:
+    publisher.publish()
+    path = publisher.path / "metadata" / "timestamp.json"
+    timestamp = Metadata[Timestamp].from_file(str(path))
+    timestamp.signed.unrecognized_fields[PUBLISHED] = said
+    timestamp.signatures.clear()
+    timestamp.sign(publisher.signers["timestamp"][0])
+    timestamp.to_file(str(path))
+    if said is None:  # JSON's null is as good as nothing
+        assert gate.update(publisher.path)
+        return
+    with pytest.raises(TrustError, match="x-published of the timestamp is no date"):
+        gate.update(publisher.path)
+    assert gate.load().version == 1
+
+
+@pytest.mark.parametrize(("ahead", "taken"), [(DAY, True), (DAY + 1, False)])
+def test_a_set_from_the_future_does_not_replace_another(
+    publisher: Publisher, gate: GateCache, ahead: int, *, taken: bool
+) -> None:
+    now = int(time.time())
+    publisher.publish(now=now + ahead)
+    if taken:
+        assert gate.update(publisher.path, now=now)
+        return
+    with pytest.raises(TrustError, match=r"the set is dated .* this clock says .*: set the clock"):
+        gate.update(publisher.path, now=now)
+    assert gate.load().version == 1
+
+
+def test_the_first_set_is_taken_by_a_clock_that_was_never_set(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    gate = GateCache(tmp_path / "new", publisher.first_root)
+    assert gate.update(publisher.path, now=1_000)
+    dated_at = gate.load().dated_at
+    assert gate.load().age_s(dated_at - DAY) == 0
+    assert gate.load().age_s(dated_at - DAY - 1) == dated_at - DAY - 1  # as from the beginning
 
 
 def test_every_role_can_be_rotated(publisher: Publisher, gate: GateCache) -> None:
