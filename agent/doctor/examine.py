@@ -20,7 +20,9 @@ from agent.settings.model import Config, ConfigError
 
 if TYPE_CHECKING:
     from agent.report.desired import DesiredConfig
+    from agent.trust.expiry import Expiry
     from agent.trust.model import TrustView
+    from agent.trust.snapshot import TrustSnapshot
 
 __all__ = ["Finding", "examine"]
 
@@ -28,6 +30,7 @@ State = Literal["ok", "warning", "failed", "skipped"]
 LOW_DISK_MIB = 200
 FULL_DISK_MIB = 4
 FRAMES_LOOKED_AT = 3
+SET_ASIDE_TOLD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +210,7 @@ def _profile(config: Config) -> Finding:
 
 def _trust(config: Config) -> Finding:
     from agent.daemon.place import read_trust
+    from agent.trust.expiry import running_out
     from agent.trust.model import TrustError
 
     now = int(time.time())
@@ -217,9 +221,10 @@ def _trust(config: Config) -> Finding:
             "trust", "failed", str(error),
             "mend or replace the file it names; this user must be able to read it",
         )  # fmt: skip
+    aside = _set_aside(trust)
     if not trust.keys:
         return Finding(
-            "trust", "failed", "no issuer is trusted: every code will be refused",
+            "trust", "failed", f"no issuer is trusted: every code will be refused{aside}",
             "put issuer keys into the trust directory",
         )  # fmt: skip
     live = [key for key in trust.keys if key.valid_from <= now <= key.valid_until]
@@ -230,7 +235,26 @@ def _trust(config: Config) -> Finding:
     limit = config.trust.max_age_s
     if trust.version and limit and trust.age_s(now) > limit:
         return Finding("trust", "failed", f"{detail}; too old", "run `idgate trust update`")
+    ends = "".join(f"; {_end(entry, now)}" for entry in running_out(trust, now))
+    if aside or ends:
+        remedies = ["mend or remove what was set aside"] if aside else []
+        remedies += ["ask its issuer for the next certificate"] if ends else []
+        return Finding("trust", "warning", f"{detail}{aside}{ends}", "; ".join(remedies))
     return Finding("trust", "ok", detail)
+
+
+def _set_aside(trust: TrustSnapshot) -> str:
+    """Return what of the trust is not believed, to stand behind something."""
+    told = "".join(f"; set aside {entry}" for entry in trust.set_aside[:SET_ASIDE_TOLD])
+    more = len(trust.set_aside) - SET_ASIDE_TOLD
+    return f"{told}; and {more} more" if more > 0 else told
+
+
+def _end(entry: Expiry, now: int) -> str:
+    from agent.trust.expiry import days_left
+
+    days = days_left(entry.not_after, now)
+    return f"{entry} ran out {-days} days ago" if days < 0 else f"{entry} has {days} days left"
 
 
 def _journal(config: Config) -> Finding:

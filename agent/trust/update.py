@@ -53,7 +53,7 @@ _REPAIRED = ".r"
 _log = logging.getLogger(__name__)
 
 TARGET_NAME = re.compile(
-    r"(issuers|operators|status|rosters|profiles|models)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+    r"(issuers|operators|status|revocation|rosters|profiles|models)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 )
 _PARTS = ("timestamp.json", "snapshot.json", "targets.json")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -201,7 +201,7 @@ def _swap(
         _fetch_files(fresh, targets, updater, old)
         _copy_metadata(cache / "metadata", fresh / "metadata")
         fsync_path(cache / SETS)
-        snapshot = load_set(cache, fresh, now, now, roster_key)
+        snapshot = load_set(cache, fresh, now, now, roster_key, strict=True)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

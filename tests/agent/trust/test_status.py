@@ -203,7 +203,7 @@ def test_encoding_refuses_what_does_not_fit(bits: int, value: int) -> None:
         encode_statuses([value], bits)
 
 
-VALID, INVALID, SUSPENDED, UNKNOWN = StatusVerdict
+VALID, INVALID, SUSPENDED, UNKNOWN, WITHHELD = StatusVerdict
 ANSWERS = [
     ("valid", 0, 0, {}, VALID, ""),
     ("invalid", 1, 0, {}, INVALID, ""),
