@@ -115,15 +115,15 @@ def leaf_key(
     roots = keys.roots() if name is None else for_format(keys.roots(), name)
     mine = sorted(roots, key=lambda root: bool(root.iss) and issuer not in root.iss)
     below, found = _find_roots(certificates, mine, now)
-    failed: Rejected | None = None
+    failed = []
     for root, pinned in found:
         try:
             _walk(below, root, pinned, now, purpose)
             return _as_issuer_key(below[0], root)
         except Rejected as error:
-            if failed is None or error.reason is Reason.ISSUER_KEY_EXPIRED:
-                failed = error
-    raise failed or Rejected(Reason.UNKNOWN_ISSUER, "x5chain leads to no pinned root")
+            failed.append(error)
+    # One root is always found. That all would do but for the day is the most helpful to know.
+    raise next((error for error in failed if error.reason is Reason.ISSUER_KEY_EXPIRED), failed[0])
 
 
 def _walk(
@@ -227,7 +227,7 @@ def _find_roots(
             for number in range(1, len(certificates))
             if (certificates[number].subject, _point(certificates[number])) in known
         ),
-        len(certificates),
+        None,
     )
     below = certificates[:cut]
     named = [pair for pair in pinned if pair[1].subject == below[-1].issuer]
@@ -241,10 +241,10 @@ def _find_roots(
         point = _point(certificate)
         if point not in tried and len(tried) < ISSUER_KEYS:
             tried[point] = _is_issued(below[-1], certificate)
-        if tried.get(point, False):
+        if tried.get(point):
             found.append((root, certificate))
     if not found:
-        _check_issued(below[-1], named[0][1])
+        _check_hash(below[-1])
         raise Rejected(
             Reason.BAD_SIGNATURE, f"x5chain: a certificate's{untried([root for root, _ in named])}"
         )
@@ -278,11 +278,16 @@ def _check_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> No
     """Raise unless the issuer's name and signature stand under the certificate."""
     if certificate.issuer != issuer.subject:
         raise Rejected(Reason.UNKNOWN_ISSUER, "x5chain: the names do not chain")
+    _check_hash(certificate)
+    if not _is_issued(certificate, issuer):
+        raise Rejected(Reason.BAD_SIGNATURE, "x5chain: a certificate's")
+
+
+def _check_hash(certificate: x509.Certificate) -> None:
+    """Raise where the certificate's own signature is made with what is too weak, or unknown."""
     algorithm = _hash_of(certificate)
     if algorithm is not None and not isinstance(algorithm, _HASHES):
         raise Rejected(Reason.ALGORITHM_MISMATCH, "x5chain: signed with a hash that is too weak")
-    if not _is_issued(certificate, issuer):
-        raise Rejected(Reason.BAD_SIGNATURE, "x5chain: a certificate's")
 
 
 def _is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
@@ -336,7 +341,7 @@ def _check_usages(
     if not allowed:
         raise Rejected(
             Reason.ISSUER_NOT_ENTITLED,
-            f"x5chain: a certificate for another use ({', '.join(sorted(usages))[:100]})",
+            f"x5chain: a certificate for another use ({min(usages)})",
         )
 
 
@@ -363,13 +368,11 @@ def _check_names(leaf: x509.Certificate, wanted: frozenset[str]) -> None:
     """Raise where the root asks for names and the leaf has none of them."""
     if not wanted:
         return
-    named = _extension(leaf, x509.SubjectAlternativeName)
-    held = set()
-    if named is not None:
-        held |= {f"DNS:{name.lower()}" for name in named.get_values_for_type(x509.DNSName)}
-        held |= {
-            f"URI:{name}" for name in named.get_values_for_type(x509.UniformResourceIdentifier)
-        }
+    held: set[str] = set()
+    if (named := _extension(leaf, x509.SubjectAlternativeName)) is not None:
+        hosts = named.get_values_for_type(x509.DNSName)
+        uris = named.get_values_for_type(x509.UniformResourceIdentifier)
+        held = {*(f"DNS:{host.lower()}" for host in hosts), *(f"URI:{uri}" for uri in uris)}
     subject = {part.rfc4514_string() for part in leaf.subject.rdns}
     for name in wanted:
         if name.startswith(("DNS:", "URI:")):

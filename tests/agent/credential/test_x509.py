@@ -222,7 +222,7 @@ def test_eight_keys_of_roots_of_one_name_are_tried(others: int) -> None:
     if others < 8:
         assert registry.read(coded(*CHAIN), keys=keys, rules=RULES).issuer == "national-root"
     else:
-        with pytest.raises(Rejected, match="bad_signature: x5chain: a certificate's"):
+        with pytest.raises(Rejected, match="a certificate's; 29 keys would do, 8 were"):
             registry.read(coded(*CHAIN), keys=keys, rules=RULES)
 
 
@@ -262,6 +262,15 @@ def test_the_root_whose_path_holds_is_found(order: int) -> None:
     assert reason(
         coded(*CHAIN), trust(*(root for root in roots if root.issuer in {"short", "over"}))
     ) is (Reason.ISSUER_KEY_EXPIRED)
+
+
+@pytest.mark.parametrize(("first", "last", "reads"), [(0, 0, True), (1, 1, False), (-1, -1, False)])
+def test_a_root_holds_from_its_first_second_to_its_last(first: int, last: int, reads: bool) -> None:
+    root = root_key(valid_from=NOW + first, valid_until=NOW + last)
+    if reads:
+        assert registry.read(coded(*CHAIN), keys=trust(root), rules=RULES).issuer == "national-root"
+    else:
+        assert reason(coded(*CHAIN), trust(root)) is Reason.ISSUER_KEY_EXPIRED
 
 
 def test_a_pinned_authority_below_another_root_is_a_root() -> None:
@@ -336,7 +345,7 @@ def test_a_root_may_ask_for_a_usage(critical: bool) -> None:
             assert reason(payload, keys) is Reason.ISSUER_NOT_ENTITLED
     assert reason(coded(DIRECT), keys) is Reason.ISSUER_NOT_ENTITLED
     named = LEAF.but(extensions=used(OWN, critical=critical))
-    authority = MIDDLE.but(extensions=used(OWN, critical=critical))
+    authority = MIDDLE.but(extensions=used(DOCUMENTS, critical=critical))
     assert registry.read(coded(named, authority), keys=keys, rules=RULES).issuer  # its CA need not
 
 
@@ -412,6 +421,8 @@ def test_a_status_list_has_usages_of_its_own() -> None:
         for usages in ((WEB,), ("1.3.6.1.5.5.7.3.35",)):
             with pytest.raises(Rejected, match="issuer_not_entitled"):
                 status_key(*usages, critical=critical)
+        with pytest.raises(Rejected, match=rf"another use \({READER}\)"):
+            status_key(READER, DOCUMENTS, critical=critical, **narrow)
     assert status_key(critical=False, **narrow).issuer == "national-root"
 
 
