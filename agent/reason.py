@@ -126,7 +126,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.CLOCK_UNTRUSTED: "The gate's clock went backwards or was never set.",
     Reason.REVOKED: "The issuer withdrew the credential.",
     Reason.SUSPENDED: "The issuer suspended the credential.",
-    Reason.STATUS_UNKNOWN: "The status list is missing, too old or does not cover it.",
+    Reason.STATUS_UNKNOWN: "The status list is missing, unreadable, too old or does not cover it.",
     Reason.TRUST_TOO_OLD: "The gate's trust data is older than the policy allows.",
     Reason.BLOCKED: "The subject is on a blocked list.",
     Reason.NOT_ON_ROSTER: "The place asks for a roster and the subject is not on it.",

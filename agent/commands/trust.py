@@ -1,6 +1,7 @@
 """`idgate trust`: publish a signed trust set, and bring a gate's copy up to date.
 
-Publishing: init, add-*, remove, rotate, renew, sign, publish, show. Gate: update, show.
+Publishing: init, add-*, remove, rotate, renew, sign, publish, show. Gate: update, show. A plain
+directory takes add-* too.
 Passwords are asked for on the terminal or read from `--password-file`.
 """
 
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
+    from agent.trust.plain import PlainDirectory
     from agent.trust.publish import Repository
 
 __all__ = ["add_arguments", "run"]
@@ -102,6 +104,7 @@ def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -
     roster.add_argument("--block", action="store_true", help="a list of blocked subjects")
     for name, summary in (
         ("add-status", "add a Token Status List"),
+        ("add-revocation", "add a revocation list of health certificates (JSON)"),
         ("add-profile", "add a site profile"),
         ("add-model", "add a model file"),
     ):
@@ -138,6 +141,15 @@ def _check_profile(text: str, source: str) -> None:
     parse_profile(text, source=source)
 
 
+def _adding_to(arguments: argparse.Namespace) -> Repository | PlainDirectory:
+    """Return what a file is added to: a repository, or a plain directory."""
+    from agent.trust.plain import PlainDirectory
+
+    if (arguments.path / "repository.toml").exists():
+        return _repository(arguments)
+    return PlainDirectory(arguments.path, now=int(time.time()))
+
+
 def _repository(arguments: argparse.Namespace) -> Repository:
     from agent.trust.publish import Repository
 
@@ -165,8 +177,11 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _add(arguments: argparse.Namespace) -> int:
     from agent.trust import contents
+    from agent.trust.plain import PlainDirectory
+    from agent.trust.roster import load_key
 
-    repository = _repository(arguments)
+    place = _adding_to(arguments)
+    note = ""
     name = arguments.name or arguments.file.stem
     match arguments.action:
         case "add-issuer":
@@ -191,7 +206,12 @@ def _add(arguments: argparse.Namespace) -> int:
                 key_file=arguments.roster_key,
                 blocks=arguments.block,
                 now=int(time.time()),
+                among=place.preview(),
             )
+            if isinstance(place, PlainDirectory):
+                note = place.roster_key_note(load_key(arguments.roster_key))
+        case "add-revocation":
+            files = contents.revocation(arguments.file, name)
         case "add-status":
             files = contents.status(arguments.file, name)
         case "add-profile":
@@ -199,8 +219,10 @@ def _add(arguments: argparse.Namespace) -> int:
         case _:
             files = contents.model(arguments.file, arguments.name or arguments.file.name)
     for target, data in files.items():
-        repository.add(target, data)
+        place.add(target, data)
         print(f"added {target}")
+    if note:
+        print(note)
     return 0
 
 

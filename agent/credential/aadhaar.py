@@ -36,7 +36,13 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from agent.credential import inflate
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
-from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.issuers import (
+    Algorithm,
+    IssuerKey,
+    KeySource,
+    best_first,
+    untried,
+)
 from agent.credential.limits import (
     INFLATED_BYTES_AADHAAR,
     ISSUER_KEYS,
@@ -128,8 +134,9 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     """
     data = _unpack(payload)
     signed, signature = data[:-_SIGNATURE_SIZE], data[-_SIGNATURE_SIZE:]
-    key = _signer(signed, signature, keys)
+    signers = _signers(signed, signature, keys)
     letter = parse(signed)
+    key = best_first(signers, letter.issued_at, Kind.NATIONAL_ID)[0]
     check_validity(letter.issued_at, LATEST_TIME, rules)
     check_key(key, Kind.NATIONAL_ID, replace(rules, now=letter.issued_at))
     return Credential(
@@ -169,8 +176,8 @@ def _unpack(payload: bytes) -> bytes:
     return data
 
 
-def _signer(signed: bytes, signature: bytes, keys: KeySource) -> IssuerKey:
-    """Return the key that signed the letter."""
+def _signers(signed: bytes, signature: bytes, keys: KeySource) -> list[IssuerKey]:
+    """Return the key that signed the letter, as often as the trust set has it."""
     candidates = [
         key
         for key in for_format(keys.for_format(FormatName.AADHAAR), FormatName.AADHAAR)
@@ -178,16 +185,21 @@ def _signer(signed: bytes, signature: bytes, keys: KeySource) -> IssuerKey:
         and isinstance(key.public_key, rsa.RSAPublicKey)
         and key.public_key.key_size == 8 * _SIGNATURE_SIZE
         and not key.is_root
-    ][:ISSUER_KEYS]
+    ]
     if not candidates:
         raise Rejected(Reason.UNKNOWN_ISSUER, "no key of UIDAI's")
-    for key in candidates:
-        try:
-            key.public_key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
-        except InvalidSignature:
-            continue
-        return key
-    raise Rejected(Reason.BAD_SIGNATURE, f"none of {len(candidates)} keys")
+    found = [key for key in candidates[:ISSUER_KEYS] if _verifies(key, signature, signed)]
+    if not found:
+        raise Rejected(Reason.BAD_SIGNATURE, f"of no key of UIDAI's{untried(candidates)}")
+    return found
+
+
+def _verifies(key: IssuerKey, signature: bytes, signed: bytes) -> bool:
+    try:
+        key.public_key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    except InvalidSignature:
+        return False
+    return True
 
 
 def parse(signed: bytes) -> Letter:

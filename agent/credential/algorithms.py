@@ -4,6 +4,8 @@ Rules:
 - a number stands for one curve, one hash and one padding; `fits` says whether a key is of that
   make, so that an RSA key can never be asked to check an ECDSA signature;
 - ECDSA and SM2 signatures are r || s of exactly the curve's length, never DER (RFC 9053 2.1);
+- a key with which anybody can sign is no key: `fits` is false for Ed25519 points of small order and
+  for RSA whose exponent or modulus is even or 1;
 - `pinned` is the name under which the trust set pins a key to the algorithm.
 
 Adding an algorithm is adding a class. Standards: RFC 9053, RFC 9864, RFC 8230; GB/T 32918.2.
@@ -23,13 +25,35 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from agent.credential.issuers import Algorithm
 from agent.credential.numbers import Alg
 
-__all__ = ["ALGORITHMS", "SM2_POINT_BYTES", "SignatureAlgorithm"]
+__all__ = ["ALGORITHMS", "SM2_POINT_BYTES", "SignatureAlgorithm", "is_sound"]
 
 ALGORITHMS: Final[dict[int, type[SignatureAlgorithm]]] = {}
 """COSE number -> class."""
 
 SM2_POINT_BYTES: Final = 65
 _RSA_BITS: Final = range(2048, 4097)
+_ED25519_PRIME: Final = 2**255 - 19
+_ED25519_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_ED25519_SMALL: Final = frozenset(
+    {0, 1, _ED25519_PRIME - 1, _ED25519_ORDER_8, _ED25519_PRIME - _ED25519_ORDER_8}
+)
+"""The y of all eight points of small order; their x has either sign, or is 0."""
+
+
+def is_sound(key: Any) -> bool:
+    """Return whether a key binds its holder: without that anybody can sign for it.
+
+    Args:
+        key: a `cryptography` public key, or an SM2 point, which is checked where it is decoded.
+    """
+    if isinstance(key, Ed25519PublicKey):
+        y = int.from_bytes(key.public_bytes_raw(), "little") & (2**255 - 1)
+        # RFC 8032 section 5.1.3: a y of the prime or more is no encoding of a point.
+        return y < _ED25519_PRIME and y not in _ED25519_SMALL
+    if isinstance(key, rsa.RSAPublicKey):
+        numbers = key.public_numbers()
+        return numbers.e % 2 == 1 and numbers.e > 1 and numbers.n % 2 == 1
+    return True
 
 
 class SignatureAlgorithm(ABC):
@@ -118,7 +142,7 @@ class EdDsa(SignatureAlgorithm):
 
     @classmethod
     def fits(cls, key: Any) -> bool:
-        return isinstance(key, Ed25519PublicKey)
+        return isinstance(key, Ed25519PublicKey) and is_sound(key)
 
     @classmethod
     def verify(cls, key: Any, signature: bytes, message: bytes) -> bool:
@@ -145,7 +169,7 @@ class Ps256(SignatureAlgorithm):
 
     @classmethod
     def fits(cls, key: Any) -> bool:
-        return isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS
+        return isinstance(key, rsa.RSAPublicKey) and key.key_size in _RSA_BITS and is_sound(key)
 
     @classmethod
     def verify(cls, key: Any, signature: bytes, message: bytes) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.credential.issuers import IssuerKey
 from agent.credential.limits import LATEST_TIME
-from agent.credential.model import FormatName, Kind, Rejected, ReplayKey
+from agent.credential.model import FormatName, Kind, Level, Rejected, ReplayKey
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
@@ -42,8 +42,8 @@ def for_format(keys: Iterable[IssuerKey], name: FormatName) -> list[IssuerKey]:
     return [key for key in keys if not key.formats or name in key.formats]
 
 
-def check_key(key: IssuerKey, kind: Kind, rules: ReadRules) -> None:
-    """Check that a key may vouch for this kind of document now.
+def check_key(key: IssuerKey, kind: Kind, rules: ReadRules, level: Level = Level.BASIC) -> None:
+    """Check that a key may vouch for this kind of document, of this level, now.
 
     Raises:
         Rejected: `issuer_key_expired` or `issuer_not_entitled`.
@@ -52,6 +52,8 @@ def check_key(key: IssuerKey, kind: Kind, rules: ReadRules) -> None:
         raise Rejected(Reason.ISSUER_KEY_EXPIRED, key.issuer)
     if key.kinds and kind not in key.kinds:
         raise Rejected(Reason.ISSUER_NOT_ENTITLED, f"{key.issuer}: {kind}")
+    if level > key.highest_level:
+        raise Rejected(Reason.ISSUER_NOT_ENTITLED, f"{key.issuer}: level {level:d}")
 
 
 def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:

@@ -6,7 +6,8 @@ Rules:
 - compressed always: zlib by its magic, Brotli otherwise, capped;
 - signed always: claims alone, also encrypted ones, are `unsigned`, however well they read;
 - the key is the one that `kid` names; where no pinned key has that kid, a chain (x5chain) counts if
-  it leads to a pinned root; with neither, the keys of this format are tried, 8 at most;
+  it leads to a pinned root; with neither, the keys of this format that `iss` belongs to are
+  tried, 8 at most;
 - a credential of the native profile is refused, though it has the same claim: read as this format
   it would lose its kind and its holder's key;
 - `exp` is required, as nothing else ends a lost code;
@@ -31,8 +32,7 @@ from agent.credential import base45, cbor, cose, inflate, x509
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
 from agent.credential.cwt import claims_of, status_of
 from agent.credential.identity import FACE, FINGERS, shown
-from agent.credential.issuers import IssuerKey, KeySource
-from agent.credential.limits import ISSUER_KEYS
+from agent.credential.issuers import IssuerKey, KeySource, best_first
 from agent.credential.model import (
     BiometricReference,
     Credential,
@@ -121,7 +121,7 @@ def _candidates(
     found = for_format([key for key in named if not key.is_root], FormatName.CLAIM169)
     chain = _header(message, Header.X5CHAIN)
     if chain is not None and (kid is None or not found):
-        found = [x509.leaf_key(chain, keys, FormatName.CLAIM169, rules.now)]
+        found = [x509.leaf_key(chain, keys, FormatName.CLAIM169, rules.now, issuer=issuer)]
     fitting = [
         key for key in found if not key.iss or (isinstance(issuer, str) and issuer in key.iss)
     ]
@@ -129,7 +129,7 @@ def _candidates(
         raise Rejected(
             Reason.UNKNOWN_ISSUER, "iss does not belong to the key" if found else "no such key"
         )
-    return fitting[:ISSUER_KEYS]
+    return best_first(fitting, rules.now)
 
 
 def _header(message: cose.Sign1, label: int) -> Any:

@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from agent.credential import cbor
 from agent.credential.algorithms import ALGORITHMS, SignatureAlgorithm
-from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.limits import SITE_KEYS
+from agent.credential.issuers import Algorithm, IssuerKey, untried
+from agent.credential.limits import ISSUER_KEYS, SITE_KEYS
 from agent.credential.model import Rejected
 from agent.credential.numbers import Alg, Header, Tag
 from agent.reason import Reason
@@ -200,19 +200,28 @@ def verify(
 def verify_any(message: Sign1, keys: Sequence[IssuerKey]) -> IssuerKey:
     """Return the first of several keys that verifies the message.
 
+    Args:
+        message: the message.
+        keys: in the order in which to try them (`issuers.best_first`); `limits.ISSUER_KEYS` at
+            most are.
+
     Raises:
-        Rejected: as `verify` for the last key whose algorithm agreed, or for the last one.
+        Rejected: `unknown_issuer` without keys, `algorithm_mismatch` where none is of the header's
+            algorithm, else `bad_signature`, whose detail says where keys were left untried.
     """
-    worst: Rejected | None = None
-    for key in keys:
-        try:
-            verify(message, key.algorithm, key.public_key)
-        except Rejected as error:
-            if worst is None or error.reason is not Reason.ALGORITHM_MISMATCH:
-                worst = error
-        else:
+    if not keys:
+        raise Rejected(Reason.UNKNOWN_ISSUER, "no key")
+    algorithm = algorithm_of(message)
+    fitting = [
+        key for key in keys if key.algorithm is algorithm.pinned and algorithm.fits(key.public_key)
+    ]
+    if not fitting:
+        raise Rejected(Reason.ALGORITHM_MISMATCH, "the header's alg is not the key's")
+    signed = signed_bytes(message)
+    for key in fitting[:ISSUER_KEYS]:
+        if algorithm.verify(key.public_key, message.signature, signed):
             return key
-    raise worst or Rejected(Reason.UNKNOWN_ISSUER, "no key")
+    raise Rejected(Reason.BAD_SIGNATURE, f"the signature does not verify{untried(fitting)}")
 
 
 def is_encrypt0(data: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 Rules, in this order:
 - the protected header names a signature algorithm and a `kid`; the keys of that id that may sign
-  the format, and to which the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most;
-- nothing is taken from the claims, but `iss` to find the key, before the signature verified;
+  the format, and to which the claimed `iss` belongs, are tried, `limits.ISSUER_KEYS` at most, those
+  first that may vouch now for what is claimed;
+- nothing is taken from the claims before the signature verified, but what chooses among keys:
+  `iss`, kind and level;
 - `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types; `sub` is not empty;
 - `exp` is after `iat` and `nbf`; the validity ends one second before `exp` (RFC 8392, 3.1.4);
 - the key may vouch for this kind of document now; now lies in the validity.
@@ -20,16 +22,17 @@ from typing import Any
 
 from agent.credential import cbor, cose
 from agent.credential.checks import check_key, check_validity, for_format, seconds
-from agent.credential.issuers import IssuerKey, KeySource
-from agent.credential.limits import IDENTIFIER_BYTES, ISSUER_KEYS, STATUS_INDEX
-from agent.credential.model import FormatName, Kind, Rejected, StatusReference
+from agent.credential.issuers import IssuerKey, KeySource, best_first
+from agent.credential.limits import IDENTIFIER_BYTES, STATUS_INDEX
+from agent.credential.model import FormatName, Kind, Level, Rejected, StatusReference
 from agent.credential.numbers import SD_CWT_TYP, VCT_PREFIX, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
-__all__ = ["Token", "claims_of", "holder_key_of", "kind_of", "read_token", "status_of"]
+__all__ = ["Token", "claims_of", "holder_key_of", "kind_of", "level_of", "read_token", "status_of"]
 
 _KINDS = {VCT_PREFIX + kind: kind for kind in Kind}
+_LEVELS = {int(level): level for level in Level}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
     if typ is not None and typ != SD_CWT_TYP:
         raise Rejected(Reason.MALFORMED, "CWT: typ names another kind of token")
     claims = claims_of(message.payload)
-    key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys))
+    key = cose.verify_any(message, _candidates(message, claims, keys, rules))
     _required(claims, Claim.ISS, "iss", str)
     subject: str = _required(claims, Claim.SUB, "sub", str)
     # An empty one would be the same person for every holder: one lockout, one roster line, for all.
@@ -96,25 +99,32 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
     if expiry <= issued:
         raise Rejected(Reason.BAD_TIME, "exp is not after iat")
     kind = kind_of(claims)
-    check_key(key, kind, rules)
+    check_key(key, kind, rules, level_of(claims))
     if rules.clock_trusted and issued > rules.now + rules.max_future_s:
         raise Rejected(Reason.ISSUED_IN_FUTURE, "iat of the credential")
     check_validity(begin, expiry - 1, rules)
     return Token(key, claims, kind, subject, identifier, issued, begin, expiry - 1)
 
 
-def _candidates(message: cose.Sign1, issuer: Any, keys: KeySource) -> list[IssuerKey]:
-    """Return the keys that the token may have been signed with."""
+def _candidates(
+    message: cose.Sign1, claims: Mapping[int | str, Any], keys: KeySource, rules: ReadRules
+) -> list[IssuerKey]:
+    """Return the keys that the token may have been signed with, in the order in which to try."""
     kid = message.protected.get(Header.KID)
     if not isinstance(kid, bytes) or not 0 < len(kid) <= IDENTIFIER_BYTES:
         raise Rejected(Reason.MALFORMED, "CWT: no kid in the protected header")
-    known = for_format(keys.by_kid(kid), FormatName.NATIVE)[:ISSUER_KEYS]
+    known = for_format(keys.by_kid(kid), FormatName.NATIVE)
+    issuer = claims.get(Claim.ISS)
     name = issuer if isinstance(issuer, str) else None
     found = [key for key in known if not key.is_root and (not key.iss or name in key.iss)]
     if not found:
         detail = "iss does not belong to the key" if known else f"kid {kid.hex()}"
         raise Rejected(Reason.UNKNOWN_ISSUER, detail)
-    return found
+    vct, level = claims.get(Claim.VCT), claims.get(Claim.LEVEL)
+    kind = _KINDS.get(vct, Kind.UNKNOWN) if isinstance(vct, str) else Kind.UNKNOWN
+    return best_first(
+        found, rules.now, kind, Level.UPGRADED if level == Level.UPGRADED else Level.BASIC
+    )
 
 
 def _required(claims: Mapping[int | str, Any], claim: int, name: str, of: type = object) -> Any:
@@ -138,6 +148,20 @@ def kind_of(claims: Mapping[int | str, Any]) -> Kind:
     if not isinstance(vct, str):
         raise Rejected(Reason.MALFORMED, "CWT: vct is no text")
     return _KINDS.get(vct, Kind.UNKNOWN)
+
+
+def level_of(claims: Mapping[int | str, Any]) -> Level:
+    """Return the assurance level that the token claims; basic where it claims none.
+
+    Raises:
+        Rejected: `malformed` when it is neither 1 nor 2.
+    """
+    value = claims.get(Claim.LEVEL)
+    if value is None:
+        return Level.BASIC
+    if type(value) is not int or value not in _LEVELS:
+        raise Rejected(Reason.MALFORMED, "the assurance level is neither 1 nor 2")
+    return _LEVELS[value]
 
 
 def status_of(claims: Mapping[int | str, Any]) -> StatusReference | None:

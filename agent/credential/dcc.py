@@ -31,7 +31,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from agent.credential import base45, cbor, cose, inflate, x509
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
-from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.issuers import Algorithm, IssuerKey, KeySource, best_first
+from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.numbers import Alg, Claim, Header, Tag
 from agent.credential.registry import ReadRules
@@ -56,6 +57,7 @@ _NUMBERS: Final = frozenset({"dn", "sd"})
 _VERSION: Final = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}", re.ASCII)
 _DATE_OF_BIRTH: Final = re.compile(r"(?:\d{4}(?:-\d\d(?:-\d\d(?:T\d\d:\d\d:\d\d)?)?)?)?", re.ASCII)
 _FULL_DATE: Final = 10
+_REVOCATION_BYTES: Final = 16
 
 
 def sniff(payload: bytes) -> bool:
@@ -75,7 +77,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         Rejected: with the one reason.
     """
     message, kid = _parse(inflate.unzlib(base45.decode(payload.removeprefix(PREFIX))))
-    key = _signer(message, kid, keys)
+    key = _signer(message, kid, keys, rules.now)
     claims = cbor.decode(message.payload, floats=True, shortest=False)
     if not isinstance(claims, dict):
         raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
@@ -102,6 +104,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         dynamic=False,
         replay_key=replay_key(key.issuer, identifier.encode(), issued_at),
         birth_date=_birth_date(certificate),
+        revocation_hashes=_revocation_hashes(message, key, country or "", entry["ci"]),
         claims={"country": country, "group": group, "certificate": certificate},
     )
 
@@ -125,14 +128,15 @@ def _parse(data: bytes) -> tuple[cose.Sign1, Any]:
     return message, message.protected.get(Header.KID, outer)
 
 
-def _signer(message: cose.Sign1, kid: Any, keys: KeySource) -> IssuerKey:
+def _signer(message: cose.Sign1, kid: Any, keys: KeySource, now: int) -> IssuerKey:
     """Return the key of the trust set that verifies the message."""
     if not isinstance(kid, bytes):
         raise Rejected(Reason.UNKNOWN_ISSUER, "no key id")
-    candidates = for_format(keys.by_kid(kid), FormatName.DCC)
+    named = for_format(keys.by_kid(kid), FormatName.DCC)
+    candidates = best_first(named, now, Kind.HEALTH_CERTIFICATE)
     if not candidates:
         raise Rejected(Reason.UNKNOWN_ISSUER, f"kid {kid[:8].hex()}")
-    for key in candidates:
+    for key in candidates[:ISSUER_KEYS]:
         if _verifies_with_p384(message, key):
             return key
     return cose.verify_any(message, candidates)
@@ -224,6 +228,17 @@ def _check_usage(key: IssuerKey, group: str) -> None:
     }
     if named and _GROUPS[group][0] not in named:
         raise Rejected(Reason.ISSUER_NOT_ENTITLED, f"the signer may not sign {group}")
+
+
+def _revocation_hashes(
+    message: cose.Sign1, key: IssuerKey, country: str, identifier: str
+) -> tuple[bytes, ...]:
+    """Return what revocation lists name the certificate by: UCI, COUNTRYCODEUCI, SIGNATURE."""
+    signature = message.signature
+    if isinstance(key.public_key, ec.EllipticCurvePublicKey):
+        signature = signature[: len(signature) // 2]
+    named = (identifier.encode(), (country + identifier).encode(), signature)
+    return tuple(hashlib.sha256(name).digest()[:_REVOCATION_BYTES] for name in named)
 
 
 def _birth_date(certificate: Mapping[str, Any]) -> str | None:

@@ -7,8 +7,10 @@ Rules:
   the make allows it;
 - private keys are refused where a public one belongs.
 
-Forms: PEM public key, PEM or DER certificate, JWK (RFC 7517), COSE_Key (RFC 9052 section 7). An SM2
-key is its point (04 | x | y), since `cryptography` has no such curve.
+Forms: PEM public key, PEM or DER certificate, a bundle of these in PEM, JWK or a set of them (RFC
+7517), COSE_Key (RFC 9052 section 7). Of several in one file each stands for itself: one that cannot
+be used is named, the others count; but a private key among them refuses the file. An SM2 key is its
+point (04 | x | y), since `cryptography` has no such curve.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.credential import cbor
-from agent.credential.algorithms import ALGORITHMS, SM2_POINT_BYTES
+from agent.credential.algorithms import ALGORITHMS, SM2_POINT_BYTES, is_sound
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.limits import IDENTIFIER_BYTES
 from agent.credential.model import Rejected
@@ -46,12 +48,17 @@ __all__ = [
     "cose_key",
     "from_cose_key",
     "issuer_key",
+    "issuer_keys",
     "load_public_key",
+    "load_public_keys",
     "public_key_kid",
     "spki",
 ]
 
 KID_BYTES: Final = 8
+_T = TypeVar("_T")
+_MAX_KEYS: Final = 1_000
+"""Keys in one file."""
 
 _SM2_SPKI: Final = bytes.fromhex("3059301306072a8648ce3d020106082a811ccf5501822d034200")
 """SubjectPublicKeyInfo of an uncompressed SM2 point, up to the point."""
@@ -60,6 +67,7 @@ _EC2_CURVES: Final[dict[int, tuple[ec.EllipticCurve, int, Algorithm]]] = {
     Crv.P256: (ec.SECP256R1(), 32, Algorithm.ES256),
     Crv.P384: (ec.SECP384R1(), 48, Algorithm.ES384),
 }
+_JWK_ALGORITHMS: Final = {**{str(name): name for name in Algorithm}, "Ed25519": Algorithm.EDDSA}
 _JWK_CURVES: Final = {"P-256": Crv.P256, "P-384": Crv.P384, "Ed25519": Crv.ED25519}
 
 
@@ -133,7 +141,10 @@ def from_cose_key(item: Any) -> tuple[Algorithm, Any]:
             raise Rejected(Reason.MALFORMED, f"COSE_Key: x and y are not {octets} bytes each")
         return _agreed(item, algorithm), _point(curve, x, y)
     if kty == Kty.OKP and crv == Crv.ED25519 and len(x) == 32:
-        return _agreed(item, Algorithm.EDDSA), Ed25519PublicKey.from_public_bytes(x)
+        key = Ed25519PublicKey.from_public_bytes(x)
+        if not is_sound(key):
+            raise Rejected(Reason.MALFORMED, "COSE_Key: a key with which anybody can sign")
+        return _agreed(item, Algorithm.EDDSA), key
     raise Rejected(Reason.MALFORMED, "COSE_Key: neither P-256, P-384 nor Ed25519")
 
 
@@ -183,18 +194,33 @@ def cose_key(key: Any) -> dict[int, Any]:
 
 
 def load_public_key(data: bytes) -> PublicKey:
-    """Return the public key in a file: PEM key, PEM or DER certificate, JWK or COSE_Key.
+    """Return the one public key in a file: PEM key, PEM or DER certificate, JWK or COSE_Key.
 
     Raises:
-        KeyFileError: none of these, or a private key.
+        KeyFileError: none of these, a private key, or more than one.
+    """
+    found, _ = load_public_keys(data)
+    if len(found) != 1:
+        raise KeyFileError(f"{len(found)} keys where one belongs")
+    return found[0]
+
+
+def load_public_keys(data: bytes) -> tuple[list[PublicKey], list[str]]:
+    """Return the public keys in a file, and what of it cannot be used, one line each.
+
+    Raises:
+        KeyFileError: there is none, or a private one among them.
     """
     text = data.strip()
-    if text.startswith(b"-----BEGIN"):
-        return _from_pem(text)
     if text.startswith(b"{"):
-        return _from_jwk(text)
+        return _each("key", _jwks(text), _from_jwk)
+    # Tools write text around the objects (RFC 7468 section 2): it is passed over.
+    if b"-----BEGIN " in text:
+        if b"PRIVATE KEY-----" in text:
+            raise KeyFileError("a private key where the public one belongs; keep it off the gate")
+        return _each("object", text.split(b"-----BEGIN ")[1:], _from_pem)
     if data.startswith(b"\x30"):
-        return _from_certificate(data)
+        return [_from_certificate(data)], []
     try:
         item = cbor.decode(data)
         _, key = from_cose_key(item)
@@ -203,31 +229,80 @@ def load_public_key(data: bytes) -> PublicKey:
             f"not a PEM or DER certificate, PEM public key, JWK or COSE_Key ({error.detail})"
         ) from None
     kid = item.get(CoseKey.KID)
-    return _public(key, kid=kid if isinstance(kid, bytes) else None)
+    return [_public(key, kid=kid if isinstance(kid, bytes) else None)], []
 
 
-def issuer_key(
+def _each(
+    word: str, parts: Sequence[_T], load: Callable[[_T], PublicKey]
+) -> tuple[list[PublicKey], list[str]]:
+    """Load each part for itself; one alone is the whole file."""
+    if len(parts) > _MAX_KEYS:
+        raise KeyFileError(f"{len(parts)} keys, at most {_MAX_KEYS}")
+    found, faults = [], []
+    for number, part in enumerate(parts, start=1):
+        try:
+            found.append(load(part))
+        except KeyFileError as error:
+            faults.append(str(error) if len(parts) == 1 else f"{word} {number}: {error}")
+    if not found:
+        raise KeyFileError(faults[0] if faults else "a set of no keys")
+    return found, faults
+
+
+def issuer_key(data: bytes, **pins: Any) -> IssuerKey:
+    """Build the trust set's key from a file that holds one; see `issuer_keys`.
+
+    Raises:
+        KeyFileError: the file cannot be used, or holds more than one key.
+    """
+    found, _ = issuer_keys(data, **pins)
+    if len(found) != 1:
+        raise KeyFileError(f"{len(found)} keys where one belongs")
+    return found[0]
+
+
+def issuer_keys(
     data: bytes,
     *,
     issuer: str,
     algorithm: Algorithm | None = None,
     kid: bytes | None = None,
     **pins: Any,
-) -> IssuerKey:
-    """Build the trust set's key from a file.
+) -> tuple[list[IssuerKey], list[str]]:
+    """Build the trust set's keys from a file, and say what of it cannot be used.
 
     Args:
-        data: the file; see `load_public_key`.
+        data: the file; see `load_public_keys`.
         issuer: the name in the trust set.
-        algorithm: what the key is pinned to; None takes the usual one for its make.
+        algorithm: what the keys are pinned to; None takes the usual one for each one's make.
         kid: another identifier than the file's own or the computed one.
         pins: further fields of `IssuerKey` (kinds, formats, iss, is_root, validity). A
             certificate's own validity holds where no narrower one is given.
 
     Raises:
-        KeyFileError: the file cannot be used, or the algorithm is not for such a key.
+        KeyFileError: no key of the file can be used.
     """
-    public = load_public_key(data)
+    found, faults = load_public_keys(data)
+    if kid is not None and len(found) > 1:
+        raise KeyFileError(f"one kid for {len(found)} keys")
+    keys = []
+    for public in found:
+        try:
+            keys.append(_issuer_key(public, issuer, algorithm, kid, dict(pins)))
+        except KeyFileError as error:
+            faults.append(str(error))
+    if not keys:
+        raise KeyFileError(faults[-1])
+    return keys, faults
+
+
+def _issuer_key(
+    public: PublicKey,
+    issuer: str,
+    algorithm: Algorithm | None,
+    kid: bytes | None,
+    pins: dict[str, Any],
+) -> IssuerKey:
     pinned = public.algorithms[0] if algorithm is None else algorithm
     if pinned not in public.algorithms:
         allowed = ", ".join(public.algorithms)
@@ -256,25 +331,27 @@ def _public(key: Any, *, certificate: bytes | None = None, kid: bytes | None = N
     algorithms = tuple(dict.fromkeys(fitting))
     if Algorithm.PS256 in algorithms:
         algorithms += (Algorithm.RS256,)
+    if not is_sound(key):
+        raise KeyFileError("a key with which anybody can sign")
     if not algorithms:
         raise KeyFileError("a key of this kind and size signs nothing here")
     return PublicKey(key, algorithms, certificate, kid)
 
 
-def _from_pem(text: bytes) -> PublicKey:
-    lines = text.split(b"\n")
-    label = lines[0].strip().removeprefix(b"-----BEGIN ").removesuffix(b"-----").decode("latin-1")
+def _from_pem(block: bytes) -> PublicKey:
+    """Load what follows one `-----BEGIN `."""
+    begun, _, rest = block.partition(b"-----")
+    body, ended, _ = rest.partition(b"-----END")
+    label = begun.decode("latin-1")
+    if label not in {"CERTIFICATE", "PUBLIC KEY"}:
+        raise KeyFileError(f"PEM of {label[:40]!r}; allowed: CERTIFICATE, PUBLIC KEY")
     try:
-        der = base64.b64decode(b"".join(line.strip() for line in lines[1:-1]), validate=True)
+        der = base64.b64decode(b"".join(body.split()), validate=True)
     except ValueError:
-        raise KeyFileError("damaged PEM, or more than one object in the file") from None
-    if label == "CERTIFICATE":
-        return _from_certificate(der)
-    if label == "PUBLIC KEY":
-        return _public(_from_spki(der))
-    if "PRIVATE" in label:
-        raise KeyFileError("a private key where the public one belongs; keep it off the gate")
-    raise KeyFileError(f"PEM of {label[:40]!r}; allowed: CERTIFICATE, PUBLIC KEY")
+        der = b""
+    if not der or not ended:
+        raise KeyFileError("damaged PEM")
+    return _from_certificate(der) if label == "CERTIFICATE" else _public(_from_spki(der))
 
 
 def _from_spki(der: bytes) -> Any:
@@ -311,42 +388,71 @@ def _from_certificate(der: bytes) -> PublicKey:
     return _public(key, certificate=der)
 
 
-def _from_jwk(text: bytes) -> PublicKey:
+def _jwks(text: bytes) -> list[Any]:
+    """Return the JWKs of a set, or the one that the text is; none of them private."""
     try:
-        jwk = json.loads(text)
+        whole = json.loads(text)
     except (ValueError, RecursionError):
         raise KeyFileError("a damaged JWK") from None
-    if "keys" in jwk:
-        raise KeyFileError("a JWK holds one key; a set of keys is not taken")
-    if "d" in jwk or "k" in jwk:
+    members = whole.get("keys", [whole])
+    if not isinstance(members, list):
+        raise KeyFileError("a damaged JWK: keys is no list")
+    if any(isinstance(jwk, dict) and ("d" in jwk or "k" in jwk) for jwk in members):
         raise KeyFileError("a private or secret key where the public one belongs")
+    return members
+
+
+def _from_jwk(jwk: Any) -> PublicKey:
+    if not isinstance(jwk, dict):
+        raise KeyFileError("a damaged JWK: no object")
+    operations = jwk.get("key_ops")
+    if jwk.get("use", "sig") != "sig" or (
+        isinstance(operations, list) and "verify" not in operations
+    ):
+        raise KeyFileError("JWK: its use is not to verify signatures")
     try:
         kid = str(jwk["kid"]).encode() if "kid" in jwk else None
     except UnicodeEncodeError:  # JSON may hold half a character
         raise KeyFileError("the kid of the JWK is no text") from None
     try:
-        if jwk.get("kty") == "RSA":
-            exponent, modulus = (int.from_bytes(_base64url(jwk[name])) for name in ("e", "n"))
-            return _public(rsa.RSAPublicNumbers(exponent, modulus).public_key(), kid=kid)
-        if jwk.get("crv") == "SM2":  # no registered name; as the world's SM2 libraries write it
-            coordinates = (_base64url(jwk[name]) for name in ("x", "y"))
-            point = bytes.fromhex(jwk["point"]) if "point" in jwk else b"\4" + b"".join(coordinates)
-            return _public(_sm2_point(point), kid=kid)
-        item = {
-            CoseKey.KTY: int(Kty.OKP if jwk.get("kty") == "OKP" else Kty.EC2),
-            CoseKey.CRV: int(_JWK_CURVES[jwk["crv"]]),
-            CoseKey.X: _base64url(jwk["x"]),
-        }
-        if "y" in jwk:
-            item[CoseKey.Y] = _base64url(jwk["y"])
-        _, key = from_cose_key(item)
+        public = _public(_jwk_key(jwk), kid=kid)
     except KeyFileError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise KeyFileError(f"JWK: {type(error).__name__} in its members") from None
     except Rejected as error:
         raise KeyFileError(error.detail.replace("COSE_Key", "JWK")) from None
-    return _public(key, kid=kid)
+    return public if "alg" not in jwk else _pinned(public, jwk["alg"])
+
+
+def _jwk_key(jwk: Mapping[str, Any]) -> Any:
+    """Return the key that a JWK holds."""
+    if jwk.get("kty") == "RSA":
+        exponent, modulus = (int.from_bytes(_base64url(jwk[name])) for name in ("e", "n"))
+        return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    if jwk.get("crv") == "SM2":  # no registered name; as the world's SM2 libraries write it
+        coordinates = (_base64url(jwk[name]) for name in ("x", "y"))
+        point = bytes.fromhex(jwk["point"]) if "point" in jwk else b"\4" + b"".join(coordinates)
+        return _sm2_point(point)
+    if jwk.get("kty") not in {"EC", "OKP"} or jwk.get("crv") not in set(_JWK_CURVES):
+        raise KeyFileError("JWK: neither RSA, P-256, P-384 nor Ed25519")
+    item = {
+        CoseKey.KTY: int(Kty.OKP if jwk["kty"] == "OKP" else Kty.EC2),
+        CoseKey.CRV: int(_JWK_CURVES[jwk["crv"]]),
+        CoseKey.X: _base64url(jwk["x"]),
+    }
+    if "y" in jwk:
+        item[CoseKey.Y] = _base64url(jwk["y"])
+    _, key = from_cose_key(item)
+    return key
+
+
+def _pinned(public: PublicKey, alg: Any) -> PublicKey:
+    """Return the key for the algorithm alone that its JWK names, RFC 7517 section 4.4."""
+    named = _JWK_ALGORITHMS.get(alg) if isinstance(alg, str) else None
+    if named not in public.algorithms:
+        raise KeyFileError(f"JWK: alg {str(alg)[:20]!r} is not for this key")
+    return replace(public, algorithms=(named,))
 
 
 def _base64url(text: str) -> bytes:

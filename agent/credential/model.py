@@ -113,6 +113,7 @@ class StatusVerdict(StrEnum):
     INVALID = "invalid"
     SUSPENDED = "suspended"
     UNKNOWN = "unknown"
+    WITHHELD = "withheld"  # there is a list, but the gate cannot read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ class Credential:
         regions: ISO 3166-2 codes it is valid in; empty means everywhere.
         status: status list reference.
         business: ticket or reservation, verified.
+        revocation_hashes: what revocation lists of health certificates name it by.
         claims: for `--show-claims` only.
     """
 
@@ -179,13 +181,21 @@ class Credential:
     regions: frozenset[str] = frozenset()
     status: StatusReference | None = None
     business: BusinessItem | None = field(repr=False, default=None)
+    revocation_hashes: tuple[bytes, ...] = field(repr=False, default=())
     document_type: str = ""
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
 
     def without_person(self) -> Credential:
         """Return what may be kept after the attempt: nothing that says who it was."""
         return replace(
-            self, subject="", references=(), birth_date=None, business=None, status=None, claims={}
+            self,
+            subject="",
+            references=(),
+            birth_date=None,
+            business=None,
+            status=None,
+            revocation_hashes=(),
+            claims={},
         )
 
 

@@ -29,12 +29,19 @@ from typing import Any, Final
 
 from agent.credential import base45, cbor, cose, identity
 from agent.credential.checks import check_fresh, replay_key, seconds
-from agent.credential.cwt import Token, claims_of, holder_key_of, read_token, status_of
+from agent.credential.cwt import (
+    Token,
+    claims_of,
+    holder_key_of,
+    level_of,
+    read_token,
+    status_of,
+)
 from agent.credential.inflate import is_zlib, unzlib
 from agent.credential.issuers import KeySource
 from agent.credential.keys import from_cose_key
 from agent.credential.limits import IDENTIFIER_BYTES
-from agent.credential.model import Credential, FormatName, Level, Rejected
+from agent.credential.model import Credential, FormatName, Rejected
 from agent.credential.numbers import KB_TYP, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
@@ -44,7 +51,6 @@ __all__ = ["PREFIX", "fits_audience", "read", "sniff"]
 
 PREFIX: Final = b"NI1:"
 
-_LEVELS: Final = {1: Level.BASIC, 2: Level.UPGRADED}
 _REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 _MOST_REGIONS: Final = 64
 
@@ -137,7 +143,7 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
         issuer=token.key.issuer,
         key_id=token.key.kid,
         kind=token.kind,
-        level=_level(claims.get(Claim.LEVEL)),
+        level=level_of(claims),
         subject=token.subject,
         issued_at=token.issued_at,
         valid_from=token.valid_from,
@@ -152,14 +158,6 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
         claims={"iss": claims[Claim.ISS], "vct": claims.get(Claim.VCT), **identity.shown(data)},
         **more,
     )
-
-
-def _level(value: Any) -> Level:
-    if value is None:
-        return Level.BASIC
-    if type(value) is not int or value not in _LEVELS:
-        raise Rejected(Reason.MALFORMED, "the assurance level is neither 1 nor 2")
-    return _LEVELS[value]
 
 
 def _regions(value: Any) -> frozenset[str]:

@@ -26,7 +26,14 @@ from typing import Final, Protocol, runtime_checkable
 
 from agent.credential.algorithms import EdDsa
 from agent.credential.checks import check_key, check_validity, for_format, replay_key
-from agent.credential.issuers import Algorithm, IssuerKey, KeySource, RosterView
+from agent.credential.issuers import (
+    Algorithm,
+    IssuerKey,
+    KeySource,
+    RosterView,
+    best_first,
+    untried,
+)
 from agent.credential.limits import ISSUER_KEYS, LATEST_TIME, PAYLOAD_BYTES
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules
@@ -85,7 +92,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         Rejected: with the one reason.
     """
     ticket, signature = _unpack(_decode(payload))
-    key = _signer(ticket, signature, keys)
+    key = _signer(ticket, signature, keys, rules.now)
     check_key(key, Kind.EVENT_TICKET, rules)
     fields = _parse_ticket(ticket)
     secret = payload.decode()
@@ -138,19 +145,20 @@ def _unpack(data: bytes) -> tuple[bytes, bytes]:
     return data[_HEADER_SIZE:-_SIGNATURE_SIZE], data[-_SIGNATURE_SIZE:]
 
 
-def _signer(ticket: bytes, signature: bytes, keys: KeySource) -> IssuerKey:
+def _signer(ticket: bytes, signature: bytes, keys: KeySource, now: int) -> IssuerKey:
     """Return the key that signed the ticket."""
-    candidates = [
+    named = [
         key
         for key in for_format(keys.for_format(FormatName.PRETIX), FormatName.PRETIX)
         if key.algorithm is Algorithm.EDDSA and EdDsa.fits(key.public_key) and not key.is_root
-    ][:ISSUER_KEYS]
+    ]
+    candidates = best_first(named, now, Kind.EVENT_TICKET)
     if not candidates:
         raise Rejected(Reason.UNKNOWN_ISSUER, "no organiser's key")
-    for key in candidates:
+    for key in candidates[:ISSUER_KEYS]:
         if EdDsa.verify(key.public_key, signature, ticket):
             return key
-    raise Rejected(Reason.BAD_SIGNATURE, f"none of {len(candidates)} keys")
+    raise Rejected(Reason.BAD_SIGNATURE, f"of no organiser's key{untried(candidates)}")
 
 
 def _parse_ticket(data: bytes) -> dict[int, int | bytes]:

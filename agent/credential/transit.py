@@ -38,7 +38,13 @@ from typing import Final
 
 from agent.credential import sm2
 from agent.credential.checks import check_key, replay_key
-from agent.credential.issuers import Algorithm, IssuerKey, KeySource
+from agent.credential.issuers import (
+    Algorithm,
+    IssuerKey,
+    KeySource,
+    best_first,
+    untried,
+)
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules
@@ -127,7 +133,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         Rejected: with the one reason.
     """
     code = parse(payload)
-    ca = _certifying_key(code.certificate, keys)
+    ca = _certifying_key(code.certificate, keys, rules.now)
     if not sm2.verify(code.certificate.point, code.issuer_signed, code.issuer_signature):
         raise Rejected(Reason.BAD_SIGNATURE, "the issuer's over the account")
     if not sm2.verify(code.holder, code.holder_signed, code.holder_signature):
@@ -278,15 +284,17 @@ def _point(compressed: bytes, whose: str) -> bytes:
         raise Rejected(Reason.MALFORMED, f"the {whose} key is no point of the curve") from None
 
 
-def _certifying_key(certificate: Certificate, keys: KeySource) -> IssuerKey:
+def _certifying_key(certificate: Certificate, keys: KeySource, now: int) -> IssuerKey:
     """Return the pinned CA key that signed the certificate."""
-    candidates = _ca_keys(certificate.ca_key, keys)
+    candidates = best_first(_ca_keys(certificate.ca_key, keys), now, Kind.TRANSIT_CODE)
     if not candidates:
         raise Rejected(Reason.UNKNOWN_ISSUER, f"no CA key {certificate.ca_key.hex()}")
-    for key in candidates:
+    for key in candidates[:ISSUER_KEYS]:
         if sm2.verify(key.public_key, certificate.signed, certificate.signature):
             return key
-    raise Rejected(Reason.BAD_SIGNATURE, "the CA's over the issuer's certificate")
+    raise Rejected(
+        Reason.BAD_SIGNATURE, f"the CA's over the issuer's certificate{untried(candidates)}"
+    )
 
 
 def _ca_keys(name: bytes, keys: KeySource) -> Sequence[IssuerKey]:
@@ -298,7 +306,7 @@ def _ca_keys(name: bytes, keys: KeySource) -> Sequence[IssuerKey]:
     ]
     named = [key for key in fitting if key.kid == name]
     unnamed = [key for key in fitting if len(key.kid) == _DEFAULT_KID_SIZE]
-    return (named or unnamed)[:ISSUER_KEYS]
+    return named or unnamed
 
 
 def _check_times(code: Code, rules: ReadRules) -> None:

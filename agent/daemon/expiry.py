@@ -18,6 +18,7 @@ from typing import Final
 from agent.journal.faults import Faults
 from agent.settings.model import Config
 from agent.settings.secrets import optional_secret_path
+from agent.trust.expiry import expiries
 from agent.trust.snapshot import TrustSnapshot
 
 __all__ = ["LOOK_EVERY_S", "SOON_DAYS", "Expiry", "ExpiryWatch", "Kind", "ends"]
@@ -101,11 +102,8 @@ def _all(config: Config, trust: TrustSnapshot, broker_until: float | None) -> It
                 yield Expiry(kind, name, until)
         if broker_until is not None:
             yield Expiry(Kind.BROKER, f"the broker's certificate ({mqtt.url})", broker_until)
-    last: dict[str, float] = {}
-    for key in trust.keys:
-        last[key.issuer] = max(key.valid_until, last.get(key.issuer, 0))
-    for issuer, until in last.items():
-        yield Expiry(Kind.ISSUER, f"issuer {issuer}", until)
+    for entry in expiries(trust):
+        yield Expiry(Kind.ISSUER, str(entry), entry.not_after)
     if trust.expires_at is not None:
         yield Expiry(Kind.SET, f"the signed set, version {trust.version}", trust.expires_at)
 

@@ -16,6 +16,10 @@ VOLATILE = "journal:volatile"
 """How the gate was set up, and not that something of it fails: its health is what it is without."""
 
 
+_SET_ASIDE_TOLD = 8
+"""Files named in `state`; the metric has how many there are."""
+
+
 class Health:
     """Answers the reporter; quick, from any thread.
 
@@ -59,6 +63,8 @@ class Health:
             found.append("clock:untrusted")
         if self._gate.trust.error:
             found.append("trust:not_updated")
+        if self._gate.trust.snapshot.set_aside:
+            found.append("trust:set_aside")
         if self._gate.controller.journal_refuses:
             found.append("journal:failed")
         if not self._gate.journal.has_room():
@@ -86,6 +92,9 @@ class Health:
             tamper=health.tamper,
             clock_trusted=self._gate.guard.trusted,
             trust_age_s=self._gate.trust.age().age_s,
+            trust_set_aside=tuple(
+                str(entry) for entry in self._gate.trust.snapshot.set_aside[:_SET_ASIDE_TOLD]
+            ),
             granted=counts.granted,
             denied=counts.denied,
             passages=counts.passages,
@@ -111,6 +120,7 @@ class Health:
             "rows_lost": self._gate.controller.lost_rows,
             "log_lines_lost": log.health().lost,
             "gate_late_ms": round(self._gate.gate.health().late_ms, 3),
+            "trust_set_aside": len(self._gate.trust.snapshot.set_aside),
             "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
             "max_rss_kib": usage.ru_maxrss,
         }

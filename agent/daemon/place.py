@@ -8,10 +8,10 @@ import msgspec
 
 from agent.policy.judge import Place
 from agent.policy.load import load_profile
-from agent.policy.profile import Profile, parse_profile
+from agent.policy.profile import Profile, ProfileError, parse_profile
 from agent.settings.model import Config, ConfigError, FaceConfig
 from agent.settings.secrets import secret_path
-from agent.trust.model import TrustView
+from agent.trust.model import TrustError, TrustView
 from agent.trust.snapshot import TrustSnapshot
 
 __all__ = ["SITE_KEY_BYTES", "face_settings", "place_of", "profile_of", "read_trust", "site_keys"]
@@ -66,7 +66,10 @@ def profile_of(config: Config, trust: TrustView | None = None) -> Profile:
         ProfileError: one line that says why not.
     """
     name = config.gate.profile
-    published = None if trust is None else trust.profile(name)
+    try:
+        published = None if trust is None else trust.profile(name)
+    except TrustError as error:
+        raise ProfileError(str(error)) from None
     if published is not None:
         profile = parse_profile(published, source=f"trust set, profile {name}")
     else:

@@ -21,6 +21,7 @@ from agent.settings.model import Config, ConfigError
 if TYPE_CHECKING:
     from agent.report.desired import DesiredConfig
     from agent.trust.model import TrustView
+    from agent.trust.snapshot import TrustSnapshot
 
 __all__ = ["Finding", "examine"]
 
@@ -28,6 +29,7 @@ State = Literal["ok", "warning", "failed", "skipped"]
 LOW_DISK_MIB = 200
 FULL_DISK_MIB = 4
 FRAMES_LOOKED_AT = 3
+SET_ASIDE_TOLD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +220,10 @@ def _trust(config: Config) -> Finding:
             "trust", "failed", str(error),
             "mend or replace the file it names; this user must be able to read it",
         )  # fmt: skip
+    aside = _set_aside(trust)
     if not trust.keys:
         return Finding(
-            "trust", "failed", "no issuer is trusted: every code will be refused",
+            "trust", "failed", f"no issuer is trusted: every code will be refused{aside}",
             "put issuer keys into the trust directory",
         )  # fmt: skip
     live = [key for key in trust.keys if key.valid_from <= now <= key.valid_until]
@@ -231,6 +234,8 @@ def _trust(config: Config) -> Finding:
     limit = config.trust.max_age_s
     if trust.version and limit and trust.age_s(now) > limit:
         return Finding("trust", "failed", f"{detail}; too old", "run `idgate trust update`")
+    if aside:
+        return Finding("trust", "warning", f"{detail}{aside}", "mend or remove what was set aside")
     return Finding("trust", "ok", detail)
 
 
@@ -253,6 +258,13 @@ def _dates(config: Config) -> Finding:
         "dates", state, "; ".join(each.words(now) for each in soon),
         "renew what it names; an issuer that is gone: take it out of the trust",
     )  # fmt: skip
+
+
+def _set_aside(trust: TrustSnapshot) -> str:
+    """Return what of the trust is not believed, to stand behind something."""
+    told = "".join(f"; set aside {entry}" for entry in trust.set_aside[:SET_ASIDE_TOLD])
+    more = len(trust.set_aside) - SET_ASIDE_TOLD
+    return f"{told}; and {more} more" if more > 0 else told
 
 
 def _journal(config: Config) -> Finding:

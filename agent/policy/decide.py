@@ -147,6 +147,8 @@ def _standing(profile: Profile, moment: Moment) -> Reason | None:
         return Reason.REVOKED
     if moment.status is StatusVerdict.SUSPENDED:
         return Reason.SUSPENDED
+    if moment.status is StatusVerdict.WITHHELD:
+        return Reason.STATUS_UNKNOWN
     if moment.status is StatusVerdict.UNKNOWN and profile.status_unknown == "deny":
         return Reason.STATUS_UNKNOWN
     if moment.on_blocked:
@@ -185,7 +187,7 @@ def _ticket(credential: Credential, profile: Profile, moment: Moment) -> Reason 
     if ticket is None:
         return Reason.TICKET_REQUIRED
     fits = not profile.ticket_kinds or ticket.kind in profile.ticket_kinds
-    withdrawn = {StatusVerdict.INVALID, StatusVerdict.SUSPENDED}
+    withdrawn = {StatusVerdict.INVALID, StatusVerdict.SUSPENDED, StatusVerdict.WITHHELD}
     if profile.status_unknown == "deny":
         withdrawn.add(StatusVerdict.UNKNOWN)
     if moment.ticket_status in withdrawn:

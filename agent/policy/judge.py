@@ -213,7 +213,7 @@ class Judge:
                 # A plain directory is as old as its reading: only a signed set can go stale.
                 trust_age_s=trust.age_s(now) if trust.version else 0,
                 max_trust_age_s=place.max_trust_age_s,
-                status=_status(trust, credential.status, credential.issuer, now),
+                status=_standing(trust, credential, now),
                 ticket_status=None
                 if credential.business is None
                 else _status(trust, credential.business.status, credential.business.issuer, now),
@@ -241,6 +241,13 @@ def _listed(
     if roster is None or roster.blocks is not blocks:
         return blocks
     return roster.lists(credential.issuer, credential.subject, now, zone)
+
+
+def _standing(trust: TrustView, credential: Credential, now: int) -> StatusVerdict | None:
+    """Return what the credential's issuer says of it now; None where nothing does."""
+    if credential.revocation_hashes:
+        return trust.revocation(credential.key_id, credential.revocation_hashes)
+    return _status(trust, credential.status, credential.issuer, now)
 
 
 def _status(

@@ -58,6 +58,7 @@ class GateState(_Payload, frozen=True):
     tamper: bool = False
     clock_trusted: bool = True
     trust_age_s: int | None = None
+    trust_set_aside: tuple[str, ...] = ()
     granted: int = 0
     denied: int = 0
     passages: int = 0

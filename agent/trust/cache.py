@@ -34,7 +34,6 @@ import msgspec
 
 from agent.trust.directory import load_directory
 from agent.trust.model import TrustError
-from agent.trust.roster import load_key
 from agent.trust.snapshot import TrustSnapshot
 
 if TYPE_CHECKING:
@@ -127,25 +126,40 @@ def load_signed(cache: Path, now: int, *, roster_key: bytes | None = None) -> Tr
 
 
 def load_set(
-    cache: Path, folder: Path, updated_at: int, now: int, roster_key: bytes | None
+    cache: Path,
+    folder: Path,
+    updated_at: int,
+    now: int,
+    roster_key: bytes | None,
+    *,
+    strict: bool = False,
 ) -> TrustSnapshot:
     """Check and load one set of a cache.
+
+    Args:
+        cache: the cache directory.
+        folder: the set's.
+        updated_at: Unix seconds at which it was last confirmed current.
+        now: Unix seconds.
+        roster_key: see `load_signed`.
+        strict: True for a set that is not in force yet: nothing in it may be set aside. One that
+            was taken, and of which a newer agent takes less, goes on as far as it can be believed.
 
     Raises:
         TrustError: it cannot be believed.
     """
     verified = check_set(cache / ANCHOR, folder)
-    if roster_key is None and any(name.startswith("rosters/") for name in verified.targets):
-        roster_key = load_key(cache / ROSTER_KEY)
     snapshot = load_directory(
         folder / "targets",
         now=now,
         roster_key=roster_key,
+        roster_key_file=cache / ROSTER_KEY,
         version=verified.version,
         # Without a signed date the gate's own word must do; no publication is after its expiry.
         updated_at=verified.dated_at or min(updated_at, verified.expires_at),
         expires_at=verified.expires_at,
         verified=True,
+        strict=strict,
     )
     return replace(snapshot, dated_at=verified.dated_at)
 

@@ -8,13 +8,16 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from agent.credential.model import FormatName
 from agent.trust.description import MAX_TEXT_FILE, read_file
 from agent.trust.directory import KEY_SUFFIXES, load_directory
 from agent.trust.model import TrustError
-from agent.trust.roster import load_key, load_roster, read_csv, write_roster
+from agent.trust.revocation import MAX_REVOCATION_FILE, parse_batches
+from agent.trust.roster import checked, load_key, load_roster, read_csv, write_roster
+from agent.trust.snapshot import TrustSnapshot
 from agent.trust.status import MAX_TOKEN_BYTES
 
-__all__ = ["issuer", "model", "operator", "profile", "root", "roster", "status"]
+__all__ = ["issuer", "model", "operator", "profile", "revocation", "root", "roster", "status"]
 
 _MAX_KEY_FILE = 256 << 10
 _MAX_MODEL = 256 << 20
@@ -58,7 +61,15 @@ def operator(
     return _key("operators", file, name, describe, {"operator": True, "roles": list(roles)})
 
 
-def roster(file: Path, name: str, *, key_file: Path, blocks: bool, now: int) -> dict[str, bytes]:
+def roster(
+    file: Path,
+    name: str,
+    *,
+    key_file: Path,
+    blocks: bool,
+    now: int,
+    among: TrustSnapshot,
+) -> dict[str, bytes]:
     """Return a roster, built from CSV or taken as it is.
 
     Args:
@@ -67,9 +78,10 @@ def roster(file: Path, name: str, *, key_file: Path, blocks: bool, now: int) -> 
         key_file: the site's roster key.
         blocks: True for a list of blocked subjects; a roster already built says so itself.
         now: Unix seconds.
+        among: the set that it is added to: who its entries must be able to match.
 
     Raises:
-        TrustError: it cannot be used.
+        TrustError: it cannot be used, or an entry can never match.
     """
     key = load_key(key_file)
     with tempfile.TemporaryDirectory(prefix="idgate-") as folder:
@@ -77,9 +89,35 @@ def roster(file: Path, name: str, *, key_file: Path, blocks: bool, now: int) -> 
         if file.suffix == ".roster":
             built = file
         else:
-            write_roster(built, read_csv(file), key=key, blocks=blocks, created=now)
+            entries = checked(read_csv(file), _formats(among), str(file))
+            write_roster(built, entries, key=key, blocks=blocks, created=now)
         load_roster(built, key)
         return {f"rosters/{name}.roster": built.read_bytes()}
+
+
+def _formats(among: TrustSnapshot) -> dict[str, frozenset[FormatName]]:
+    """Return the formats that each issuer of a set may sign; empty for any."""
+    held: dict[str, list[frozenset[FormatName]]] = {}
+    for key in among.keys:
+        held.setdefault(key.issuer, []).append(key.formats)
+    return {
+        issuer: frozenset().union(*formats) if all(formats) else frozenset()
+        for issuer, formats in held.items()
+    }
+
+
+def revocation(file: Path, name: str) -> dict[str, bytes]:
+    """Return a revocation list of health certificates.
+
+    Raises:
+        TrustError: it is none.
+    """
+    data = read_file(file, MAX_REVOCATION_FILE)
+    try:
+        parse_batches(data)
+    except TrustError as error:
+        raise TrustError(f"{file}: {error}") from None
+    return {f"revocation/{name}.json": data}
 
 
 def status(file: Path, name: str) -> dict[str, bytes]:
@@ -135,7 +173,7 @@ def _key(
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(data)
         try:
-            load_directory(Path(trial), now=0)
+            load_directory(Path(trial), now=0, strict=True)
         except TrustError as error:
             raise TrustError(str(error).replace(f"{trial}/{folder}/", "")) from None
     return files

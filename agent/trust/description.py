@@ -6,16 +6,18 @@ names the file, the key and what is allowed.
 
 from __future__ import annotations
 
+import os
+import stat
 import tomllib
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from agent.credential.issuers import Algorithm
 from agent.credential.limits import IDENTIFIER_BYTES
-from agent.credential.model import FormatName, Kind
+from agent.credential.model import FormatName, Kind, Level
 from agent.settings.errors import explain
 from agent.trust.model import COMMAND_ROLES, TrustError
 
@@ -27,6 +29,9 @@ MAX_TEXT_FILE = 64 << 10
 _FOREVER = 2**53
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+_Oid = Annotated[
+    str, msgspec.Meta(pattern=r"^[0-2](\.(0|[1-9][0-9]{0,38})){1,30}\Z", max_length=200)
+]
 
 
 class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -42,6 +47,8 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         valid_from, valid_until: TOML date-times, dates (whole days, UTC), or Unix seconds.
         root: True for a certificate that only signs other certificates.
         status_for: other issuers whose status lists it may sign.
+        highest_level: the highest assurance level that it may vouch for; left out means any.
+        leaf_usages, leaf_policies, leaf_names: narrow a root; see `IssuerKey`.
         operator: True for a key that signs commands to gates and no credentials.
         roles: the commands that an operator may sign.
     """
@@ -57,18 +64,30 @@ class Description(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     valid_until: Any = None
     root: bool = False
     status_for: frozenset[str] = frozenset()
+    highest_level: Literal["basic", "upgraded"] = "upgraded"
+    leaf_usages: frozenset[_Oid] = frozenset()
+    leaf_policies: frozenset[_Oid] = frozenset()
+    leaf_names: frozenset[_Name] = frozenset()
     operator: bool = False
     roles: frozenset[str] = frozenset()
 
+    @property
+    def level(self) -> Level:
+        """The highest assurance level, as credentials have it."""
+        return Level.BASIC if self.highest_level == "basic" else Level.UPGRADED
+
 
 def read_file(file: Path, limit: int) -> bytes:
-    """Read a whole file.
+    """Read a whole regular file; whatever else has its name is neither waited for nor read.
 
     Raises:
-        TrustError: it cannot be read, or is larger than `limit` bytes.
+        TrustError: it cannot be read, is no regular file, or is larger than `limit` bytes.
     """
     try:
-        with file.open("rb") as stream:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise TrustError(f"{file}: not a regular file")
             data = stream.read(limit + 1)
     except OSError as error:
         raise TrustError(f"{file}: cannot be read: {error.strerror}") from None
@@ -97,7 +116,30 @@ def describe(file: Path) -> Description:
         )
     if description.kid is not None and description.kid_text is not None:
         raise TrustError(f"{file}: key kid: give kid or kid_text, not both")
+    narrowed = description.leaf_usages | description.leaf_policies | description.leaf_names
+    if narrowed and not description.root:
+        raise TrustError(f"{file}: key leaf_*: only a root has leaves; set root = true")
+    for name in description.leaf_names:
+        _check_name(file, name)
     return description
+
+
+def _check_name(file: Path, name: str) -> None:
+    """Raise where a name is in none of the forms that leaves are compared with."""
+    from cryptography import x509
+
+    if name.startswith("DNS:"):
+        if name != "DNS:" + name[4:].lower():
+            raise TrustError(f"{file}: key leaf_names: {name!r}: write hosts in lower case")
+        return
+    if name.startswith("URI:"):
+        return
+    try:
+        x509.Name.from_rfc4514_string(name)
+    except ValueError:
+        raise TrustError(
+            f"{file}: key leaf_names: {name!r}: neither DNS:host, URI:uri nor O=Ministry,C=UT"
+        ) from None
 
 
 def kid_of(file: Path, description: Description) -> bytes | None:

@@ -7,17 +7,22 @@ link, device or pipe on it can lead elsewhere or block the gate.
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import urllib3
+import urllib3.connection
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 from tuf.ngclient import FetcherInterface
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util.ssl_ import create_urllib3_context
 
 from agent import __version__
 
@@ -29,22 +34,154 @@ _RETRIES = 2
 _SOCKET_TIMEOUT_S = 20
 
 
+class _Deadline:
+    """A moment until which everything must be done.
+
+    Args:
+        seconds: from now.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._until = clock() + seconds
+
+    def left_s(self) -> float:
+        """Return the seconds for one step: what is left, or a socket's patience.
+
+        Raises:
+            TimeoutError: nothing is left.
+        """
+        left = self._until - self._clock()
+        if left <= 0:
+            raise TimeoutError("the update took longer than its deadline")
+        return min(left, _SOCKET_TIMEOUT_S)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left."""
+        return self._clock() >= self._until
+
+
+class _PatientSocket(socket.socket):
+    """A socket none of whose calls waits past the deadline, however the bytes drip.
+
+    A timeout alone bounds the gap between two bytes: a server that sends one now and then holds a
+    header for days.
+    """
+
+    deadline: _Deadline
+
+    def recv(self, *arguments: Any) -> bytes:
+        self.settimeout(self.deadline.left_s())
+        return super().recv(*arguments)
+
+    def recv_into(self, *arguments: Any, **named: Any) -> int:
+        self.settimeout(self.deadline.left_s())
+        return super().recv_into(*arguments, **named)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.settimeout(self.deadline.left_s())
+        super().sendall(*arguments)
+
+
+class _PatientTlsSocket(ssl.SSLSocket):
+    """The same with TLS; of the handshake the interpreter bounds the whole."""
+
+    deadline: _Deadline
+
+    def recv(self, *arguments: Any) -> bytes:
+        self.settimeout(self.deadline.left_s())
+        return super().recv(*arguments)
+
+    def recv_into(self, *arguments: Any, **named: Any) -> int:
+        self.settimeout(self.deadline.left_s())
+        return super().recv_into(*arguments, **named)
+
+    def sendall(self, *arguments: Any) -> None:
+        self.settimeout(self.deadline.left_s())
+        super().sendall(*arguments)
+
+    def do_handshake(self, *arguments: Any) -> None:
+        self.settimeout(self.deadline.left_s())
+        super().do_handshake(*arguments)
+
+
+def _patient_pools(deadline: _Deadline) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    """Return the library's pools by scheme, with connections that keep a deadline."""
+
+    def connect(connection: urllib3.connection.HTTPConnection) -> socket.socket:
+        """Connect to the first address that answers; each try has what the ones before left."""
+        host = connection.host.strip("[]")
+        failed: OSError | None = None
+        try:
+            for family, kind, protocol, _, address in socket.getaddrinfo(
+                host, connection.port, type=socket.SOCK_STREAM
+            ):
+                made = _PatientSocket(family, kind, protocol)
+                made.deadline = deadline
+                try:
+                    made.settimeout(deadline.left_s())
+                    made.connect(address)
+                except OSError as error:
+                    made.close()
+                    failed = error
+                else:
+                    return made
+        except OSError as error:  # the name is not found
+            failed = error
+        raise NewConnectionError(connection, str(failed)) from failed
+
+    class Connection(urllib3.connection.HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return connect(self)
+
+    class TlsConnection(urllib3.connection.HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return connect(self)
+
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
+
+    class TlsPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = TlsConnection
+
+    return {"http": Pool, "https": TlsPool}
+
+
+def _patient_tls(deadline: _Deadline) -> ssl.SSLContext:
+    """Return the system's trust in certificates, with sockets that keep a deadline."""
+
+    class TlsSocket(_PatientTlsSocket):
+        pass
+
+    TlsSocket.deadline = deadline
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_default_certs()
+    context.sslsocket_class = TlsSocket
+    return context
+
+
 class DeadlineFetcher(FetcherInterface):
     """Fetches over HTTPS until a deadline that all files of one update share.
 
     The framework's own fetcher waits for whole chunks and bounds only the gap between two bytes; a
-    server that drips would hold an update for days. This one looks at the clock after every read
-    of the socket. Certificates are the system's; `https_proxy` and `no_proxy` are honoured.
+    server that drips would hold an update for days. This one holds the deadline in every call of
+    the socket: connecting, TLS, headers, body; redirects are not followed. Only looking a name up
+    is the system's, with the system's own limits. Certificates are the system's; `https_proxy` and
+    `no_proxy` are honoured.
 
     Args:
         deadline_s: seconds from now.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, deadline_s: float) -> None:
-        self._until = time.monotonic() + deadline_s
+    def __init__(self, deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._deadline = _Deadline(deadline_s, clock)
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
+        self._check()
         try:
             response = self._pool(url).request(
                 "GET",
@@ -56,6 +193,7 @@ class DeadlineFetcher(FetcherInterface):
                 timeout=urllib3.Timeout(_SOCKET_TIMEOUT_S),
             )
         except HTTPError as error:
+            self._check()
             cause = getattr(error, "reason", None) or error
             raise DownloadError(f"cannot be reached: {type(cause).__name__}") from error
         if response.status != _OK:
@@ -63,21 +201,32 @@ class DeadlineFetcher(FetcherInterface):
             raise DownloadHTTPError(f"HTTP status {response.status}", response.status)
         return self._chunks(response)
 
+    def _check(self) -> None:
+        if self._deadline.over:
+            raise SlowRetrievalError("the update took longer than its deadline")
+
     def _pool(self, url: str) -> urllib3.PoolManager:
         target = urlsplit(url)
         host = target.hostname or ""
         proxy = "" if proxy_bypass(host) else getproxies().get(target.scheme, "")
         if proxy not in self._pools:
-            self._pools[proxy] = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
+            tls = _patient_tls(self._deadline)
+            pool = (
+                urllib3.ProxyManager(proxy, ssl_context=tls, proxy_ssl_context=tls)
+                if proxy
+                else urllib3.PoolManager(ssl_context=tls)
+            )
+            pool.pool_classes_by_scheme = _patient_pools(self._deadline)
+            self._pools[proxy] = pool
         return self._pools[proxy]
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:
             while chunk := response.read1(_CHUNK):
-                if time.monotonic() > self._until:
-                    raise SlowRetrievalError("the update took longer than its deadline")
+                self._check()
                 yield chunk
         except HTTPError as error:
+            self._check()
             raise DownloadError(f"the connection broke: {type(error).__name__}") from error
         finally:
             response.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +10,10 @@ from typing import Any, Protocol
 from agent.credential.issuers import Algorithm, KeySource, RosterView
 from agent.credential.model import StatusReference, StatusVerdict
 
-__all__ = ["COMMAND_ROLES", "OperatorKey", "TrustError", "TrustView"]
+__all__ = ["COMMAND_ROLES", "OperatorKey", "SetAside", "TrustError", "TrustView"]
+
+_MAX_REASON = 300
+_MAX_NAME = 128
 COMMAND_ROLES = frozenset(
     {"open", "close", "mode", "update", "reload", "replay", "identify", "config"}
 )
@@ -18,6 +22,32 @@ COMMAND_ROLES = frozenset(
 
 class TrustError(ValueError):
     """Trust data that cannot be believed; one line that names the file and the fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file of a trust directory that is not believed, and why.
+
+    Attributes:
+        file: its path inside the directory; what cannot be printed is `?`.
+        reason: one line.
+    """
+
+    file: str
+    reason: str
+
+    @classmethod
+    def of(cls, file: str, reason: str) -> SetAside:
+        """Return it with name and reason fit for one line of a terminal, a log and JSON."""
+        return cls(_printable(file)[-_MAX_NAME:], _printable(reason)[:_MAX_REASON])
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        return f"{self.file}: {self.reason}"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +93,7 @@ class TrustView(KeySource, Protocol):
 
         UNKNOWN when the list is missing, does not cover the index, or is out of date and does not
         condemn: an old list can still say invalid or suspended, it can no longer say valid.
+        WITHHELD when there is one that cannot be read.
 
         Args:
             reference: the list's URI and the index in it.
@@ -71,14 +102,26 @@ class TrustView(KeySource, Protocol):
                 any list with the URI.
         """
 
+    def revocation(self, kid: bytes, hashes: Iterable[bytes]) -> StatusVerdict | None:
+        """Return what the revocation lists say of a health certificate; None where they do not.
+
+        Args:
+            kid: its signer's key id.
+            hashes: `Credential.revocation_hashes`.
+        """
+
     def roster(self, name: str) -> RosterView | None:
-        """Return the roster of that name, or None."""
+        """Return the roster of that name, or None; one that was set aside blocks everybody."""
 
     def operator(self, kid: bytes) -> OperatorKey | None:
         """Return the operator's key with this id, or None; its validity is for the caller."""
 
     def profile(self, name: str) -> bytes | None:
-        """Return the site profile (TOML) of that name, or None."""
+        """Return the site profile (TOML) of that name, or None.
+
+        Raises:
+            TrustError: the set has one, but it was set aside.
+        """
 
     def model(self, name: str) -> Path | None:
         """Return where the model file of that name lies, or None."""

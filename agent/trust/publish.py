@@ -46,6 +46,7 @@ from tuf.api.serialization import DeserializationError
 from agent.trust.cache import PUBLISHED, fsync_path, replace_file
 from agent.trust.directory import load_directory
 from agent.trust.model import TrustError
+from agent.trust.snapshot import TrustSnapshot
 from agent.trust.update import TARGET_NAME
 
 __all__ = ["ROLES", "Lifetimes", "Missing", "Repository"]
@@ -372,8 +373,22 @@ class Repository:
             metadata.signed.expires = self._expiry(metadata.signed.type)
         return snapshot, timestamp
 
+    def preview(self) -> TrustSnapshot:
+        """Return what a gate would make of the draft, without its rosters.
+
+        Raises:
+            TrustError: a file of the draft is missing or was changed.
+        """
+        return self._load(self.latest(Targets.type).signed, strict=False)
+
     def _rehearse(self, targets: Targets) -> None:
         """Load the next set as a gate would; rosters were checked when they were added."""
+        try:
+            self._load(targets, strict=True)
+        except TrustError as error:
+            raise TrustError(f"gates would refuse this set: {error}") from None
+
+    def _load(self, targets: Targets, *, strict: bool) -> TrustSnapshot:
         with tempfile.TemporaryDirectory(prefix="idgate-") as name:
             folder = Path(name)
             for target, path in self.files(targets):
@@ -381,10 +396,9 @@ class Repository:
                     (folder / target).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, folder / target)
             try:
-                load_directory(folder, now=self._now)
+                return load_directory(folder, now=self._now, strict=strict)
             except TrustError as error:
-                text = str(error).replace(f"{name}/", "")
-                raise TrustError(f"gates would refuse this set: {text}") from None
+                raise TrustError(str(error).replace(f"{name}/", "")) from None
 
     def files(self, targets: Targets) -> Iterator[tuple[str, Path]]:
         """Yield each file of a set and where it lies now.

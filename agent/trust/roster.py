@@ -9,6 +9,8 @@ Rules:
 - the key is not part of the roster, nor of the signed set; the file names the key that it needs by
   a check value, so a wrong key is an error and never an empty list;
 - records have one width and are sorted; a lookup is an HMAC and a bisection in the bytes;
+- a line that can never match a credential is refused when the list is read: on the disk it would
+  be a hash like all others, and nobody would see that it does nothing;
 - a file is checked whole before it is believed: magic, sizes, digest of the records.
 
 File: `IDGROST1`, length of the header (u32, big endian), header (JSON), records. A record is the
@@ -23,9 +25,10 @@ import hashlib
 import hmac
 import mmap
 import os
+import re
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,14 +36,18 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from agent.credential.limits import PAYLOAD_BYTES
+from agent.credential.model import FormatName
 from agent.trust.model import TrustError
 
 __all__ = [
     "KEY_BYTES",
     "Roster",
     "RosterEntry",
+    "checked",
     "load_key",
     "load_roster",
+    "never_matches",
     "read_csv",
     "write_roster",
 ]
@@ -58,6 +65,14 @@ _MAX_ZONES = 65_535
 _MAX_ENTRIES_PER_SUBJECT = 64
 _FOREVER = 2**53
 _CHECK = b"idgate roster key check v1"
+_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+_RIDER = re.compile(r"[0-9a-f]{8}:[!-~]{16}")
+_SECRET = re.compile(r"={0,2}[A-Za-z0-9+/]+")
+_CODES = ("HC1:", "NI1:")
+_HASHED = (
+    "a health certificate's subject is the SHA-256 of its identifier, 64 hexadecimal digits in "
+    "small letters: printf %s URN:UVCI:... | sha256sum"
+)
 _COLUMNS = frozenset({"issuer", "subject", "zone", "valid_from", "valid_until"})
 
 
@@ -280,6 +295,56 @@ def write_roster(
     return len(records)
 
 
+def never_matches(subject: str, formats: frozenset[FormatName] = frozenset()) -> str:
+    """Return why no credential can have this subject, as one line; empty where one can.
+
+    Args:
+        subject: as it stands in the list.
+        formats: what its issuer may sign; empty means any.
+    """
+    if not subject or len(subject) > PAYLOAD_BYTES:
+        return f"a subject has 1 to {PAYLOAD_BYTES} characters"
+    if subject != subject.strip() or not subject.isprintable():
+        return "spaces around it, or characters that cannot be printed"
+    hexadecimal = _DIGEST.fullmatch(subject) is not None
+    if subject.upper().startswith(("URN:UVCI:", "UVCI:")):
+        return _HASHED
+    if subject.upper().startswith(_CODES):
+        return "it is a whole code; a subject is what `idgate verify --json` shows of it"
+    digests = {FormatName.DCC, FormatName.AADHAAR}
+    if hexadecimal and subject != subject.lower() and (not formats or formats & digests):
+        return f"hexadecimal in capitals; {_HASHED}"
+    if formats and formats <= digests and not hexadecimal:
+        return f"its issuer's subjects are hashes; {_HASHED}"
+    if formats == {FormatName.TRANSIT} and not _RIDER.fullmatch(subject):
+        return "its issuer signs ride codes only: 8 hexadecimal digits, a colon, the account"
+    if formats == {FormatName.PRETIX} and not _SECRET.fullmatch(subject):
+        return "its issuer signs pretix tickets only: their subject is the code's text"
+    return ""
+
+
+def checked(
+    entries: Iterable[RosterEntry], issuers: Mapping[str, frozenset[FormatName]], source: str
+) -> Iterator[RosterEntry]:
+    """Yield entries that a credential of these issuers can match.
+
+    Args:
+        entries: in the order of the list.
+        issuers: names in the trust set, and the formats of each; empty means any.
+        source: how errors name the list.
+
+    Raises:
+        TrustError: the number of the first entry that none can, and why; never the entry.
+    """
+    for number, entry in enumerate(entries, start=1):
+        if entry.issuer and entry.issuer not in issuers:
+            known = f"no issuer {entry.issuer!r} in the set"
+            raise TrustError(f"{source}, entry {number}: {known}: it would never match")
+        if fault := never_matches(entry.subject, issuers.get(entry.issuer, frozenset())):
+            raise TrustError(f"{source}, entry {number}: can never match: {fault}")
+        yield entry
+
+
 def read_csv(path: Path) -> Iterator[RosterEntry]:
     """Read entries from CSV with a heading: subject, and any of issuer, zone, valid_from,
     valid_until. Times are ISO 8601 with an offset, or Unix seconds.
@@ -306,6 +371,8 @@ def _csv_entry(row: dict[str, str], where: str) -> RosterEntry:
         raise TrustError(f"{where}: not as many cells as the heading")
     if not row["subject"]:
         raise TrustError(f"{where}: no subject")
+    if fault := never_matches(row["subject"]):
+        raise TrustError(f"{where}: can never match: {fault}")
     return RosterEntry(
         subject=row["subject"],
         issuer=row.get("issuer", ""),

@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.trust.expiry import days_left
 from agent.trust.snapshot import TrustSnapshot
 
 __all__ = ["describe_path", "lines"]
 
 _DAY_S = 86_400
+_NEVER = 2**53
 
 
 def describe_path(path: Path, now: int) -> dict[str, Any]:
@@ -52,6 +54,7 @@ def lines(what: dict[str, Any]) -> Iterator[str]:
         yield "plain directory"
     for key in what["keys"]:
         limits = ", ".join([*key["kinds"], *key["formats"]]) or "any kind"
+        limits += ", basic only" if key["highest_level"] == "basic" else ""
         root = " root" if key["root"] else ""
         yield (
             f"  key {key['kid']} {key['algorithm']} {key['issuer']}{root}: {limits}{_validity(key)}"
@@ -66,9 +69,13 @@ def lines(what: dict[str, Any]) -> Iterator[str]:
         )
     for entry in what["rosters"]:
         yield f"  roster {entry['name']} ({entry['mode']}): {entry['records']} records"
+    if what["revoked_health_certificates"]:
+        yield f"  revoked health certificates: {what['revoked_health_certificates']}"
     for kind in ("profiles", "models"):
         for name in what[kind]:
             yield f"  {kind[:-1]} {name}"
+    for entry in what["set_aside"]:
+        yield f"  SET ASIDE {entry['file']}: {entry['reason']}"
 
 
 def _snapshot(snapshot: TrustSnapshot, now: int) -> dict[str, Any]:
@@ -87,6 +94,8 @@ def _snapshot(snapshot: TrustSnapshot, now: int) -> dict[str, Any]:
                 "valid_from": key.valid_from,
                 "valid_until": key.valid_until,
                 "valid_now": key.valid_from <= now <= key.valid_until,
+                "days_left": _days_left(key.valid_until, now),
+                "highest_level": key.highest_level.name.lower(),
                 "root": key.is_root,
             }
             for key in snapshot.keys
@@ -99,6 +108,7 @@ def _snapshot(snapshot: TrustSnapshot, now: int) -> dict[str, Any]:
                 "valid_from": key.valid_from,
                 "valid_until": key.valid_until,
                 "valid_now": key.valid_from <= now <= key.valid_until,
+                "days_left": _days_left(key.valid_until, now),
             }
             for key in snapshot.operators
         ],
@@ -122,8 +132,10 @@ def _snapshot(snapshot: TrustSnapshot, now: int) -> dict[str, Any]:
             }
             for name, entry in sorted(snapshot.rosters.items())
         ],
+        "revoked_health_certificates": len(snapshot.revocations),
         "profiles": sorted(snapshot.profiles),
         "models": sorted(snapshot.models),
+        "set_aside": [{"file": entry.file, "reason": entry.reason} for entry in snapshot.set_aside],
     }
 
 
@@ -177,8 +189,17 @@ def _repository_lines(what: dict[str, Any]) -> Iterator[str]:
         yield f"  {name} ({length} bytes)"
 
 
+def _days_left(not_after: int, now: int) -> int | None:
+    """Return whole days to an end; None for what has none."""
+    return None if not_after >= _NEVER else days_left(not_after, now)
+
+
 def _validity(key: dict[str, Any]) -> str:
-    return "" if key["valid_now"] else "; NOT VALID NOW"
+    days = key["days_left"]
+    if not key["valid_now"]:
+        over = days is not None and days < 0
+        return f"; NOT VALID NOW{f', for {-days} days' if over else ''}"
+    return "" if days is None else f"; {days} days left"
 
 
 def _moment(unix_s: int) -> str:

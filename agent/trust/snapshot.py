@@ -4,27 +4,28 @@ Rules:
 - A snapshot never changes; the daemon swaps whole snapshots, so a verification that began with one
   ends with it.
 - A lookup opens no file. Rosters are mapped into memory, status lists are their own bytes.
-- A key id does not identify an issuer: two issuers may collide, so `by_kid` returns all that fit.
-- Nothing here says yes: an unknown list, index or name is None or UNKNOWN.
+- A key id does not identify an issuer: two issuers may collide, and a renewed key has two entries,
+  so `by_kid` returns all; who asks chooses among them, and bounds how many are tried.
+- Nothing here says yes: an unknown list, index or name is None or UNKNOWN, and what was set aside
+  stays closed (`agent.trust.closed`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.credential.issuers import Algorithm, IssuerKey
+from agent.credential.issuers import Algorithm, IssuerKey, RosterView
 from agent.credential.model import FormatName, StatusReference, StatusVerdict
-from agent.trust.model import OperatorKey, TrustError
+from agent.trust.closed import NOTHING, Closed, ClosedRoster
+from agent.trust.model import OperatorKey, SetAside, TrustError
+from agent.trust.revocation import Revocations
 from agent.trust.roster import Roster
 from agent.trust.status import StatusAnswer, StatusList
 
-__all__ = ["DATED_AHEAD_S", "LIST_AHEAD_S", "MAX_CANDIDATES", "TrustSnapshot"]
-
-MAX_CANDIDATES = 8
-"""Keys tried for one code, at most: a bound on the work that a hostile code can cause."""
+__all__ = ["DATED_AHEAD_S", "LIST_AHEAD_S", "TrustSnapshot"]
 
 DATED_AHEAD_S = 86_400
 """How far a set's signed date may be ahead of the gate's clock."""
@@ -37,7 +38,7 @@ _ALGORITHMS_WITHOUT_KID = {
     FormatName.TRANSIT: frozenset({Algorithm.SM2}),
     FormatName.AADHAAR: frozenset({Algorithm.RS256}),
 }
-"""Formats that name no key have one algorithm each; keys of another would waste the candidates."""
+"""Formats that name no key have one algorithm each; keys of another cannot have signed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class TrustSnapshot:
         expires_at: Unix seconds after which the set's signatures no longer vouch for it; None for
             a plain directory.
         source: the directory it came from.
+        revocations: what signers of health certificates revoked.
+        set_aside: files that are not believed, and why.
+        closed: what they keep closed.
     """
 
     keys: tuple[IssuerKey, ...] = ()
@@ -71,6 +75,9 @@ class TrustSnapshot:
     dated_at: int = 0
     expires_at: int | None = None
     source: Path = Path()
+    revocations: Revocations = field(default_factory=lambda: Revocations(()), compare=False)
+    set_aside: tuple[SetAside, ...] = ()
+    closed: Closed = NOTHING
     _by_kid: Mapping[bytes, tuple[IssuerKey, ...]] = field(init=False, repr=False, compare=False)
     _by_format: Mapping[FormatName, tuple[IssuerKey, ...]] = field(
         init=False, repr=False, compare=False
@@ -78,11 +85,7 @@ class TrustSnapshot:
     _by_uri: Mapping[str, tuple[StatusList, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Build the indexes once.
-
-        Raises:
-            TrustError: more keys share an id than may be tried for one code.
-        """
+        """Build the indexes once."""
         object.__setattr__(self, "_by_kid", _index_by_kid(self.keys))
         object.__setattr__(
             self, "_by_format", {name: _candidates(self.keys, name) for name in FormatName}
@@ -99,7 +102,7 @@ class TrustSnapshot:
         return self._by_kid.get(bytes(kid), ())
 
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
-        """Return at most 8 keys for a format without kid: those that name the format first."""
+        """Return the keys for a format without kid: those that name the format first."""
         return self._by_format[name]
 
     def roots(self) -> Sequence[IssuerKey]:
@@ -114,6 +117,8 @@ class TrustSnapshot:
         if issuer is not None:
             lists = tuple(entry for entry in lists if entry.speaks_for(issuer))
         if not lists:
+            if self.closed.status(reference.uri):
+                return StatusAnswer(StatusVerdict.WITHHELD, "its status list was set aside")
             return StatusAnswer(StatusVerdict.UNKNOWN, "no status list with this URI")
         made = [entry for entry in lists if entry.issued_at <= now + LIST_AHEAD_S]
         if not made:
@@ -129,8 +134,16 @@ class TrustSnapshot:
         """Return what the status list says; see `TrustView.status`."""
         return self.status_answer(reference, now, issuer).verdict
 
-    def roster(self, name: str) -> Roster | None:
-        """Return the roster of that name, or None."""
+    def revocation(self, kid: bytes, hashes: Iterable[bytes]) -> StatusVerdict | None:
+        """Return what the revocation lists say; see `TrustView.revocation`."""
+        if self.revocations.revoked(kid, hashes):
+            return StatusVerdict.INVALID
+        return StatusVerdict.WITHHELD if self.closed.revocation(kid) else None
+
+    def roster(self, name: str) -> RosterView | None:
+        """Return the roster of that name, or None; one that was set aside blocks everybody."""
+        if name not in self.rosters and self.closed.roster(name):
+            return ClosedRoster()
         return self.rosters.get(name)
 
     def operator(self, kid: bytes) -> OperatorKey | None:
@@ -139,7 +152,13 @@ class TrustSnapshot:
         return next((key for key in self.operators if key.kid == kid), None)
 
     def profile(self, name: str) -> bytes | None:
-        """Return the site profile (TOML) of that name, or None."""
+        """Return the site profile (TOML) of that name, or None.
+
+        Raises:
+            TrustError: the set has one, but it was set aside.
+        """
+        if name not in self.profiles and self.closed.profile(name):
+            raise TrustError(f"profile {name}: set aside; see `idgate trust show`")
         return self.profiles.get(name)
 
     def model(self, name: str) -> Path | None:
@@ -161,18 +180,11 @@ def _index_by_kid(keys: Sequence[IssuerKey]) -> dict[bytes, tuple[IssuerKey, ...
     for key in keys:
         if not key.is_root:
             index[key.kid] += (key,)
-    for kid, sharing in index.items():
-        if len(sharing) > MAX_CANDIDATES:
-            issuers = ", ".join(sorted({key.issuer for key in sharing}))
-            raise TrustError(
-                f"kid {kid.hex()}: {len(sharing)} keys share it ({issuers}); "
-                f"at most {MAX_CANDIDATES} are tried"
-            )
     return dict(index)
 
 
 def _candidates(keys: Sequence[IssuerKey], name: FormatName) -> tuple[IssuerKey, ...]:
-    """Choose the keys to try, those that name the format first, the longest valid first."""
+    """Return the keys that fit, those that name the format first, the longest valid first."""
     algorithms = _ALGORITHMS_WITHOUT_KID.get(name)
     fitting = [
         key
@@ -182,4 +194,4 @@ def _candidates(keys: Sequence[IssuerKey], name: FormatName) -> tuple[IssuerKey,
         and (algorithms is None or key.algorithm in algorithms)
     ]
     fitting.sort(key=lambda key: (name not in key.formats, -key.valid_until, key.issuer, key.kid))
-    return tuple(fitting[:MAX_CANDIDATES])
+    return tuple(fitting)

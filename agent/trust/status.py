@@ -3,11 +3,15 @@
 Rules:
 - a list is believed only after a trusted issuer's key verified it; `typ` must say that it is a
   status list, so that no credential can be passed off as one;
+- the header names that key by `kid`, or brings its certificate (x5c, x5chain), whose key is pinned,
+  or whose chain ends in a pinned root, which is then the issuer (`agent.credential.x509`);
 - `lst` is zlib, capped, complete, nothing after it; `bits` is 1, 2, 4 or 8; entries run from the
   least significant bit of the first byte;
 - value 0 is valid, 1 invalid, 2 suspended; any other value, and an index past the end, is unknown;
 - a list that is past `exp`, or past its `ttl` since its `iat` or its set's signed date, can still
   condemn but no longer acquit: what was withdrawn stays so, what was valid may have changed;
+- one key may be pinned more than once, renewed or for several issuers: the list is as good as the
+  best of these, and speaks for each of them;
 - memory is the list itself, one bytes object; a lookup is one byte of it.
 
 Standard: draft-ietf-oauth-status-list (Token Status List), CWT and JWT form.
@@ -22,11 +26,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
-from agent.credential import cbor, cose, inflate
+from agent.credential import cbor, cose, inflate, x509
 from agent.credential.algorithms import ALGORITHMS
 from agent.credential.issuers import IssuerKey, KeySource
-from agent.credential.limits import LATEST_TIME
-from agent.credential.model import Rejected, StatusVerdict
+from agent.credential.limits import ISSUER_KEYS, LATEST_TIME
+from agent.credential.model import FormatName, Rejected, StatusVerdict
 from agent.credential.numbers import Alg, Claim, Header
 from agent.trust.model import TrustError
 
@@ -35,6 +39,7 @@ __all__ = [
     "MAX_TOKEN_BYTES",
     "StatusAnswer",
     "StatusList",
+    "claimed",
     "encode_statuses",
     "parse",
     "parse_cwt",
@@ -172,9 +177,11 @@ def parse_cwt(token: bytes, keys: KeySource) -> StatusList:
     if message.protected.get(Header.TYP) != _TYP_CWT:
         _refuse(f"typ is not {_TYP_CWT}")
     kid = message.protected.get(Header.KID, message.unprotected.get(Header.KID))
-    if not isinstance(kid, bytes):
-        _refuse("no kid")
-    key = cose.verify_any(message, _candidates(keys, kid))
+    if kid is not None and not isinstance(kid, bytes):
+        _refuse("kid is no byte string")
+    chain = message.protected.get(Header.X5CHAIN, message.unprotected.get(Header.X5CHAIN))
+    candidates = _candidates(keys, () if kid is None else (kid,), chain, token)
+    key = cose.verify_any(message, candidates)
     claims = cbor.decode(message.payload)
     if not isinstance(claims, dict):
         _refuse("claims are no map")
@@ -182,7 +189,7 @@ def parse_cwt(token: bytes, keys: KeySource) -> StatusList:
     if not isinstance(body, dict) or not isinstance(body.get("lst"), bytes):
         _refuse("no status_list with a byte string lst")
     return _make(
-        key,
+        _same(key, candidates),
         iss=claims.get(Claim.ISS),
         sub=claims.get(Claim.SUB),
         iat=claims.get(Claim.IAT),
@@ -208,10 +215,12 @@ def parse_jwt(token: bytes, keys: KeySource) -> StatusList:
         _refuse("typ is not statuslist+jwt")
     if "crit" in header:
         _refuse("a critical header is not understood")
-    kid = header.get("kid")
-    if not isinstance(kid, str):
-        _refuse("no kid")
-    candidates = _candidates(keys, *_kid_bytes(kid))
+    kid, chain = header.get("kid"), header.get("x5c")
+    if kid is not None and not isinstance(kid, str):
+        _refuse("kid is no text")
+    if chain is not None:
+        chain = _x5c(chain)
+    candidates = _candidates(keys, () if kid is None else _kid_bytes(kid), chain, token)
     message = token[: len(parts[0]) + 1 + len(parts[1])]
     key = _verify_jws(header.get("alg"), message, _base64url(parts[2]), candidates)
     claims = _json(_base64url(parts[1]))
@@ -219,7 +228,7 @@ def parse_jwt(token: bytes, keys: KeySource) -> StatusList:
     if not isinstance(body, dict) or not isinstance(body.get("lst"), str):
         _refuse("no status_list with a text lst")
     return _make(
-        key,
+        _same(key, candidates),
         iss=claims.get("iss"),
         sub=claims.get("sub"),
         iat=claims.get("iat"),
@@ -246,38 +255,125 @@ def encode_statuses(statuses: Sequence[int] | bytes, bits: int) -> bytes:
     return bytes(out)
 
 
+def claimed(token: bytes) -> tuple[str | None, int | None]:
+    """Return the URI and the time of signing that a list claims, unverified; None for neither.
+
+    Only for choosing how it is to be proven, and for closing what it would have been asked about.
+    """
+    try:
+        if token[:2] == b"ey":
+            said = _json(_base64url(token.strip(b" \t\r\n").split(b".")[1]))
+            uri, issued_at = said.get("sub"), said.get("iat")
+        else:
+            claims = cbor.decode(cose.parse_sign1(token).payload)
+            claims = claims if isinstance(claims, dict) else {}
+            uri, issued_at = claims.get(Claim.SUB), claims.get(Claim.IAT)
+    except (TrustError, Rejected, IndexError):
+        return None, None
+    return (
+        uri if isinstance(uri, str) and 0 < len(uri) <= _MAX_URI else None,
+        issued_at if type(issued_at) is int and 0 <= issued_at <= LATEST_TIME else None,
+    )
+
+
 def _make(
-    key: IssuerKey, *, iss: Any, sub: Any, iat: Any, exp: Any, ttl: Any, bits: Any, packed: bytes
+    keys: Sequence[IssuerKey],
+    *,
+    iss: Any,
+    sub: Any,
+    iat: Any,
+    exp: Any,
+    ttl: Any,
+    bits: Any,
+    packed: bytes,
 ) -> StatusList:
+    """Build the list that one key signed; `keys` are its entries in the trust set."""
     if not isinstance(sub, str) or not 0 < len(sub) <= _MAX_URI:
         _refuse("sub is not the list's URI")
-    if iss is not None and key.iss and not (isinstance(iss, str) and iss in key.iss):
+    mine = [key for key in keys if iss is None or not key.iss or _is_one_of(iss, key.iss)]
+    if not mine:
         _refuse("iss is not the key's issuer")
     if type(bits) is not int or bits not in _BITS:
         _refuse("bits is not 1, 2, 4 or 8")
     issued_at = _time("iat", iat)
     if issued_at is None:
         _refuse("no iat")
-    if not key.valid_from <= issued_at <= key.valid_until:
-        _refuse(f"signed outside the validity of {key.issuer}'s key")
+    valid = [key for key in mine if key.valid_from <= issued_at <= key.valid_until]
+    if not valid:
+        _refuse(f"signed outside the validity of {mine[0].issuer}'s key")
     return StatusList(
         uri=sub,
-        issuer=key.issuer,
+        issuer=valid[0].issuer,
         bits=bits,
         data=inflate.unzlib(packed, limit=MAX_LIST_BYTES),
         issued_at=issued_at,
         expires_at=_time("exp", exp),
         ttl_s=_time("ttl", ttl),
-        for_issuers=key.status_for,
+        for_issuers=frozenset().union(*(key.status_for | {key.issuer} for key in valid))
+        - {valid[0].issuer},
     )
 
 
-def _candidates(keys: KeySource, *kids: bytes) -> Sequence[IssuerKey]:
+def _is_one_of(value: Any, names: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in names
+
+
+def _same(key: IssuerKey, candidates: Sequence[IssuerKey]) -> list[IssuerKey]:
+    """Return every entry of the key among the candidates."""
+    from agent.credential.keys import spki
+
+    wanted = spki(key.public_key)
+    return [entry for entry in candidates if spki(entry.public_key) == wanted]
+
+
+def _candidates(
+    keys: KeySource, kids: Sequence[bytes], chain: Any, token: bytes
+) -> Sequence[IssuerKey]:
+    """Return the keys that the token names: by an id, or by the certificate that it brings."""
     for kid in kids:
         found = keys.by_kid(kid)
         if found:
             return found
+    if chain is not None:
+        return _certified(keys, chain, token)
+    if not kids:
+        _refuse("no kid, and no certificate")
     raise TrustError(f"no trusted key has the kid {kids[0][:32].hex()}")
+
+
+def _certified(keys: KeySource, chain: Any, token: bytes) -> Sequence[IssuerKey]:
+    """Return the key in the first certificate: pinned, or below a pinned root.
+
+    A chain is judged at the moment that the list was signed, as a pinned key's validity is.
+    """
+    from agent.credential.keys import KeyFileError, load_public_key, spki
+
+    leaf = chain[0] if isinstance(chain, list) and chain else chain
+    if isinstance(leaf, bytes):
+        try:
+            public = load_public_key(leaf).key
+        except KeyFileError as error:
+            raise TrustError(f"its certificate: {error}") from None
+        pinned = [
+            key
+            for name in FormatName
+            for key in keys.for_format(name)
+            if spki(key.public_key) == spki(public)
+        ]
+        if pinned:
+            return pinned
+    at = claimed(token)[1]
+    return [x509.leaf_key(chain, keys, None, at or 0, purpose=x509.Purpose.STATUS_LIST)]
+
+
+def _x5c(chain: Any) -> list[bytes]:
+    """Decode x5c, RFC 7515 section 4.1.6: base64 (not for URLs) of DER, leaf first."""
+    if not isinstance(chain, list) or not all(isinstance(item, str) for item in chain):
+        _refuse("x5c is no list of certificates")
+    try:
+        return [base64.b64decode(item, validate=True) for item in chain]
+    except ValueError:
+        _refuse("x5c is not base64")
 
 
 def _kid_bytes(kid: str) -> tuple[bytes, ...]:
@@ -297,12 +393,13 @@ def _verify_jws(
     if number is None:
         _refuse("alg is no signature algorithm known here")
     algorithm = ALGORITHMS[number]
-    for key in candidates:
-        if (
-            key.algorithm is algorithm.pinned
-            and algorithm.fits(key.public_key)
-            and algorithm.verify(key.public_key, signature, message)
-        ):
+    fitting = [
+        key
+        for key in candidates
+        if key.algorithm is algorithm.pinned and algorithm.fits(key.public_key)
+    ]
+    for key in fitting[:ISSUER_KEYS]:
+        if algorithm.verify(key.public_key, signature, message):
             return key
     raise TrustError("the signature does not verify")
 

@@ -30,6 +30,9 @@ __all__ = ["TrustAge", "TrustStore"]
 _JITTER = 0.1
 """Share of the interval by which updates of a fleet's gates are spread."""
 
+_SET_ASIDE_TOLD = 20
+"""Files named in the log at once."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -92,6 +95,7 @@ class TrustStore:
         self._one_at_a_time = threading.Lock()
         self._error = ""
         self._snapshot = self._first()
+        _tell_set_aside(self._snapshot)
 
     @property
     def snapshot(self) -> TrustSnapshot:
@@ -167,6 +171,8 @@ class TrustStore:
             self._error = ""
             if fresh.version < self._snapshot.version:
                 return  # read before an update that finished first; sets never count backwards
+            if fresh.set_aside != self._snapshot.set_aside:
+                _tell_set_aside(fresh)
             self._snapshot = fresh
             if self._on_change is not None:
                 self._on_change(fresh)
@@ -192,6 +198,11 @@ class TrustStore:
         from agent.trust.update import update
 
         return update(self._directory, self._source, now=int(self._clock())).snapshot
+
+
+def _tell_set_aside(snapshot: TrustSnapshot) -> None:
+    for entry in snapshot.set_aside[:_SET_ASIDE_TOLD]:
+        _log.warning("set aside in the trust: %s", entry)
 
 
 def _source(config: Config, url: str) -> str:

@@ -55,7 +55,7 @@ _REPAIRED = ".r"
 _log = logging.getLogger(__name__)
 
 TARGET_NAME = re.compile(
-    r"(issuers|operators|status|rosters|profiles|models)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+    r"(issuers|operators|status|revocation|rosters|profiles|models)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 )
 _PARTS = ("timestamp.json", "snapshot.json", "targets.json")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -204,7 +204,7 @@ def _swap(
         _fetch_files(fresh, targets, updater, old)
         _copy_metadata(cache / "metadata", fresh / "metadata")
         fsync_path(cache / SETS)
-        snapshot = load_set(cache, fresh, now, now, roster_key)
+        snapshot = load_set(cache, fresh, now, now, roster_key, strict=True)
         if before is not None:
             _check_date(snapshot.dated_at, now)
     except BaseException:

@@ -39,6 +39,9 @@ def test_the_commands_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     Path("library.toml").write_bytes(
         files("agent.policy.profiles").joinpath("library.toml").read_bytes()
     )
+    Path("revoked.json").write_text('{"kid":"UNKNOWN_KID","hashType":"UCI","entries":[]}')
+    Path("trust").mkdir()
+    Path("trust/ministry.pem").write_bytes(Path("ministry.pem").read_bytes())
     Path("models").mkdir()
     Path("models/manifest.toml").write_bytes((shipped_dir() / "manifest.toml").read_bytes())
     Path("models/our-net.tflite").write_bytes(b"a network")

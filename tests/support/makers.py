@@ -263,7 +263,8 @@ def aadhaar(
 
 def uidai_key(private: rsa.RSAPrivateKey | None = None, **pins: Any) -> IssuerKey:
     """Return UIDAI's entry in the trust set."""
-    return issuer_key(private or rsa_key(), issuer="uidai", algorithm=Algorithm.RS256, **pins)
+    pins.setdefault("issuer", "uidai")
+    return issuer_key(private or rsa_key(), algorithm=Algorithm.RS256, **pins)
 
 
 # --- COSE ------------------------------------------------------------------------------------------

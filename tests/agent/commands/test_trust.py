@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from agent.cli import main
+from agent.credential.model import StatusVerdict
 from agent.trust.cache import load_signed
 from agent.trust.directory import load_directory
 from tests.agent.trust.test_status import KEY, cwt
@@ -256,7 +257,7 @@ def test_a_password_is_asked_for(
 
 
 REFUSED = [
-    ("no repository", ("add-issuer", "nowhere", "ministry.pem"), "no repository here"),
+    ("no repository", ("add-issuer", "nowhere", "ministry.pem"), "neither a repository nor a directory"),
     ("no such file", ("add-issuer", "repo", "none.pem"), "none.pem: cannot be read"),
     ("private key", ("add-issuer", "repo", "private.pem"), "a private key where the public one belongs"),
     ("unknown kind", ("add-issuer", "repo", "ministry.pem", "--kind", "id-card"), "key kinds"),
@@ -343,6 +344,102 @@ def test_what_expired_must_be_renewed(
     assert "EXPIRED" in capsys.readouterr().out
     ok("renew", "repo", "targets")
     publish()
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_roster_is_made_for_a_plain_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("plain").mkdir()
+    ok("add-issuer", "plain", "ministry.pem", "--kind", "online-id", "--format", "native")
+    ok("add-roster", "plain", "members.csv", "--roster-key", "roster.key")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "added rosters/members.roster",
+        "copy the roster key to plain/roster.key, readable by the gate alone",
+    ]
+    Path("plain/roster.key").write_bytes(Path("roster.key").read_bytes())
+    ok("add-roster", "plain", "members.csv", "--name", "b", "--block", "--roster-key", "roster.key")
+    assert capsys.readouterr().out == "added rosters/b.roster\n"
+    snapshot = load_directory(Path("plain"), now=NOW, strict=True)
+    for name, blocks in (("members", False), ("b", True)):
+        roster = snapshot.roster(name)
+        assert roster is not None
+        assert roster.blocks is blocks
+        assert roster.lists("ministry", "A123", NOW)
+    Path("other.key").write_bytes(b"o" * 32)
+    assert idgate("add-roster", "plain", "members.csv", "--roster-key", "other.key") == 1
+    assert "plain/roster.key: another roster key" in capsys.readouterr().err
+    ok("update", "cache", "--from", published(), "--root", "repo/metadata/1.root.json")
+    assert idgate("add-roster", "cache", "members.csv", "--roster-key", "roster.key") == 1
+    assert "cache: a gate's cache" in capsys.readouterr().err
+
+
+def published() -> str:
+    make()
+    publish()
+    return "repo"
+
+
+@pytest.mark.usefixtures("desk")
+@pytest.mark.parametrize("place", ["repo", "plain"])
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("URN:UVCI:01:XX:AB#1,", "line 2: can never match: a health certificate's subject is the SHA-256"),
+        ("A123,nobody", "entry 1: no issuer 'nobody' in the set"),
+        ("A123,board", "entry 1: can never match: its issuer's subjects are hashes"),
+    ],
+)  # fmt: skip
+def test_a_line_that_can_never_match_is_refused(
+    place: str, line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ok("init", "repo", "--no-password")
+    Path("plain").mkdir()
+    ok("add-issuer", place, "ministry.pem", "--name", "board", "--format", "dcc")
+    Path("list.csv").write_text(f"subject,issuer\n{line}\n")
+    assert idgate("add-roster", place, "list.csv", "--roster-key", "roster.key") == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert line.partition(",")[0] not in err
+    Path("list.csv").write_text(f"subject,issuer\n{'ab' * 32},board\n")
+    ok("add-roster", place, "list.csv", "--roster-key", "roster.key")
+
+
+@pytest.mark.usefixtures("desk")
+def test_show_names_what_was_set_aside_and_the_days_left(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import time
+
+    Path("plain").mkdir()
+    Path("plain/ministry.pem").write_bytes(Path("ministry.pem").read_bytes())
+    end = int(time.time()) + 10 * 86_400 + 60
+    Path("plain/ministry.toml").write_text(f"valid_until = {end}\nhighest_level = 'basic'\n")
+    Path("plain/foreign.pem").write_bytes(b"x")
+    ok("show", "plain")
+    out = capsys.readouterr().out
+    assert "ministry: any kind, basic only; 10 days left" in out
+    assert "  SET ASIDE foreign.pem: not a PEM" in out
+    ok("show", "plain", "--json")
+    shown = json.loads(capsys.readouterr().out)
+    assert [key["days_left"] for key in shown["keys"]] == [10]
+    assert [entry["file"] for entry in shown["set_aside"]] == ["foreign.pem"]
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_revocation_list_reaches_a_gate(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("revoked.json").write_text(
+        '{"kid":"AQIDBAUGBwg=","hashType":"UCI","entries":[{"hash":"AAAAAAAAAAAAAAAAAAAAAA=="}]}'
+    )
+    make()
+    ok("add-revocation", "repo", "revoked.json")
+    publish()
+    ok("update", "cache", "--from", "repo", "--root", "repo/metadata/1.root.json")
+    ok("show", "cache")
+    assert "revoked health certificates: 1" in capsys.readouterr().out
+    snapshot = load_signed(Path("cache"), NOW)
+    assert snapshot.revocation(bytes(range(1, 9)), [bytes(16)]) is StatusVerdict.INVALID
+    Path("revoked.json").write_text("{}")
+    assert idgate("add-revocation", "repo", "revoked.json") == 1
+    assert "revoked.json: no batch of revoked health certificates" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("desk")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.credential import algorithms
-from agent.credential.algorithms import ALGORITHMS, SignatureAlgorithm
+from agent.credential.algorithms import _ED25519_ORDER_8 as ORDER_8
+from agent.credential.algorithms import ALGORITHMS, SignatureAlgorithm, is_sound
 from agent.credential.numbers import Alg
 from agent.issuing import issue
 
@@ -44,6 +47,77 @@ def test_rsa_keys_of_2048_to_4096_bits(bits, fits):
     key = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1).public_key()
     assert ALGORITHMS[Alg.PS256].fits(key) is fits
     assert any(entry.fits(key) for entry in ALGORITHMS.values()) is fits
+
+
+@pytest.mark.parametrize(
+    ("exponent", "modulus", "sound"),
+    [
+        (65537, 0, True),
+        (3, 0, True),
+        (1, 0, False),
+        (2, 0, False),
+        (65536, 0, False),
+        (65537, 1, False),
+    ],
+)
+def test_rsa_of_odd_exponent_and_modulus(exponent, modulus, sound):
+    odd = (1 << 2047) + 1
+    numbers = SimpleNamespace(e=exponent, n=odd + modulus)
+    key = Mock(spec=rsa.RSAPublicKey, key_size=2048, public_numbers=lambda: numbers)
+    assert is_sound(key) is sound
+    assert ALGORITHMS[Alg.PS256].fits(key) is sound
+
+
+PRIME = 2**255 - 19
+SMALL = (0, 1, PRIME - 1, ORDER_8, PRIME - ORDER_8)
+"""The y of the points of small order; encodings of the prime or more are of none."""
+
+
+def ed25519_key(y, sign):
+    return Ed25519PublicKey.from_public_bytes((y | sign << 255).to_bytes(32, "little"))
+
+
+def multiple_of_8(y):
+    """Return eight times the point of this y, by the curve's own law, or None for no point."""
+    d = -121665 * pow(121666, -1, PRIME) % PRIME
+    square = (y * y - 1) * pow(d * y * y + 1, -1, PRIME) % PRIME
+    x = pow(square, (PRIME + 3) // 8, PRIME)
+    if x * x % PRIME != square:
+        x = x * pow(2, (PRIME - 1) // 4, PRIME) % PRIME
+    if x * x % PRIME != square:
+        return None
+    for _ in range(3):
+        both = d * x * x * y * y % PRIME
+        x, y = (
+            2 * x * y * pow(1 + both, -1, PRIME) % PRIME,
+            (y * y + x * x) * pow(1 - both, -1, PRIME) % PRIME,
+        )
+    return x, y
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", SMALL, ids=hex)
+def test_ed25519_points_of_small_order_are_no_keys(y, sign):
+    assert multiple_of_8(y) == (0, 1)
+    for encoded in (y, y + PRIME):
+        if encoded < 2**255:
+            key = ed25519_key(encoded, sign)
+            assert not is_sound(key)
+            assert not any(entry.fits(key) for entry in ALGORITHMS.values())
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("y", [2, 3, PRIME - 2, PRIME - 3, ORDER_8 + 1, ORDER_8 - 1], ids=hex)
+def test_ed25519_points_beside_them_are(y, sign):
+    assert multiple_of_8(y) != (0, 1)
+    assert is_sound(ed25519_key(y, sign))
+    assert ALGORITHMS[Alg.EDDSA].fits(ed25519_key(y, sign))
+
+
+@pytest.mark.parametrize("y", range(PRIME, 2**255))
+def test_ed25519_encodings_of_the_prime_or_more_are_of_no_point(y):
+    assert not is_sound(ed25519_key(y, 0))
+    assert not is_sound(ed25519_key(y, 1))
 
 
 @pytest.mark.parametrize(

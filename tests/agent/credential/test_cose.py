@@ -157,6 +157,22 @@ def test_verify_any_tells_the_most_telling_reason():
         assert refused(cose.verify_any, message, keys) == (reason, words)
 
 
+def test_eight_keys_are_tried_of_those_that_fit_and_the_rest_is_told():
+    message = cose.parse_sign1(issue.sign1(KEYS["ES256"], {1: "iss"}))
+    honest = issue.Issuer("a", "a", KEYS["ES256"]).issuer_key()
+    others = [issue.new_issuer("b").issuer_key() for _ in range(8)]
+    strangers = [issue.Issuer("c", "c", KEYS["EdDSA"]).issuer_key()] * 20
+    assert cose.verify_any(message, [*strangers, *others[:7], honest]) is honest
+    assert refused(cose.verify_any, message, [*strangers, *others, honest]) == (
+        Reason.BAD_SIGNATURE,
+        "the signature does not verify; 9 keys would do, 8 were tried",
+    )
+    assert refused(cose.verify_any, message, [*strangers, *others]) == (
+        Reason.BAD_SIGNATURE,
+        "the signature does not verify",
+    )
+
+
 # --- what a message must be ----------------------------------------------------------------------
 
 ALG = b"\xa1\x01\x26"

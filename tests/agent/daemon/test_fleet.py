@@ -174,6 +174,26 @@ def test_a_nudge_brings_the_new_set_into_force_whole(gate: GateOnDisk, fleet: Fl
     assert judged(status=StatusReference(URI, 0)) == "granted"
 
 
+def test_what_is_set_aside_is_told_from_afar(gate: GateOnDisk, fleet: Fleet) -> None:
+    gate.write(mqtt=f'url = "mqtt://127.0.0.1:{fleet.port}"\nmetrics_s = 1\n')
+    gate.run()
+    gate.ready()
+    until(lambda: online(fleet), "online")
+    assert fleet.on("state")[-1]["gate"]["trust_set_aside"] == []
+    (gate.path / "trust" / "Thumbs.db").write_bytes(b"x")
+    assert fleet.send("reload") == ("SUCCEEDED", None)
+    until(lambda: fleet.on("state")[-1]["gate"]["trust_set_aside"], "the file in the state")
+    state = fleet.on("state")[-1]["gate"]
+    (told,) = state["trust_set_aside"]
+    assert told.startswith("Thumbs.db: an unknown kind of file; allowed: ")
+    assert "trust:set_aside" in state["faults"]
+    assert state["health"] == "degraded"
+    until(lambda: fleet.on("metrics")[-1]["gate"]["trust_set_aside"] == 1, "the metric")
+    (gate.path / "trust" / "Thumbs.db").unlink()
+    assert fleet.send("reload") == ("SUCCEEDED", None)
+    until(lambda: "trust:set_aside" not in fleet.on("state")[-1]["gate"]["faults"], "gone")
+
+
 def test_the_mode_outlives_a_kill(gate: GateOnDisk, fleet: Fleet) -> None:
     process = gate.run()
     gate.ready()

@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -81,6 +83,50 @@ def _bad_trust(folder: Path) -> None:
     (folder / "trust" / "lib.pem").write_text("x")
 
 
+def _foreign_file(folder: Path) -> None:
+    (folder / "trust" / "Thumbs.db").write_bytes(b"x")
+
+
+def _ends(days: int) -> Callable[[Path], None]:
+    def spoil(folder: Path) -> None:
+        end = int(time.time()) + days * 86_400 + 3_600
+        (folder / "trust" / "old.pem").write_bytes((folder / "trust" / "lib.pem").read_bytes())
+        (folder / "trust" / "old.toml").write_text(f"valid_until = {end}\n")
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (_ends(12), "issuer old: expires in 12 days"),
+        (_ends(-3), "issuer old: expired 3 days ago"),
+        (_ends(31), ""),
+    ],
+)
+def test_an_issuer_that_ends_is_named(config: Path, capsys, spoil, said: str) -> None:
+    spoil(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    assert (found["dates"]["state"] == "ok") == (not said)
+    assert said in found["dates"]["detail"]
+
+
+def test_a_file_that_is_no_key_is_named(config: Path, capsys) -> None:
+    _foreign_file(config.parent)
+    _, found = findings(capsys, "--config", str(config))
+    assert found["trust"]["state"] == "warning"
+    assert "; set aside Thumbs.db: an unknown kind of file; " in found["trust"]["detail"]
+
+
+def test_many_that_are_set_aside_are_counted(config: Path, capsys) -> None:
+    for number in range(11):
+        (config.parent / "trust" / f"{number:02}.db").write_bytes(b"x")
+    _, found = findings(capsys, "--config", str(config))
+    told = found["trust"]["detail"]
+    assert told.count("set aside") == 8
+    assert told.endswith("; and 3 more")
+
+
 def _asks_for_a_finger(folder: Path) -> None:
     (folder / "trust" / "profiles").mkdir()
     (folder / "trust" / "profiles" / "door.toml").write_text(
@@ -140,6 +186,9 @@ def _set(old: str, new: str):
     [
         (_no_trust, "trust", "failed"),
         (_bad_trust, "trust", "failed"),
+        (_foreign_file, "trust", "warning"),
+        (_ends(12), "dates", "warning"),
+        (_ends(-3), "dates", "failed"),
         (_no_state, "disk", "failed"),
         (_broken_journal, "journal", "failed"),
         (_open_loop, "gpio", "warning"),

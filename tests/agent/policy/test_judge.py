@@ -27,6 +27,7 @@ from agent.reason import Reason
 from tests.agent.policy.support import NOW, RULES, credential, ticket
 
 VALID, INVALID = StatusVerdict.VALID, StatusVerdict.INVALID
+WITHHELD = StatusVerdict.WITHHELD
 LIST, TICKETS = StatusReference("https://city/1", 7), StatusReference("https://rail/1", 9)
 
 
@@ -55,6 +56,9 @@ class Trust:
 
     def status(self, reference: StatusReference, now: int, issuer: str | None = None):
         return self.verdicts.get((reference, now, issuer), StatusVerdict.UNKNOWN)
+
+    def revocation(self, kid: bytes, hashes: tuple[bytes, ...]) -> StatusVerdict | None:
+        return self.verdicts.get((kid, hashes))
 
     def roster(self, name: str) -> Roster | None:
         return self.rosters.get(name)
@@ -139,6 +143,14 @@ CASES = [
     ("revoked", "", {}, {"status": LIST}, {"verdicts": {(LIST, NOW, "city"): INVALID}}, {}, Reason.REVOKED),
     ("by another issuer's list", "", {}, {"status": LIST}, {"verdicts": {(LIST, NOW, "rail"): VALID}}, {}, Reason.STATUS_UNKNOWN),
     ("no list", "", {}, {"status": LIST}, {}, {}, Reason.STATUS_UNKNOWN),
+
+    ("a list that cannot be read", 'status_unknown = "accept"', {}, {"status": LIST}, {"verdicts": {(LIST, NOW, "city"): WITHHELD}}, {}, Reason.STATUS_UNKNOWN),
+    ("a list that nobody brought", 'status_unknown = "accept"', {}, {"status": LIST}, {}, {}, Reason.GRANTED),
+    ("not on a revocation list", "", {}, {"revocation_hashes": (b"h",)}, {}, {}, Reason.GRANTED),
+    ("on one", "", {}, {"revocation_hashes": (b"h",)}, {"verdicts": {(b"12345678", (b"h",)): INVALID}}, {}, Reason.REVOKED),
+    ("on another signer's", "", {}, {"revocation_hashes": (b"h",), "key_id": b"other"}, {"verdicts": {(b"12345678", (b"h",)): INVALID}}, {}, Reason.GRANTED),
+    ("revocations that cannot be read", 'status_unknown = "accept"', {}, {"revocation_hashes": (b"h",)}, {"verdicts": {(b"12345678", (b"h",)): WITHHELD}}, {}, Reason.STATUS_UNKNOWN),
+    ("a ticket's list that cannot be read", 'ticket = "required"\nstatus_unknown = "accept"', {}, {"business": ticket(status=TICKETS)}, {"verdicts": {(TICKETS, NOW, "railway"): WITHHELD}}, {}, Reason.TICKET_INVALID),
 
     ("no ticket", 'ticket = "required"', {}, {}, {}, {}, Reason.TICKET_REQUIRED),
     ("a ticket", 'ticket = "required"', {}, {"business": ticket()}, {}, {}, Reason.GRANTED),

@@ -10,8 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.credential.model import FormatName
 from agent.trust.model import TrustError
-from agent.trust.roster import Roster, RosterEntry, load_key, load_roster, read_csv, write_roster
+from agent.trust.roster import (
+    Roster,
+    RosterEntry,
+    checked,
+    load_key,
+    load_roster,
+    never_matches,
+    read_csv,
+    write_roster,
+)
 from tests.support.trust_keys import MEMORY, NOW
 
 KEY = bytes(range(32))
@@ -244,3 +254,67 @@ def test_csv_that_is_not_there_or_not_text(tmp_path: Path) -> None:
     (tmp_path / "bin.csv").write_bytes(b"subject\n\xff\xfe\n")
     with pytest.raises(TrustError, match="not CSV in UTF-8"):
         list(read_csv(tmp_path / "bin.csv"))
+
+
+D, T, P, N, A = (
+    FormatName.DCC, FormatName.TRANSIT, FormatName.PRETIX, FormatName.NATIVE, FormatName.AADHAAR,
+)  # fmt: skip
+DIGEST = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    ("subject", "formats", "fault"),
+    [
+        ("A1234567", (), ""),
+        ("x" * 4_296, (), ""),
+        ("x" * 4_297, (), "1 to 4296 characters"),
+        ("", (), "1 to 4296 characters"),
+        (" A1", (), "spaces around it"),
+        ("A1\t", (), "spaces around it"),
+        ("A\0001", (), "cannot be printed"),
+        ("A 1", (), ""),
+        ("URN:UVCI:01:XX:AB#1", (), "SHA-256 of its identifier"),
+        ("urn:uvci:01:xx:ab#1", (N,), "SHA-256 of its identifier"),
+        ("UVCI:01:XX:AB#1", (), "SHA-256 of its identifier"),
+        ("NOT-UVCI:01", (), ""),
+        ("HC1:6BF", (), "a whole code"),
+        ("ni1:6BF", (), "a whole code"),
+        (DIGEST, (), ""),
+        (DIGEST.upper(), (), "hexadecimal in capitals"),
+        (DIGEST.upper(), (D, N), "hexadecimal in capitals"),
+        (DIGEST.upper(), (N,), ""),
+        (DIGEST, (D,), ""),
+        (DIGEST[:-1], (D,), "its issuer's subjects are hashes"),
+        (DIGEST + "0", (A,), "its issuer's subjects are hashes"),
+        (DIGEST[:-1], (D, A), "its issuer's subjects are hashes"),
+        (DIGEST[:-1], (D, N), ""),
+        (DIGEST[:-1], (), ""),
+        ("01023456:3104170000012345", (T,), ""),
+        ("0102345G:3104170000012345", (T,), "ride codes only"),
+        ("01023456:310417000001234", (T,), "ride codes only"),
+        ("3104170000012345", (T, N), ""),
+        ("==AbC+/0", (P,), ""),
+        ("===AbC", (P,), "pretix tickets only"),
+        ("Ab-C", (P,), "pretix tickets only"),
+        ("Ab-C", (P, N), ""),
+    ],
+)
+def test_a_subject_that_no_credential_has_is_told(
+    subject: str, formats: tuple[FormatName, ...], fault: str
+) -> None:
+    said = never_matches(subject, frozenset(formats))
+    assert bool(said) is bool(fault)
+    assert fault in said
+    assert "\n" not in said
+
+
+def test_entries_are_held_against_the_issuers_of_the_set() -> None:
+    issuers = {"board": frozenset({D}), "any": frozenset[FormatName]()}
+    right = [RosterEntry("x"), RosterEntry("x", "any"), RosterEntry(DIGEST, "board")]
+    assert list(checked(right, issuers, "l.csv")) == right
+    for entry, message in (
+        (RosterEntry("x", "nobody"), r"l\.csv, entry 2: no issuer 'nobody' in the set"),
+        (RosterEntry("x", "board"), r"l\.csv, entry 2: can never match: its issuer's subjects"),
+    ):
+        with pytest.raises(TrustError, match=message):
+            list(checked([right[0], entry], issuers, "l.csv"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import cbor2
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -27,9 +28,11 @@ from agent.trust.status import (
     MAX_LIST_BYTES,
     MAX_TOKEN_BYTES,
     StatusList,
+    claimed,
     encode_statuses,
     parse,
 )
+from tests.support.makers import DAY, DIRECT, LEAF, MIDDLE, ROOT, root_key, trust
 from tests.support.paths import VECTORS
 from tests.support.trust_keys import NOW
 
@@ -198,7 +201,7 @@ def test_encoding_refuses_what_does_not_fit(bits: int, value: int) -> None:
         encode_statuses([value], bits)
 
 
-VALID, INVALID, SUSPENDED, UNKNOWN = StatusVerdict
+VALID, INVALID, SUSPENDED, UNKNOWN, WITHHELD = StatusVerdict
 ANSWERS = [
     ("valid", 0, 0, {}, VALID, ""),
     ("invalid", 1, 0, {}, INVALID, ""),
@@ -253,6 +256,142 @@ def test_a_list_speaks_for_its_own_issuer_unless_the_trust_set_says_more() -> No
     assert "no status list" in snapshot.status_answer(StatusReference("x", 0), NOW).detail
 
 
+# --- proven by a certificate that the token brings ------------------------------------------------
+
+TREE = trust(root_key(status_for=frozenset({"Metro"})))
+
+
+def chain_jwt(
+    *chain: bytes, signer: Any = None, claims: dict[str, Any] | None = None, **header: Any
+) -> bytes:
+    """Return a JWT with x5c and, unless it is said, no kid."""
+    head = {"alg": "ES256", "typ": "statuslist+jwt"} | header
+    head["x5c"] = [base64.b64encode(der).decode() for der in chain]
+    lst = b64url(zlib.compress(b"\xb9\xa3")).decode()
+    body = {"sub": URI, "iat": NOW, "status_list": {"bits": 1, "lst": lst}} | (claims or {})
+    message = b".".join(b64url(json.dumps(part).encode()) for part in (head, body))
+    return message + b"." + b64url(ecdsa(message, signer or LEAF.private))
+
+
+def chain_cwt(chain: Any, *, place: str = "protected", signer: Any = None) -> bytes:
+    header: dict[int, Any] = {1: -7, 16: "application/statuslist+cwt"}
+    if place == "protected":
+        header[33] = chain
+    return cwt(
+        header=header,
+        unprotected={33: chain} if place == "unprotected" else {},
+        key=signer or LEAF.private,
+    )
+
+
+PATH = (LEAF.der(), MIDDLE.der())
+WEB = DIRECT.but(
+    extensions=((x509.ExtendedKeyUsage([x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")]), False),)
+)
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        chain_jwt(*PATH),
+        chain_jwt(*PATH, ROOT.der()),
+        chain_jwt(*PATH, kid="nobody's"),
+        chain_jwt(DIRECT.der()),
+        chain_cwt(list(PATH)),
+        chain_cwt(list(PATH), place="unprotected"),
+        chain_cwt(DIRECT.der()),
+    ],
+    ids=["x5c", "with root", "kid of nobody", "one", "x5chain", "unprotected", "one in CBOR"],
+)
+def test_a_chain_to_a_pinned_root_proves_a_list(token: bytes) -> None:
+    found = parse(token, TREE, source="x")
+    assert (found.uri, found.issuer, found.for_issuers) == (URI, "national-root", {"Metro"})
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        (chain_jwt(LEAF.der()), "unknown_issuer"),
+        (chain_jwt(*PATH, signer=OTHER), "does not verify"),
+        (chain_cwt(list(PATH), signer=OTHER), "bad_signature"),
+        (chain_jwt(WEB.der()), "issuer_not_entitled"),
+        (chain_jwt(*PATH, claims={"iat": NOW + 2 * DAY}), "issuer_key_expired"),
+        (chain_jwt(*PATH, claims={"iat": "now"}), "issuer_key_expired"),
+        (chain_jwt(), "malformed: x5chain is not one to 3"),
+        (chain_jwt(*PATH, *PATH), "malformed: x5chain is not one to 3"),
+        (chain_jwt(b"\x30\x03\x02\x01\x01"), "its certificate: the certificate is damaged"),
+        (jwt(header={"kid": None, "x5c": "AA"}), "x5c is no list"),
+        (jwt(header={"kid": None, "x5c": [1]}), "x5c is no list"),
+        (jwt(header={"kid": None, "x5c": ["!"]}), "x5c is not base64"),
+        (jwt(header={"kid": 12}), "kid is no text"),
+        (cwt(unprotected={4: "12"}), "kid is no byte string"),
+        (chain_cwt([]), "malformed: x5chain is not one to 3"),
+        (chain_cwt([7]), "malformed"),
+    ],
+)
+def test_a_chain_that_proves_nothing_is_refused_by_name(token: bytes, message: str) -> None:
+    with pytest.raises(TrustError, match=message):
+        parse(token, TREE, source="x")
+
+
+def test_a_certificate_whose_key_is_pinned_names_it() -> None:
+    """As wallets' issuers publish them: x5c and no kid; the issuer's key lies in the directory."""
+    keys = trust(issuer(key=LEAF.private, kid=b"whatever"), issuer("Other", key=OTHER))
+    for token in (chain_jwt(LEAF.der()), chain_cwt([LEAF.der()])):
+        assert parse(token, keys, source="x").issuer == "Ministry"
+    with pytest.raises(TrustError, match="does not verify"):
+        parse(chain_jwt(LEAF.der(), signer=OTHER), keys, source="x")
+
+
+def test_a_list_of_a_renewed_key_is_as_good_as_the_best_of_its_entries() -> None:
+    old = issuer("Old", valid_until=NOW - 1, status_for=frozenset({"Tram"}))
+    foreign = issuer("Foreign", iss=frozenset({"https://elsewhere"}))
+    new, again = issuer("New", status_for=frozenset({"Metro"})), issuer("Again")
+    for order in ((old, foreign, new, again), (again, new, foreign, old)):
+        for token in (cwt(claims={1: "https://here"}), jwt(claims={"iss": "https://here"})):
+            found = parse(token, trust(*order), source="x")
+            assert {found.issuer} | found.for_issuers == {"New", "Again", "Metro"}
+            assert found.speaks_for("Again")
+            assert not found.speaks_for("Foreign")
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (cwt(key=OTHER), (URI, NOW)),
+        (jwt() + b"\n", (URI, NOW)),
+        (cwt(claims={2: 7, 6: -1}), (None, None)),
+        (jwt(claims={"sub": "", "iat": True}), (None, None)),
+        (jwt(claims={"sub": "x" * 2049}), (None, NOW)),
+        (jwt(claims={"sub": "x" * 2048, "iat": 0}), ("x" * 2048, 0)),
+        (b"eyJ", (None, None)),
+        (b"", (None, None)),
+        (cbor2.dumps(cbor2.CBORTag(18, [b"", {}, cbor2.dumps([]), b"s"])), (None, None)),
+    ],
+)
+def test_what_a_list_claims_of_itself(token: bytes, said: tuple[str | None, int | None]) -> None:
+    assert claimed(token) == said
+
+
+def test_a_list_set_aside_closes_its_uri_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "Ministry.pem").write_bytes(
+        KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
+    (tmp_path / "Ministry.toml").write_text('kid_text = "12"\n')
+    (tmp_path / "status").mkdir()
+    (tmp_path / "status" / "a.cwt").write_bytes(cwt(claims={2: "https://a"}, key=OTHER))
+    (tmp_path / "status" / "b.jwt").write_bytes(jwt())
+    snapshot = load_directory(tmp_path, now=NOW)
+    assert snapshot.status(StatusReference("https://a", 0), NOW, "Ministry") is WITHHELD
+    assert snapshot.status(StatusReference("https://a", 0), NOW, "Nobody") is WITHHELD
+    assert snapshot.status(StatusReference("https://other", 0), NOW, "Ministry") is UNKNOWN
+    assert snapshot.status(StatusReference(URI, 0), NOW, "Ministry") is INVALID
+    (tmp_path / "status" / "c.cwt").write_bytes(b"of nobody knows what")
+    snapshot = load_directory(tmp_path, now=NOW)
+    assert snapshot.status(StatusReference("https://other", 0), NOW, "Ministry") is WITHHELD
+    assert snapshot.status(StatusReference(URI, 0), NOW, "Ministry") is INVALID
+
+
 def test_ten_million_entries_take_no_more_than_the_list() -> None:
     data = bytes(1_250_000)
     found = parse(cwt(zlib.compress(data)), TRUST, source="x")
@@ -296,7 +435,7 @@ REFUSED: list[tuple[str, bytes, str]] = [
     ("too large a token", b"\0" * (MAX_TOKEN_BYTES + 1), "allowed"),
     ("not a status list", cwt(header={1: -7, 16: "application/cwt"}), "typ is not"),
     ("no typ", cwt(header={1: -7}), "typ is not"),
-    ("no kid", cwt(unprotected={}), "no kid"),
+    ("no kid", cwt(unprotected={}), "no kid, and no certificate"),
     ("unknown kid", cwt(unprotected={4: b"99"}), "no trusted key has the kid 3939"),
     ("signed by another", cwt(key=OTHER), "bad_signature"),
     ("alg of another kind", cwt(header={1: -8, 16: "application/statuslist+cwt"}), "algorithm_mismatch"),

@@ -64,15 +64,16 @@ def test_a_reload_brings_what_is_new_and_keeps_the_old_on_a_fault(gate: Gate) ->
     assert names(store) == ["one", "two"]
     assert [key.issuer for key in first.keys] == ["one"]  # a passage under way keeps its own
     assert store.age().updated_at == NOW + 50
-    (gate.base / "trust" / "two.pem").write_bytes(b"broken")
+    (gate.base / "trust").rename(gate.base / "away")
     gate.now += 50
-    with pytest.raises(TrustError, match=r"two\.pem"):
+    with pytest.raises(TrustError, match="not a directory"):
         store.reload()
     assert names(store) == ["one", "two"]
-    assert "two.pem" in store.error
+    assert "not a directory" in store.error
     age = store.age()
     assert (age.version, age.age_s, age.expires_in_s) == (0, 50, None)
-    assert "two.pem" in age.error
+    assert "not a directory" in age.error
+    (gate.base / "away").rename(gate.base / "trust")
     (gate.base / "trust" / "two.pem").unlink()
     store.reload()
     assert (names(store), store.error, store.age().age_s) == (["one"], "", 0)
@@ -158,8 +159,7 @@ def test_a_fault_in_the_thread_is_reported_and_survived(
     gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = gate.store(refresh_s=86_400)
-    bad = gate.base / "trust" / "two.pem"
-    bad.write_bytes(b"broken")
+    (gate.base / "trust").rename(gate.base / "away")
     seen = threading.Event()
     attempt = store._attempt
 
@@ -174,7 +174,7 @@ def test_a_fault_in_the_thread_is_reported_and_survived(
     def check() -> None:
         store.nudge()
         assert seen.wait(WAIT_S)
-        bad.unlink()
+        (gate.base / "away").rename(gate.base / "trust")
         gate.changed.clear()
         store.nudge()
         assert gate.changed.wait(WAIT_S)
@@ -182,6 +182,23 @@ def test_a_fault_in_the_thread_is_reported_and_survived(
 
     run_in(ThreadGroup(), store, check)
     assert "trust stays at version 0" in caplog.text
+
+
+def test_what_is_set_aside_is_logged_when_it_changes(
+    gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = gate.store()
+    assert not caplog.text
+    bad = gate.base / "trust" / "two.pem"
+    for data, told in ((b"broken", 1), (b"broken", 1), (b"\x30", 2)):
+        bad.write_bytes(data)
+        store.reload()
+        assert names(store) == ["one"]
+        assert store.error == ""
+        assert caplog.text.count("set aside in the trust: two.pem: ") == told
+    bad.unlink()
+    store.reload()
+    assert store.snapshot.set_aside == ()
 
 
 def test_the_schedule_needs_no_nudge(gate: Gate) -> None:
