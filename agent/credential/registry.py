@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
 from agent.credential.issuers import KeySource
-from agent.credential.limits import PAYLOAD_BYTES
+from agent.credential.limits import DIGITS, PAYLOAD_BYTES
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
 
@@ -127,8 +127,11 @@ def read(payload: bytes, *, keys: KeySource, rules: ReadRules) -> Credential:
     Raises:
         Rejected: with the one reason; nothing else leaves this function for any payload.
     """
-    if len(payload) > PAYLOAD_BYTES:
-        raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, {PAYLOAD_BYTES} allowed")
+    if len(payload) > PAYLOAD_BYTES and not (len(payload) <= DIGITS and payload.isdigit()):
+        raise Rejected(
+            Reason.TOO_LARGE,
+            f"{len(payload)} bytes, {PAYLOAD_BYTES} allowed ({DIGITS} where all are digits)",
+        )
     name = sniff(payload)
     if name is None:
         raise Rejected(Reason.UNKNOWN_FORMAT, "no format recognises it")

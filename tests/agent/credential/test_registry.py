@@ -62,9 +62,12 @@ def test_a_payload_over_the_limit_is_not_even_sniffed(pilot, monkeypatch):
     words = "a character left over"
     assert refused(pilot.read, b"NI1:" + b"0" * 4291) == (Reason.MALFORMED, f"base45: {words}")
     assert refused(pilot.read, b"NI1:" + b"0" * 4292)[0] is Reason.MALFORMED
+    assert refused(pilot.read, b"1" * 7089)[0] is not Reason.TOO_LARGE
     monkeypatch.setattr(registry, "sniff", lambda payload: pytest.fail("sniffed"))
+    assert refused(pilot.read, b"1" * 7090)[0] is Reason.TOO_LARGE
+    assert refused(pilot.read, b"1" * 4296 + b"N")[0] is Reason.TOO_LARGE
     told = refused(pilot.read, b"N" * 4297)
-    assert told == (Reason.TOO_LARGE, "4297 bytes, 4296 allowed")
+    assert told == (Reason.TOO_LARGE, "4297 bytes, 4296 allowed (7089 where all are digits)")
 
 
 def test_prefixes_are_asked_before_shapes():
