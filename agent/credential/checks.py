@@ -130,7 +130,8 @@ def check_key(key: IssuerKey, kind: Kind, rules: ReadRules) -> None:
 def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
     """Check that now lies in a validity, both ends included.
 
-    The start is given the tolerance of `rules.max_future_s`, as clocks differ; the end is not.
+    The start is given the tolerance of `rules.max_future_s`, as clocks differ; the end that of
+    `rules.max_past_s`, which is none unless the settings say so.
 
     Raises:
         Rejected: `bad_time`, `clock_untrusted`, `not_yet_valid` or `expired`.
@@ -139,7 +140,7 @@ def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
         raise Rejected(Reason.BAD_TIME, "the validity ends before it begins")
     if not rules.clock_trusted:
         raise Rejected(Reason.CLOCK_UNTRUSTED, "validity cannot be judged")
-    if rules.now > valid_until:
+    if rules.now > valid_until + rules.max_past_s:
         raise Rejected(Reason.EXPIRED)
     if rules.now + rules.max_future_s < valid_from:
         raise Rejected(Reason.NOT_YET_VALID)

@@ -133,7 +133,10 @@ class Claim(IntEnum):
     """Private: in a ticket, a map of text to text or integer for the place that sold it."""
 
 
-NATIVE_ONLY: Final = frozenset({Claim.CNF, Claim.VCT, Claim.LEVEL, Claim.REGIONS, Claim.DETAILS})
+_PRIVATE: Final = -65536
+NATIVE_ONLY: Final = frozenset(
+    {Claim.CNF, Claim.VCT, *(claim for claim in Claim if claim < _PRIVATE)} - {Claim.BUSINESS}
+)
 """Claims of a credential that only the native profile has; any of them marks one as its own."""
 
 SD_CWT_TYP: Final = 293
