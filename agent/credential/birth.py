@@ -17,7 +17,8 @@ from agent.credential.cbor import Tagged
 
 __all__ = ["days", "parsed"]
 
-_ISO: Final = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?")
+_ISO: Final = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?")
+_FIRST_DAY: Final = "0000-01-01"
 _COMPACT: Final = re.compile(r"([0-9]{4})-?([0-9]{2})-?([0-9]{2})")
 
 
@@ -33,16 +34,15 @@ def days(text: str) -> tuple[date, date] | None:
     match = _ISO.fullmatch(text)
     if match is None:
         return None
-    year, month, day = (int(part) if part else 0 for part in match.groups())
     try:
-        if match[3]:
-            born = date(year, month, day)
-            return born, born
-        if match[2]:
-            return date(year, month, 1), date(year, month, calendar.monthrange(year, month)[1])
-        return date(year, 1, 1), date(year, 12, 31)
+        first = date.fromisoformat(text + _FIRST_DAY[len(text) :])
     except ValueError:
         return None
+    if match[2]:
+        return first, first
+    if match[1]:
+        return first, first.replace(day=calendar.monthrange(first.year, first.month)[1])
+    return first, first.replace(month=12, day=31)
 
 
 def parsed(value: Any) -> str | None:
