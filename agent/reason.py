@@ -34,6 +34,7 @@ class Reason(StrEnum):
 
     # Time and use
     MISSING_CLAIM = "missing_claim"
+    UNKNOWN_CLAIM = "unknown_claim"
     BAD_TIME = "bad_time"
     NOT_YET_VALID = "not_yet_valid"
     EXPIRED = "expired"
@@ -115,6 +116,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.BAD_SIGNATURE: "The issuer's signature does not verify.",
     Reason.BAD_HOLDER_SIGNATURE: "The phone's signature does not verify with the holder key.",
     Reason.MISSING_CLAIM: "A claim that the format requires is absent.",
+    Reason.UNKNOWN_CLAIM: "The credential makes a claim that its format does not know.",
     Reason.BAD_TIME: "A time is not a plain number, or times contradict each other.",
     Reason.NOT_YET_VALID: "The credential's validity has not begun.",
     Reason.EXPIRED: "The credential's validity is over.",
@@ -135,7 +137,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.STATIC_NOT_ACCEPTED: "The place asks for a dynamic code.",
     Reason.REGION_NOT_ACCEPTED: "The credential is not valid in the gate's region.",
     Reason.UNDER_AGE: "The person is younger than the place allows.",
-    Reason.AGE_UNKNOWN: "The place has a minimum age and the credential has no birth date.",
+    Reason.AGE_UNKNOWN: "The place asks for an age, and the birth date does not prove it.",
     Reason.CLOSED_NOW: "Outside opening hours.",
     Reason.WRONG_DIRECTION: "The gate does not open in this direction for this credential.",
     Reason.ALREADY_INSIDE: "Anti-passback: the subject has entered and not left.",

@@ -169,9 +169,9 @@ def _payloads(arguments: argparse.Namespace) -> Iterator[bytes]:
 
 def _lines(stream: BinaryIO) -> Iterator[bytes]:
     """Yield lines as they come; of one too long for any code, only so much that it shows."""
-    from agent.credential.limits import PAYLOAD_BYTES
+    from agent.credential.limits import DIGITS
 
-    most = PAYLOAD_BYTES + len("\r\n") + 1
+    most = DIGITS + len("\r\n") + 1
     while line := stream.readline(most):
         rest = line
         while len(rest) == most and not rest.endswith(b"\n"):

@@ -24,6 +24,7 @@ class JournalMemory:
         reuse_s: how long a static code may not be used again, from the profile.
         began_at: Unix seconds at which the journal was opened.
         failures: how many failed checks lock out.
+        future_s: how far ahead a phone's clock may be.
         enrolled: whether the fingerprint module holds a finger of this subject's hash.
     """
 
@@ -38,6 +39,7 @@ class JournalMemory:
         began_at: float,
         failures: int,
         enrolled: Callable[[str], bool],
+        future_s: int = MAX_FUTURE_S,
     ) -> None:
         self._journal = journal
         self._hasher = hasher
@@ -47,6 +49,7 @@ class JournalMemory:
         self._began_at = began_at
         self._failures = failures
         self._enrolled = enrolled
+        self._future_s = future_s
 
     def follow(self, profile: Profile) -> None:
         """Take the times that a profile sets, from now on."""
@@ -64,7 +67,7 @@ class JournalMemory:
         if not self._journal.lost:
             return False
         if credential.presented_at is not None:
-            return credential.presented_at <= self._began_at + MAX_FUTURE_S
+            return credential.presented_at <= self._began_at + self._future_s
         return now <= self._began_at + self._reuse_s
 
     def inside(self, credential: Credential, now: int) -> bool:

@@ -3,7 +3,8 @@
     decimal digits -> big-endian bytes -> gzip or zlib -> fields | photo | hashes | signature (256)
 
 Rules:
-- digits without a leading zero; unpacked to 64 KiB at most, nothing after the stream;
+- digits without a leading zero, 7,089 at most; unpacked to 64 KiB at most, nothing after the
+  stream;
 - RSA-2048, PKCS #1 v1.5 with SHA-256, over everything before the signature. Keys that are pinned to
   RS256 are tried, 8 at most, before a single field is read;
 - a letter has no end of validity and outlives the key that signed it: the key must have been valid
@@ -34,7 +35,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from agent.credential import inflate
+from agent.credential import birth, inflate
 from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
 from agent.credential.issuers import (
     Algorithm,
@@ -44,10 +45,10 @@ from agent.credential.issuers import (
     untried,
 )
 from agent.credential.limits import (
+    DIGITS,
     INFLATED_BYTES_AADHAAR,
     ISSUER_KEYS,
     LATEST_TIME,
-    PAYLOAD_BYTES,
 )
 from agent.credential.model import (
     BiometricReference,
@@ -67,6 +68,8 @@ __all__ = ["Letter", "parse", "read", "sniff"]
 _SIGNATURE_SIZE: Final = 256
 _DIGITS_MIN: Final = 617
 """Digits of 256 bytes: a signature does not compress."""
+_STEP: Final = 512
+"""Digits that are made a number at once: fewer than Python's limit can be set to."""
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _DELIMITER: Final = b"\xff"
 _CHARSET: Final = "latin-1"
@@ -78,6 +81,7 @@ _JPEG_2000: Final = 2
 _INDIA: Final = dt.timezone(dt.timedelta(hours=5, minutes=30))
 _REFERENCE_ID: Final = re.compile(r"\d{4}(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)\d{3}", re.ASCII)
 _BIRTH_DATE: Final = re.compile(r"(\d\d)[-/](\d\d)[-/](\d{4})", re.ASCII)
+_BIRTH_YEAR: Final = re.compile(r"[0-9]{4}")
 _NAMES: Final[tuple[str, ...]] = (
     "hashes",
     "reference_id",
@@ -118,7 +122,7 @@ class Letter:
 
 def sniff(payload: bytes) -> bool:
     """Return whether the payload is a decimal number with room for a signature."""
-    return _DIGITS_MIN <= len(payload) <= PAYLOAD_BYTES and payload.isdigit()
+    return _DIGITS_MIN <= len(payload) <= DIGITS and payload.isdigit()
 
 
 def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
@@ -159,11 +163,11 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
 
 def _unpack(payload: bytes) -> bytes:
     """Return the inflated bytes, long enough for a signature."""
-    if len(payload) > PAYLOAD_BYTES:
+    if len(payload) > DIGITS:
         raise Rejected(Reason.TOO_LARGE, f"{len(payload)} digits")
     if not payload.isdigit() or payload.startswith(b"0"):
         raise Rejected(Reason.MALFORMED, "not a number without leading zeros")
-    number = int(payload)
+    number = _number(payload)
     packed = number.to_bytes(number.bit_length() // 8 + 1, "big")  # no magic has its top bit set
     if packed.startswith(_GZIP_MAGIC):
         data = inflate.gzip(packed, limit=INFLATED_BYTES_AADHAAR)
@@ -174,6 +178,15 @@ def _unpack(payload: bytes) -> bytes:
     if len(data) <= _SIGNATURE_SIZE:
         raise Rejected(Reason.UNSIGNED, "too short for a signature")
     return data
+
+
+def _number(digits: bytes) -> int:
+    """Return the number that digits write, in steps that no limit on long numbers forbids."""
+    number = 0
+    for at in range(0, len(digits), _STEP):
+        step = digits[at : at + _STEP]
+        number = number * 10 ** len(step) + int(step)
+    return number
 
 
 def _signers(signed: bytes, signature: bytes, keys: KeySource) -> list[IssuerKey]:
@@ -269,12 +282,9 @@ def _references(letter: Letter) -> tuple[BiometricReference, ...]:
 
 
 def _birth_date(printed: str) -> str | None:
-    """Return YYYY-MM-DD; None where the letter has the year only, or no date of the calendar."""
+    """Return the day, or the year where the letter has no more; None where that is no date."""
     match = _BIRTH_DATE.fullmatch(printed)
     if match is None:
-        return None
-    day, month, year = (int(part) for part in match.groups())
-    try:
-        return dt.date(year, month, day).isoformat()
-    except ValueError:
-        return None
+        return birth.parsed(printed) if _BIRTH_YEAR.fullmatch(printed) else None
+    day, month, year = match.groups()
+    return birth.parsed(f"{year}-{month}-{day}")

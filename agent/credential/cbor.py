@@ -4,10 +4,14 @@ Rules of reading (RFC 8949, core deterministic encoding but for the order of key
 - one item, and nothing after it;
 - lengths and integers in their shortest form; no indefinite lengths;
 - map keys are integers or text, each once; so 1, 1.0 and true cannot meet in one map;
-- containers inside each other to the depth of `limits.CBOR_DEPTH`;
+- containers inside each other to the depth of `limits.CBOR_DEPTH`, and `limits.CBOR_ITEMS` items in
+  all of them together, counted before any is made;
 - of the simple values, false, true and null; floats only where asked for, in their shortest form;
 - no tag, but the ones asked for and only as near the surface as asked: nothing here ever builds an
   object from a tag;
+- `loose` is for what another's signature covers and whose fields are judged one by one: there any
+  tag stands as `Tagged`, undefined is None, and numbers may be longer than needed. What makes two
+  readers see two things (a key twice, an indefinite length, bytes left over) is refused there too;
 - a length is held against the bytes that are left before anything is made of it.
 
 Values: int, bytes, str, list, dict, bool, None, float, `Tagged`.
@@ -20,7 +24,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, NoReturn
 
-from agent.credential.limits import CBOR_DEPTH
+from agent.credential.limits import CBOR_DEPTH, CBOR_ITEMS
 from agent.credential.model import Rejected
 from agent.reason import Reason
 
@@ -32,6 +36,7 @@ _LEAST: Final = {25: 1 << 8, 26: 1 << 16, 27: 1 << 32}
 """Additional information -> smallest number that needs that many bytes."""
 _FLOATS: Final = {25: ">e", 26: ">f", 27: ">d"}
 _CONSTANTS: Final = {20: False, 21: True, 22: None}
+_UNDEFINED: Final = 23
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ def decode(
     tag_depth: int = 0,
     floats: bool = False,
     shortest: bool = True,
+    loose: bool = False,
 ) -> Any:
     """Decode one item that fills `data`.
 
@@ -58,14 +64,14 @@ def decode(
         tag_depth: how many arrays, maps and tags may stand around an allowed tag.
         floats: whether floating-point numbers are allowed.
         shortest: False takes numbers that are longer than needed, as some issuers write them.
+        loose: takes any tag anywhere, floats, undefined, and numbers that are longer than needed.
 
     Raises:
         Rejected: `malformed`.
     """
-    if tags or not shortest:
-        rules = _Rules(tags, tag_depth, floats, shortest)
-    else:
-        rules = _STRICT_WITH_FLOATS if floats else _STRICT
+    rules = _Rules(
+        tags, tag_depth, floats or loose, shortest and not loose, loose, room=[CBOR_ITEMS]
+    )
     try:
         value, end = _item(data, 0, 0, rules)
     except IndexError:
@@ -78,16 +84,14 @@ def decode(
 
 
 class _Rules(NamedTuple):
-    """The options of `decode`."""
+    """The options of `decode`, and how many items it may still make."""
 
     tags: Collection[int]
     tag_depth: int
     floats: bool
     shortest: bool
-
-
-_STRICT: Final = _Rules((), 0, floats=False, shortest=True)
-_STRICT_WITH_FLOATS: Final = _Rules((), 0, floats=True, shortest=True)
+    loose: bool
+    room: list[int]
 
 
 def _item(data: bytes, at: int, depth: int, rules: _Rules) -> tuple[Any, int]:
@@ -137,13 +141,15 @@ def _item(data: bytes, at: int, depth: int, rules: _Rules) -> tuple[Any, int]:
     if depth >= CBOR_DEPTH:
         _refuse(f"nested deeper than {CBOR_DEPTH}")
     if major == _TAG:
-        if number not in rules.tags or depth > rules.tag_depth:
+        _take(rules.room, 1)
+        if not rules.loose and (number not in rules.tags or depth > rules.tag_depth):
             _refuse(f"tag {number} is not allowed here")
         value, at = _item(data, at, depth + 1, rules)
         return Tagged(number, value), at
     # Every element takes a byte at least: a false length is told before the work.
     if number > len(data) - at:
         _refuse("cut short")
+    _take(rules.room, number if major == _ARRAY else 2 * number)
     depth += 1
     if major == _MAP:
         return _map(data, number, at, depth, rules)
@@ -152,6 +158,13 @@ def _item(data: bytes, at: int, depth: int, rules: _Rules) -> tuple[Any, int]:
         value, at = _item(data, at, depth, rules)
         items.append(value)
     return items, at
+
+
+def _take(room: list[int], items: int) -> None:
+    """Take items from what may still be made."""
+    room[0] -= items
+    if room[0] < 0:
+        _refuse(f"more than {CBOR_ITEMS} items")
 
 
 def _map(
@@ -196,6 +209,8 @@ def _simple(data: bytes, info: int, at: int, rules: _Rules) -> tuple[Any, int]:
     """Read what follows an initial byte of major type 7."""
     if info in _CONSTANTS:
         return _CONSTANTS[info], at
+    if info == _UNDEFINED and rules.loose:
+        return None, at
     if info not in _FLOATS or not rules.floats:
         _refuse(f"simple value or float {info} is not allowed here")
     end = at + (1 << (info - 24))

@@ -4,22 +4,31 @@ Rules:
 - a key vouches only inside its own validity, for the kinds and the formats that it was pinned to;
 - whatever depends on time is refused while the clock is not trusted;
 - a time is a plain integer from 1970 to the year 9999: no float, no bool, no negative number;
-- validity is inclusive at both ends.
+- validity is inclusive at both ends;
+- what an issuer says of a credential may restrict it, so a claim counts only where its format knows
+  it: an unknown one refuses, as does an `aud` that names another place.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Container, Iterable, Mapping
+from typing import Any, Final
 
+from agent.credential.cbor import Tagged
 from agent.credential.issuers import IssuerKey
 from agent.credential.limits import LATEST_TIME
 from agent.credential.model import FormatName, Kind, Level, Rejected, ReplayKey
+from agent.credential.numbers import Claim
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
-__all__ = ["check_fresh", "check_key", "check_validity", "for_format", "replay_key", "seconds"]
+__all__ = [
+    "check_audience", "check_fresh", "check_key", "check_known", "check_validity", "fits_audience",
+    "for_format", "replay_key", "seconds", "seconds_in", "whole",
+]  # fmt: skip
+
+_EPOCH_TAG: Final = 1
 
 
 def seconds(value: Any, name: str) -> int:
@@ -35,6 +44,70 @@ def seconds(value: Any, name: str) -> int:
     if type(value) is not int or not 0 <= value <= LATEST_TIME:
         raise Rejected(Reason.BAD_TIME, f"{name} is no time")
     return value
+
+
+def whole(value: Any) -> Any:
+    """Return an integer for a float that is one; any other value as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def seconds_in(claims: Mapping[int | str, Any], claim: int, name: str) -> int:
+    """Return a time as issuers elsewhere write it: a whole float, or under the tag for times.
+
+    Raises:
+        Rejected: `missing_claim` or `bad_time`.
+    """
+    if claim not in claims:
+        raise Rejected(Reason.MISSING_CLAIM, name)
+    value = claims[claim]
+    if isinstance(value, Tagged) and value.number == _EPOCH_TAG:
+        value = value.value
+    return seconds(whole(value), name)
+
+
+def check_known(claims: Mapping[int | str, Any], known: Container[int | str]) -> None:
+    """Check that a format knows every claim that was signed.
+
+    Args:
+        claims: of a message whose signature was checked.
+        known: the claims that the format holds to, or that restrict nothing.
+
+    Raises:
+        Rejected: `unknown_claim`.
+    """
+    for claim in claims:
+        if claim not in known:
+            # A name is the issuer's text, which could be anything; a number is none.
+            told = f"claim {claim}" if isinstance(claim, int) else "a claim by name"
+            raise Rejected(Reason.UNKNOWN_CLAIM, told)
+
+
+def check_audience(claims: Mapping[int | str, Any], rules: ReadRules) -> None:
+    """Check that the issuer, where it names places in `aud`, names this one among them.
+
+    Raises:
+        Rejected: `wrong_audience`.
+    """
+    if Claim.AUD not in claims:
+        return
+    named = claims[Claim.AUD]
+    audiences = named if isinstance(named, list) else [named]
+    if not any(fits_audience(audience, rules.site, rules.gate) for audience in audiences):
+        raise Rejected(Reason.WRONG_AUDIENCE, "the issuer made it out to another place")
+
+
+def fits_audience(audience: Any, site: str, gate: str) -> bool:
+    """Return whether one `aud` names this gate.
+
+    It does when it is `site/gate`; `site` or `site/*`, any gate of the site; `group.*`, any gate of
+    any site whose name begins with `group.`; or `*`, made for no place in particular. It is one
+    text: a list of audiences fits nothing.
+    """
+    if not isinstance(audience, str):
+        return False
+    if audience in (f"{site}/{gate}", site, "*", f"{site}/*"):
+        return True
+    return audience.endswith(".*") and site.startswith(audience[:-1])
 
 
 def for_format(keys: Iterable[IssuerKey], name: FormatName) -> list[IssuerKey]:
@@ -59,7 +132,8 @@ def check_key(key: IssuerKey, kind: Kind, rules: ReadRules, level: Level = Level
 def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
     """Check that now lies in a validity, both ends included.
 
-    The start is given the tolerance of `rules.max_future_s`, as clocks differ; the end is not.
+    The start is given the tolerance of `rules.max_future_s`, as clocks differ; the end that of
+    `rules.max_past_s`, which is none unless the settings say so.
 
     Raises:
         Rejected: `bad_time`, `clock_untrusted`, `not_yet_valid` or `expired`.
@@ -68,7 +142,7 @@ def check_validity(valid_from: int, valid_until: int, rules: ReadRules) -> None:
         raise Rejected(Reason.BAD_TIME, "the validity ends before it begins")
     if not rules.clock_trusted:
         raise Rejected(Reason.CLOCK_UNTRUSTED, "validity cannot be judged")
-    if rules.now > valid_until:
+    if rules.now > valid_until + rules.max_past_s:
         raise Rejected(Reason.EXPIRED)
     if rules.now + rules.max_future_s < valid_from:
         raise Rejected(Reason.NOT_YET_VALID)

@@ -9,28 +9,38 @@ Rules:
   it leads to a pinned root; with neither, the keys of this format that `iss` belongs to are
   tried, 8 at most;
 - a credential of the native profile is refused, though it has the same claim: read as this format
-  it would lose its kind and its holder's key;
+  it would lose its kind, its regions and its holder's key;
+- every claim beside claim 169 is one of `_KNOWN`, and `aud`, where there is one, names this place;
 - `exp` is required, as nothing else ends a lost code;
 - the kind of document is the only one that the key may sign, a national id where it may sign more.
 
 Read tolerantly, because the specification's own sample or its published vectors have it: COSE tags
 18, 61 around 18 or none; kid in either header; claim 169 as a map or wrapped in a byte string; a
 biometric as one map or a list of maps; dates with dashes; the face as the photo of attributes 16
-and 17, which v1.2.1 deprecates. Of the attributes only what a gate uses leaves here.
+and 17, which v1.2.1 deprecates; times as whole floats or under tag 1. Of the attributes only what a
+gate uses leaves here, and only that is judged: tags, undefined, null and floats elsewhere are let
+be.
 
 Standard: MOSIP Claim 169 v1.2.1; RFC 8392 (CWT), RFC 9052, RFC 9360 (x5chain), RFC 7932 (Brotli).
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from agent.credential import base45, cbor, cose, inflate, x509
-from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
-from agent.credential.cwt import claims_of, status_of
+from agent.credential import base45, birth, cbor, cose, inflate, x509
+from agent.credential.checks import (
+    check_audience,
+    check_key,
+    check_known,
+    check_validity,
+    for_format,
+    replay_key,
+    seconds_in,
+    whole,
+)
+from agent.credential.cwt import status_of
 from agent.credential.identity import FACE, FINGERS, shown
 from agent.credential.issuers import IssuerKey, KeySource, best_first
 from agent.credential.model import (
@@ -43,7 +53,7 @@ from agent.credential.model import (
     ReferenceForm,
     Rejected,
 )
-from agent.credential.numbers import Claim, Header
+from agent.credential.numbers import NATIVE_ONLY, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
@@ -55,9 +65,12 @@ _FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
 _PHOTO_FORMATS: Final = range(1, 5)
 """JPEG, JPEG 2000, AVIF, WEBP: the same numbers as sub-formats of an image."""
 _BIOMETRICS_MAX: Final = 16
-_NATIVE: Final = frozenset({Claim.CNF, Claim.VCT, Claim.LEVEL})
-"""Claims that only the native profile has."""
-_DATE: Final = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)", re.ASCII)
+_KNOWN: Final = frozenset(
+    {
+        Claim.ISS, Claim.SUB, Claim.AUD, Claim.EXP, Claim.NBF, Claim.IAT, Claim.CTI,
+        Claim.IDENTITY, Claim.STATUS,
+    }
+)  # fmt: skip
 
 
 def sniff(payload: bytes) -> bool:
@@ -80,9 +93,11 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     data = inflate.unzlib(data) if inflate.is_zlib(data) else inflate.brotli(data)
     if cose.is_encrypt0(data):
         data = cose.decrypt0(data, rules.site_keys)
-    message = cose.parse_sign1(data, untagged=True)
-    claims = claims_of(message.payload)
-    if Header.TYP in message.protected or not claims.keys().isdisjoint(_NATIVE):
+    message = cose.parse_sign1(data, untagged=True, shortest=False)
+    claims = cbor.decode(message.payload, loose=True)
+    if not isinstance(claims, dict):
+        raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
+    if Header.TYP in message.protected or not claims.keys().isdisjoint(NATIVE_ONLY):
         raise Rejected(Reason.MALFORMED, "a credential of the native profile outside it")
     key = cose.verify_any(message, _candidates(message, claims.get(Claim.ISS), keys, rules))
     kind = next(iter(key.kinds)) if len(key.kinds) == 1 else Kind.NATIONAL_ID
@@ -90,6 +105,8 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     issued_at, valid_from, valid_until = _times(claims, rules)
     check_validity(valid_from, valid_until, rules)
     identity = _identity(claims)
+    check_known(claims, _KNOWN)
+    check_audience(claims, rules)
     subject = _subject(claims, identity)
     return Credential(
         format=FormatName.CLAIM169,
@@ -104,7 +121,7 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         dynamic=False,
         replay_key=replay_key(key.issuer, subject.encode(), valid_from),
         references=_references(identity),
-        birth_date=_birth_date(identity.get(_BIRTH_DATE)),
+        birth_date=birth.parsed(identity.get(_BIRTH_DATE)),
         status=status_of(claims),
         claims={"iss": claims.get(Claim.ISS), **shown(identity)},
     )
@@ -139,11 +156,9 @@ def _header(message: cose.Sign1, label: int) -> Any:
 
 def _times(claims: Mapping[Any, Any], rules: ReadRules) -> tuple[int | None, int, int]:
     """Return `iat`, and the first and last second of validity."""
-    if Claim.EXP not in claims:
-        raise Rejected(Reason.MISSING_CLAIM, "exp")
-    expiry = seconds(claims[Claim.EXP], "exp")
-    issued = seconds(claims[Claim.IAT], "iat") if Claim.IAT in claims else None
-    begin = seconds(claims[Claim.NBF], "nbf") if Claim.NBF in claims else issued or 0
+    expiry = seconds_in(claims, Claim.EXP, "exp")
+    issued = seconds_in(claims, Claim.IAT, "iat") if Claim.IAT in claims else None
+    begin = seconds_in(claims, Claim.NBF, "nbf") if Claim.NBF in claims else issued or 0
     if issued is not None and expiry <= issued:
         raise Rejected(Reason.BAD_TIME, "exp is not after iat")
     if issued is not None and rules.clock_trusted and issued > rules.now + rules.max_future_s:
@@ -157,7 +172,7 @@ def _identity(claims: Mapping[Any, Any]) -> Mapping[Any, Any]:
     if identity is None:
         raise Rejected(Reason.MISSING_CLAIM, "claim 169")
     if isinstance(identity, bytes):
-        identity = cbor.decode(identity, floats=True)
+        identity = cbor.decode(identity, loose=True)
     if not isinstance(identity, dict):
         raise Rejected(Reason.MALFORMED, "claim 169 is no map")
     return identity
@@ -165,7 +180,9 @@ def _identity(claims: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 def _subject(claims: Mapping[Any, Any], identity: Mapping[Any, Any]) -> str:
     """Return `sub`, or the id among the attributes where there is none."""
-    subject = claims.get(Claim.SUB, identity.get(_ID))
+    subject = claims.get(Claim.SUB)
+    if subject is None:
+        subject = identity.get(_ID)
     if subject is None:
         raise Rejected(Reason.MISSING_CLAIM, "neither sub nor an id")
     if not isinstance(subject, str) or not subject:
@@ -178,10 +195,10 @@ def _references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
     references = [
         reference
         for position in (FACE, *FINGERS)
-        if position in identity
+        if identity.get(position) is not None
         for reference in _at(position, identity[position])
     ]
-    if FACE not in identity and _PHOTO in identity:
+    if identity.get(FACE) is None and identity.get(_PHOTO) is not None:
         references += _photo(identity)
     return tuple(references)
 
@@ -194,7 +211,8 @@ def _at(position: int, entries: Any) -> Iterator[BiometricReference]:
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get(_DATA), bytes):
             raise Rejected(Reason.MALFORMED, f"claim 169: {position} holds no biometric data")
-        kind, subformat, issuer = entry.get(_FORMAT), entry.get(_SUBFORMAT), entry.get(_ISSUER, "")
+        kind, subformat = whole(entry.get(_FORMAT)), whole(entry.get(_SUBFORMAT))
+        issuer = "" if entry.get(_ISSUER) is None else entry[_ISSUER]
         if not isinstance(issuer, str):
             raise Rejected(Reason.MALFORMED, f"claim 169: {position} has no sound issuer")
         if type(kind) is int and type(subformat) is int and kind in _FORMS:
@@ -210,20 +228,8 @@ def _at(position: int, entries: Any) -> Iterator[BiometricReference]:
 
 def _photo(identity: Mapping[Any, Any]) -> Iterator[BiometricReference]:
     """Return the deprecated photo as a face."""
-    data, form = identity[_PHOTO], identity.get(_PHOTO_FORMAT)
+    data, form = identity[_PHOTO], whole(identity.get(_PHOTO_FORMAT))
     if not isinstance(data, bytes):
         raise Rejected(Reason.MALFORMED, "claim 169: the photo is no byte string")
     if type(form) is int and form in _PHOTO_FORMATS:
         yield BiometricReference(Modality.FACE, ReferenceForm.IMAGE, data, form)
-
-
-def _birth_date(value: Any) -> str | None:
-    """Return YYYY-MM-DD from YYYYMMDD or with dashes; None for what is no date of the calendar."""
-    match = _DATE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return None
-    year, month, day = (int(part) for part in match.groups())
-    try:
-        return dt.date(year, month, day).isoformat()
-    except ValueError:
-        return None

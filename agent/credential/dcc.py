@@ -8,7 +8,9 @@ Rules:
   certificate. Where the certificate names what it may sign (extended key usage), that is held to.
 - `ES256` fixes the hash, not the curve (RFC 8152 section 8.1): under a P-384 key it is read so.
 - `exp` and `iat` are required. They may be floats, as some authorities wrote them, if finite.
-- Exactly one vaccination, test or recovery, of the fields that the schema requires.
+- Every claim beside the certificate is one of `_KNOWN`; `aud` and `nbf`, where there are any, hold.
+- Exactly one vaccination, test or recovery, with an identifier. Of the rest of the certificate a
+  gate reads nothing, so tags, undefined, null and floats there refuse nobody.
 
 The subject is a hash of the certificate identifier (UVCI): one for each certificate, not person.
 
@@ -17,7 +19,6 @@ Standards: eHealth Network, Electronic Health Certificates 1.0.5 and DCC JSON sc
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import math
 import re
@@ -29,8 +30,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from agent.credential import base45, cbor, cose, inflate, x509
-from agent.credential.checks import check_key, check_validity, for_format, replay_key, seconds
+from agent.credential import base45, birth, cbor, cose, inflate, x509
+from agent.credential.checks import (
+    check_audience,
+    check_key,
+    check_known,
+    check_validity,
+    for_format,
+    replay_key,
+    seconds_in,
+)
+from agent.credential.cwt import status_of
 from agent.credential.issuers import Algorithm, IssuerKey, KeySource, best_first
 from agent.credential.limits import ISSUER_KEYS
 from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
@@ -46,17 +56,17 @@ _EU_DGC_V1: Final = 1
 _OID_ARCS: Final = ("1.3.6.1.4.1.1847.2021.1.", "1.3.6.1.4.1.0.1847.2021.1.")
 """The registered arc, and the one that was in use by mistake first."""
 
-_GROUPS: Final[Mapping[str, tuple[str, frozenset[str]]]] = {
-    "t": ("1", frozenset({"tg", "tt", "sc", "tr", "co", "is", "ci"})),
-    "v": ("2", frozenset({"tg", "vp", "mp", "ma", "dn", "sd", "dt", "co", "is", "ci"})),
-    "r": ("3", frozenset({"tg", "fr", "co", "is", "df", "du", "ci"})),
-}
-"""Kind of entry -> last arc of the usage that may sign it, and the fields that it needs."""
+_KNOWN: Final = frozenset(
+    {
+        Claim.ISS, Claim.SUB, Claim.AUD, Claim.EXP, Claim.NBF, Claim.IAT, Claim.CTI, Claim.STATUS,
+        _HCERT,
+    }
+)  # fmt: skip
+_GROUPS: Final = {"t": "1", "v": "2", "r": "3"}
+"""Kind of entry -> last arc of the usage that may sign it."""
 
-_NUMBERS: Final = frozenset({"dn", "sd"})
 _VERSION: Final = re.compile(r"\d{1,9}\.\d{1,9}\.\d{1,9}", re.ASCII)
-_DATE_OF_BIRTH: Final = re.compile(r"(?:\d{4}(?:-\d\d(?:-\d\d(?:T\d\d:\d\d:\d\d)?)?)?)?", re.ASCII)
-_FULL_DATE: Final = 10
+_TIME_OF_BIRTH: Final = re.compile(r"(\d{4}-\d\d-\d\d)T.*", re.ASCII)
 _REVOCATION_BYTES: Final = 16
 
 
@@ -78,16 +88,18 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     """
     message, kid = _parse(inflate.unzlib(base45.decode(payload.removeprefix(PREFIX))))
     key = _signer(message, kid, keys, rules.now)
-    claims = cbor.decode(message.payload, floats=True, shortest=False)
+    claims = cbor.decode(message.payload, loose=True)
     if not isinstance(claims, dict):
         raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
     country = claims.get(Claim.ISS)
     if not isinstance(country, str | None) or (key.iss and country not in key.iss):
         raise Rejected(Reason.UNKNOWN_ISSUER, "iss does not belong to the key")
     check_key(key, Kind.HEALTH_CERTIFICATE, rules)
-    issued_at, valid_until = _times(claims)
-    check_validity(issued_at, valid_until, rules)
+    issued_at, valid_from, valid_until = _times(claims)
+    check_validity(valid_from, valid_until, rules)
     certificate = _certificate(claims)
+    check_known(claims, _KNOWN)
+    check_audience(claims, rules)
     group, entry = _entry(certificate)
     _check_usage(key, group)
     identifier = hashlib.sha256(entry["ci"].encode()).hexdigest()
@@ -99,11 +111,12 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         level=Level.BASIC,
         subject=identifier,
         issued_at=issued_at,
-        valid_from=issued_at,
+        valid_from=valid_from,
         valid_until=valid_until,
         dynamic=False,
         replay_key=replay_key(key.issuer, identifier.encode(), issued_at),
-        birth_date=_birth_date(certificate),
+        birth_date=_birth_date(certificate.get("dob")),
+        status=status_of(claims),
         revocation_hashes=_revocation_hashes(message, key, country or "", entry["ci"]),
         claims={"country": country, "group": group, "certificate": certificate},
     )
@@ -164,39 +177,33 @@ def _verifies_with_p384(message: cose.Sign1, key: IssuerKey) -> bool:
     return True
 
 
-def _times(claims: Mapping[Any, Any]) -> tuple[int, int]:
-    """Return the first and last second of validity; `exp` itself belongs to it, as the test data
-    of the member states has it.
+def _times(claims: Mapping[Any, Any]) -> tuple[int, int, int]:
+    """Return `iat`, and the first and last second of validity; `exp` itself belongs to it, as the
+    test data of the member states has it.
     """  # noqa: D205
-    return _time(claims, Claim.IAT, "iat"), _time(claims, Claim.EXP, "exp")
+    issued_at = _time(claims, Claim.IAT, "iat")
+    begin = _time(claims, Claim.NBF, "nbf") if Claim.NBF in claims else issued_at
+    return issued_at, max(begin, issued_at), _time(claims, Claim.EXP, "exp")
 
 
 def _time(claims: Mapping[Any, Any], label: int, name: str) -> int:
     value = claims.get(label)
-    if value is None:
-        raise Rejected(Reason.MISSING_CLAIM, name)
     if isinstance(value, float) and math.isfinite(value):
-        value = math.floor(value)
-    return seconds(value, name)
+        claims = {label: math.floor(value)}
+    return seconds_in(claims, label, name)
 
 
 def _certificate(claims: Mapping[Any, Any]) -> Mapping[str, Any]:
-    """Return the certificate, its common fields checked."""
+    """Return the certificate, of a schema that is known."""
     container = claims.get(_HCERT)
     if container is None:
         raise Rejected(Reason.MISSING_CLAIM, "hcert")
     certificate = container.get(_EU_DGC_V1) if isinstance(container, dict) else None
     if not isinstance(certificate, dict):
         raise Rejected(Reason.MALFORMED, "hcert holds no certificate of version 1")
-    version, name, born = (certificate.get(field) for field in ("ver", "nam", "dob"))
+    version = certificate.get("ver")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
         raise Rejected(Reason.MALFORMED, "schema: ver")
-    if not isinstance(name, dict) or not isinstance(name.get("fnt"), str):
-        raise Rejected(Reason.MALFORMED, "schema: nam")
-    if not all(isinstance(part, str) for part in name.values()):
-        raise Rejected(Reason.MALFORMED, "schema: nam")
-    if not isinstance(born, str) or not _DATE_OF_BIRTH.fullmatch(born):
-        raise Rejected(Reason.MALFORMED, "schema: dob")
     return certificate
 
 
@@ -209,13 +216,9 @@ def _entry(certificate: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     entries = certificate[group]
     if not isinstance(entries, list) or len(entries) != 1 or not isinstance(entries[0], dict):
         raise Rejected(Reason.MALFORMED, f"schema: {group} is not one entry")
-    entry = entries[0]
-    for field in _GROUPS[group][1]:
-        value = entry.get(field)
-        right = type(value) is int if field in _NUMBERS else isinstance(value, str)
-        if not right:
-            raise Rejected(Reason.MALFORMED, f"schema: {group}.{field}")
-    return group, entry
+    if not isinstance(entries[0].get("ci"), str):
+        raise Rejected(Reason.MALFORMED, f"schema: {group}.ci")
+    return group, entries[0]
 
 
 def _check_usage(key: IssuerKey, group: str) -> None:
@@ -226,7 +229,7 @@ def _check_usage(key: IssuerKey, group: str) -> None:
     named = {
         usage.removeprefix(arc) for usage in usages for arc in _OID_ARCS if usage.startswith(arc)
     }
-    if named and _GROUPS[group][0] not in named:
+    if named and _GROUPS[group] not in named:
         raise Rejected(Reason.ISSUER_NOT_ENTITLED, f"the signer may not sign {group}")
 
 
@@ -241,11 +244,9 @@ def _revocation_hashes(
     return tuple(hashlib.sha256(name).digest()[:_REVOCATION_BYTES] for name in named)
 
 
-def _birth_date(certificate: Mapping[str, Any]) -> str | None:
-    """Return the date of birth where it is a full date of the calendar."""
-    born = certificate["dob"][:_FULL_DATE]
-    try:
-        dt.date.fromisoformat(born)
-    except ValueError:
-        return None
-    return str(born)
+def _birth_date(born: Any) -> str | None:
+    """Return the date of birth, without the time of day that some authorities put beside it."""
+    if isinstance(born, cbor.Tagged):
+        born = born.value
+    match = _TIME_OF_BIRTH.fullmatch(born) if isinstance(born, str) else None
+    return birth.parsed(match[1] if match else born)

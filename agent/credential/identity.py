@@ -5,7 +5,7 @@ Rules:
   `--show-claims` alone;
 - a biometric of another modality, or in a form that no matcher here takes, is passed over; one that
   is taken must have the exact shape `{0: data, 1: format, 2: sub-format, 3: issuer}`;
-- the birth date is a date of the calendar, YYYYMMDD.
+- the birth date is a date of the calendar, YYYYMMDD, or only its month, YYYY-MM, or year, YYYY.
 
 Standard: MOSIP Claim 169, v1.2.1. Its published samples deviate from it; `claim169` is the tolerant
 reader, this one serves the native profile.
@@ -13,10 +13,11 @@ reader, this one serves the native profile.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Final
 
+from agent.credential import birth
 from agent.credential.model import BiometricReference, Modality, ReferenceForm, Rejected
 from agent.reason import Reason
 
@@ -29,6 +30,7 @@ FINGERS: Final = range(50, 60)
 _MODALITIES: Final = {FACE: Modality.FACE, **dict.fromkeys(FINGERS, Modality.FINGER)}
 _DATA, _FORMAT, _SUBFORMAT, _ISSUER = range(4)
 _BIRTH_DATE: Final = 8
+_BIRTH_FORM: Final = re.compile(r"[0-9]{4}(?:[0-9]{4}|-[0-9]{2})?")
 _SHOWN: Final = {
     1: "id",
     4: "full_name",
@@ -77,7 +79,7 @@ def _add(found: list[BiometricReference], position: int, entries: Any) -> None:
 
 
 def birth_date(identity: Mapping[Any, Any]) -> str | None:
-    """Return the birth date as YYYY-MM-DD, or None.
+    """Return the birth date as `birth.days` takes it, or None.
 
     Raises:
         Rejected: `malformed`.
@@ -85,14 +87,12 @@ def birth_date(identity: Mapping[Any, Any]) -> str | None:
     value = identity.get(_BIRTH_DATE)
     if value is None:
         return None
-    if isinstance(value, str) and len(value) == 8 and value.isascii() and value.isdigit():
-        text = f"{value[:4]}-{value[4:6]}-{value[6:]}"
-        try:
-            date.fromisoformat(text)
-        except ValueError:
-            raise Rejected(Reason.MALFORMED, "claim 169: no such birth date") from None
+    if isinstance(value, str) and _BIRTH_FORM.fullmatch(value):
+        text = birth.parsed(value)
+        if text is None:
+            raise Rejected(Reason.MALFORMED, "claim 169: no such birth date")
         return text
-    raise Rejected(Reason.MALFORMED, "claim 169: the birth date is not YYYYMMDD")
+    raise Rejected(Reason.MALFORMED, "claim 169: the birth date is not YYYYMMDD, YYYY-MM or YYYY")
 
 
 def shown(identity: Mapping[Any, Any]) -> dict[str, Any]:

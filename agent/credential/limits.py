@@ -10,6 +10,8 @@ from typing import Final
 
 __all__ = [
     "CBOR_DEPTH",
+    "CBOR_ITEMS",
+    "DIGITS",
     "IDENTIFIER_BYTES",
     "INFLATED_BYTES",
     "INFLATED_BYTES_AADHAAR",
@@ -21,7 +23,10 @@ __all__ = [
 ]
 
 PAYLOAD_BYTES: Final = 4_296
-"""A QR code of version 40-L in alphanumeric mode; nothing longer comes out of one symbol."""
+"""A QR code of version 40-L in alphanumeric mode, the most that one symbol holds but for digits."""
+
+DIGITS: Final = 7_089
+"""The same symbol in numeric mode."""
 
 INFLATED_BYTES: Final = 16 * 1024
 """What zlib, gzip or Brotli may unpack to."""
@@ -31,6 +36,10 @@ INFLATED_BYTES_AADHAAR: Final = 64 * 1024
 
 CBOR_DEPTH: Final = 8
 """Arrays, maps and tags inside each other; a byte string that holds CBOR starts anew."""
+
+CBOR_ITEMS: Final = 512
+"""Items in one piece of CBOR. The richest code published has 130; a code is parsed four times at
+most before its signature is checked, and each time costs no more than checking one."""
 
 ISSUER_KEYS: Final = 8
 """Keys that are tried where several fit one code."""

@@ -156,7 +156,7 @@ class Credential:
         presented_at: `iat` of the presentation, for dynamic codes.
         replay_key: identifies this use.
         references: biometric references.
-        birth_date: ISO 8601 date (YYYY-MM-DD), only for an age check.
+        birth_date: ISO 8601, a day or only its month or year; read by `birth.days` alone.
         regions: ISO 3166-2 codes it is valid in; empty means everywhere.
         status: status list reference.
         business: ticket or reservation, verified.

@@ -10,7 +10,9 @@ Rules:
 - every message carries tag 18 (61 around it is allowed outside); a credential is never itself a key
   binding token, so tokens do not nest;
 - the holder's key is the credential's `cnf`; nothing in the presentation can name another;
-- `aud` is this gate, this site or a wildcard (see `fits_audience`);
+- `aud` is this gate, this site or a wildcard (see `checks.fits_audience`);
+- `exp` and `nbf` of the presentation are held to like a credential's, and a claim that is not known
+  refuses, the issuer's as the holder's;
 - `iat` of the presentation is at most `max_age_s` old and `max_future_s` ahead, and not before the
   credential's; where the gate shows a challenge, `cnonce` must repeat it;
 - the assurance level is what the issuer signed, basic where it says nothing;
@@ -24,11 +26,18 @@ status-list, MOSIP Claim 169; private numbers in `numbers`. Selective disclosure
 from __future__ import annotations
 
 import hmac
-import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from agent.credential import base45, cbor, cose, identity
-from agent.credential.checks import check_fresh, replay_key, seconds
+from agent.credential.checks import (
+    check_fresh,
+    check_known,
+    check_validity,
+    fits_audience,
+    replay_key,
+    seconds,
+)
 from agent.credential.cwt import (
     Token,
     claims_of,
@@ -40,19 +49,21 @@ from agent.credential.cwt import (
 from agent.credential.inflate import is_zlib, unzlib
 from agent.credential.issuers import KeySource
 from agent.credential.keys import from_cose_key
-from agent.credential.limits import IDENTIFIER_BYTES
+from agent.credential.limits import IDENTIFIER_BYTES, LATEST_TIME
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.credential.numbers import KB_TYP, Claim, Header
 from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
 from agent.reason import Reason
 
-__all__ = ["PREFIX", "fits_audience", "read", "sniff"]
+__all__ = ["PREFIX", "read", "sniff"]
 
 PREFIX: Final = b"NI1:"
 
-_REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
-_MOST_REGIONS: Final = 64
+_PRESENTED: Final = frozenset(
+    {Claim.AUD, Claim.EXP, Claim.NBF, Claim.IAT, Claim.CTI, Claim.CNONCE, Claim.BUSINESS}
+)
+"""Claims that a presentation may have; its `cti` names a message and restricts nothing."""
 
 
 def sniff(payload: bytes) -> bool:
@@ -104,8 +115,10 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
             raise Rejected(Reason.MISSING_CLAIM, f"{name} of the presentation")
     if not fits_audience(claims[Claim.AUD], rules.site, rules.gate):
         raise Rejected(Reason.WRONG_AUDIENCE)
+    check_known(claims, _PRESENTED)
     made_at = seconds(claims[Claim.IAT], "iat of the presentation")
     check_fresh(made_at, rules)
+    _check_times(claims, rules)
     if made_at + rules.max_future_s < token.issued_at:
         raise Rejected(Reason.BAD_TIME, "presented before the credential was issued")
     nonce = claims.get(Claim.CNONCE)
@@ -118,18 +131,11 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     return claims
 
 
-def fits_audience(audience: Any, site: str, gate: str) -> bool:
-    """Return whether a presentation's `aud` names this gate.
-
-    It does when it is `site/gate`; `site` or `site/*`, any gate of the site; `group.*`, any gate of
-    any site whose name begins with `group.`; or `*`, made for no place in particular. It is one
-    text: a list of audiences is refused.
-    """
-    if not isinstance(audience, str):
-        return False
-    if audience in (f"{site}/{gate}", site, "*", f"{site}/*"):
-        return True
-    return audience.endswith(".*") and site.startswith(audience[:-1])
+def _check_times(claims: Mapping[int | str, Any], rules: ReadRules) -> None:
+    """Check the validity that the holder gave a presentation, where it has one."""
+    begin = seconds(claims.get(Claim.NBF, 0), "nbf of the presentation")
+    expiry = seconds(claims.get(Claim.EXP, LATEST_TIME), "exp of the presentation")
+    check_validity(begin, expiry - 1, rules)
 
 
 def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: Any) -> Credential:
@@ -153,19 +159,8 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
         replay_key=replay_key(token.key.issuer, token.identifier, made_at),
         references=identity.references(data),
         birth_date=identity.birth_date(data),
-        regions=_regions(claims.get(Claim.REGIONS)),
+        regions=token.regions,
         status=status_of(claims),
         claims={"iss": claims[Claim.ISS], "vct": claims.get(Claim.VCT), **identity.shown(data)},
         **more,
     )
-
-
-def _regions(value: Any) -> frozenset[str]:
-    if value is None:
-        return frozenset()
-    # An empty list would read as "everywhere", which its issuer can hardly have meant.
-    if not isinstance(value, list) or not 0 < len(value) <= _MOST_REGIONS:
-        raise Rejected(Reason.MALFORMED, f"regions are no list of 1 to {_MOST_REGIONS}")
-    if not all(isinstance(region, str) and _REGION.fullmatch(region) for region in value):
-        raise Rejected(Reason.MALFORMED, "a region is no ISO 3166-2 code")
-    return frozenset(value)

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 __all__ = [
     "KB_TYP",
+    "NATIVE_ONLY",
     "SD_CWT_TYP",
     "VCT_PREFIX",
     "Alg",
@@ -131,6 +132,12 @@ class Claim(IntEnum):
     DETAILS = -65540
     """Private: in a ticket, a map of text to text or integer for the place that sold it."""
 
+
+_PRIVATE: Final = -65536
+NATIVE_ONLY: Final = frozenset(
+    {Claim.CNF, Claim.VCT, *(claim for claim in Claim if claim < _PRIVATE)} - {Claim.BUSINESS}
+)
+"""Claims of a credential that only the native profile has; any of them marks one as its own."""
 
 SD_CWT_TYP: Final = 293
 """`typ` of an issuer's credential: application/sd-cwt (draft-ietf-spice-sd-cwt)."""

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, cast
 
 from agent.credential.issuers import KeySource
-from agent.credential.limits import PAYLOAD_BYTES
+from agent.credential.limits import DIGITS, PAYLOAD_BYTES
 from agent.credential.model import Credential, FormatName, Rejected
 from agent.reason import Reason
 
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_FUTURE_S",
     "Format",
     "ReadRules",
+    "Tolerance",
     "load_all",
     "load_format",
     "read",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 MAX_FUTURE_S: Final = 5
-"""How far ahead of the gate's clock a phone's may be."""
+"""How far ahead of the gate's clock a phone's may be, where the settings do not say."""
 
 FORMATS: Final[dict[FormatName, str]] = {
     FormatName.NATIVE: "agent.credential.native",
@@ -49,6 +51,21 @@ FORMATS: Final[dict[FormatName, str]] = {
     FormatName.CLAIM169: "agent.credential.claim169",
 }
 """Format name -> module, in the order in which they are asked: prefixes before shapes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """How far times may be from the gate's clock, seconds.
+
+    Attributes:
+        future_s: how far ahead a phone's or issuer's clock may be.
+        past_s: for how long after its end a code still counts.
+        age_s: how old a dynamic code may be.
+    """
+
+    future_s: int = MAX_FUTURE_S
+    past_s: int = 0
+    age_s: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +83,8 @@ class ReadRules:
         site_keys: 32-byte A256GCM keys for encrypted codes.
         max_age_s: how old a dynamic code may be.
         max_future_s: how far ahead a phone's or issuer's clock may be.
+        max_past_s: for how long after its end a code still counts.
+        tolerances: of single formats, instead of these three.
     """
 
     now: int
@@ -77,6 +96,17 @@ class ReadRules:
     site_keys: tuple[bytes, ...] = field(default=(), repr=False)
     max_age_s: int = 30
     max_future_s: int = MAX_FUTURE_S
+    max_past_s: int = 0
+    tolerances: Mapping[FormatName, Tolerance] = field(default_factory=dict)
+
+    def within(self, tolerance: Tolerance) -> ReadRules:
+        """Return the same rules with these tolerances."""
+        return replace(
+            self,
+            max_age_s=tolerance.age_s,
+            max_future_s=tolerance.future_s,
+            max_past_s=tolerance.past_s,
+        )
 
 
 class Format(Protocol):
@@ -127,13 +157,18 @@ def read(payload: bytes, *, keys: KeySource, rules: ReadRules) -> Credential:
     Raises:
         Rejected: with the one reason; nothing else leaves this function for any payload.
     """
-    if len(payload) > PAYLOAD_BYTES:
-        raise Rejected(Reason.TOO_LARGE, f"{len(payload)} bytes, {PAYLOAD_BYTES} allowed")
+    if len(payload) > PAYLOAD_BYTES and not (len(payload) <= DIGITS and payload.isdigit()):
+        raise Rejected(
+            Reason.TOO_LARGE,
+            f"{len(payload)} bytes, {PAYLOAD_BYTES} allowed ({DIGITS} where all are digits)",
+        )
     name = sniff(payload)
     if name is None:
         raise Rejected(Reason.UNKNOWN_FORMAT, "no format recognises it")
     if name not in rules.formats:
         raise Rejected(Reason.FORMAT_NOT_ACCEPTED, name)
+    if name in rules.tolerances:
+        rules = rules.within(rules.tolerances[name])
     try:
         return load_format(name).read(payload, keys, rules)
     except (ValueError, KeyError, IndexError) as error:

@@ -369,6 +369,7 @@ def _judging(
         began_at=clock.wall(),
         failures=config.gate.lockout_failures,
         enrolled=biometrics.enrolled,
+        future_s=max(each.future_s for each in place.tolerances.values()),
     )
     judge = Judge(place, timer=time.perf_counter_ns, memory=memory)
     recorder = Recorder(boot_id=journal.boot_id, profile=place.profile.name, zone=config.gate.zone)

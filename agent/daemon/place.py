@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from agent.credential.model import FormatName
+from agent.credential.registry import Tolerance
 from agent.policy.judge import Place
 from agent.policy.load import load_profile
 from agent.policy.profile import Profile, ProfileError, parse_profile
@@ -14,7 +16,10 @@ from agent.settings.secrets import secret_path
 from agent.trust.model import TrustError, TrustView
 from agent.trust.snapshot import TrustSnapshot
 
-__all__ = ["SITE_KEY_BYTES", "face_settings", "place_of", "profile_of", "read_trust", "site_keys"]
+__all__ = [
+    "SITE_KEY_BYTES", "face_settings", "place_of", "profile_of", "read_trust", "site_keys",
+    "tolerances_of",
+]  # fmt: skip
 
 SITE_KEY_BYTES = 32
 MODELS = "manifest.toml"
@@ -40,7 +45,21 @@ def place_of(config: Config, trust: TrustView | None = None) -> Place:
         zone=gate.zone,
         site_keys=site_keys(config),
         max_trust_age_s=config.trust.max_age_s,
+        tolerances=tolerances_of(config),
     )
+
+
+def tolerances_of(config: Config) -> dict[FormatName, Tolerance]:
+    """Return how far times may be from the clock, for each format."""
+    settings = config.tolerance
+    return {
+        name: Tolerance(
+            future_s=settings.future_s_of.get(name.value, settings.future_s),
+            past_s=settings.past_s_of.get(name.value, settings.past_s),
+            age_s=settings.age_s,
+        )
+        for name in FormatName
+    }
 
 
 def read_trust(config: Config, *, now: int) -> TrustSnapshot:

@@ -97,7 +97,8 @@ def _identity(
     """Return claim 169."""
     identity: dict[int, Any] = dict(more)
     if birth_date:
-        identity[8] = birth_date.replace("-", "")
+        whole = len(birth_date) == len("YYYY-MM-DD")
+        identity[8] = birth_date.replace("-", "") if whole else birth_date
     for reference in references:
         entry: dict[int, Any] = {
             0: reference.data,
@@ -170,7 +171,7 @@ def sign_credential(
         valid_from: `nbf`, where it differs from `issued_at`.
         kind: becomes `vct`.
         level: assurance level, 1 basic or 2 upgraded.
-        birth_date: YYYY-MM-DD.
+        birth_date: YYYY-MM-DD, YYYY-MM or YYYY.
         references: biometrics for claim 169.
         regions: ISO 3166-2 codes; none means everywhere.
         status: entry of a Token Status List.

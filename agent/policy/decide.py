@@ -27,6 +27,7 @@ import zoneinfo
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.credential import birth
 from agent.credential.model import Credential, Kind, Level, Modality, StatusVerdict
 from agent.policy.profile import DAYS, Ask, Profile
 from agent.reason import Reason
@@ -163,13 +164,18 @@ def _person(credential: Credential, profile: Profile, moment: Moment) -> Reason 
         return Reason.REGION_NOT_ACCEPTED
     if not profile.minimum_age:
         return None
-    try:
-        born = dt.date.fromisoformat(credential.birth_date or "")
-    except ValueError:
+    born = birth.days(credential.birth_date or "")
+    if born is None:
         return Reason.AGE_UNKNOWN
     today = _local(profile, moment.now).date()
-    age = today.year - born.year - ((today.month, today.day) < (born.month, born.day))
-    return Reason.UNDER_AGE if age < profile.minimum_age else None
+    oldest, youngest = (_age(day, today) for day in born)
+    if oldest < profile.minimum_age:
+        return Reason.UNDER_AGE
+    return Reason.AGE_UNKNOWN if youngest < profile.minimum_age else None
+
+
+def _age(born: dt.date, today: dt.date) -> int:
+    return today.year - born.year - ((today.month, today.day) < (born.month, born.day))
 
 
 def _way(profile: Profile, moment: Moment) -> Reason | None:

@@ -82,6 +82,7 @@ class Place:
         zone: the zone behind it.
         site_keys: 32-byte keys for encrypted codes.
         max_trust_age_s: older trust data denies; 0 accepts any.
+        tolerances: how far times may be from the clock, by format.
     """
 
     site: str
@@ -91,6 +92,7 @@ class Place:
     zone: str = "main"
     site_keys: tuple[bytes, ...] = field(repr=False, default=())
     max_trust_age_s: float = 0.0
+    tolerances: Mapping[FormatName, registry.Tolerance] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,7 @@ class Judge:
             formats=frozenset(place.profile.formats),
             challenge=challenge,
             site_keys=place.site_keys,
+            tolerances=place.tolerances,
         )
         began = self._timer()
         try:

@@ -4,7 +4,8 @@ Order (measured on photographs: tests/bench/bench_scan.py):
 - zxing-cpp on the picture as it is, QR only, bytes, every result: the signature decides which is
   real.
 - On a miss at most one retry a frame, rotating: zxing-cpp on an unsharp mask, zxing-cpp on CLAHE,
-  pyzbar at half size. Most frames at a gate hold no code, so a miss must be cheap.
+  pyzbar at half size, zxing-cpp on what may be a code without a quiet zone (`bare`). Most frames at
+  a gate hold no code, so a miss must be cheap.
 - A scene that has not changed since every retry had its turn is not retried, but for every
   16th frame: an eighth-size difference costs a fiftieth of a retry. Four scenes are remembered,
   since the camera alternates its exposure.
@@ -25,13 +26,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.scan.bare import islands
 from agent.scan.wire import Corners, Payload, Variant
 
 __all__ = ["Cascade", "Luma"]
 
 Luma = NDArray[np.uint8]
 
-RETRIES = (Variant.UNSHARP, Variant.CLAHE, Variant.PYZBAR)
+RETRIES = (Variant.UNSHARP, Variant.CLAHE, Variant.PYZBAR, Variant.BARE)
 CALM = (3, 3)
 """Grain is smoothed before contrast is raised: sharpened grain costs zxing-cpp eight times a plain
 miss, and hides more codes than it shows."""
@@ -168,6 +170,8 @@ class Cascade:
             return self._pyzbar(luma, 0.5)
         if variant is Variant.PYZBAR_FULL:
             return self._pyzbar(luma, 1.0)
+        if variant is Variant.BARE:
+            return self._bare(luma)
         if variant is Variant.ENLARGED:
             return self._zxing_at(luma, 2.0)
         if variant is Variant.REDUCED:
@@ -180,6 +184,15 @@ class Cascade:
         return tuple(
             Payload(p.data, _scaled(p.corners, 1 / scale), p.decoder) for p in self._zxing(picture)
         )
+
+    def _bare(self, luma: Luma) -> tuple[Payload, ...]:
+        for island in islands(self._cv2, luma):
+            found = self._zxing(island.picture)
+            if found:
+                return tuple(
+                    Payload(p.data, _moved(p.corners, *island.at), p.decoder) for p in found
+                )
+        return ()
 
     def _zxing(self, luma: Any) -> tuple[Payload, ...]:
         found: dict[tuple[bytes, Corners], Payload] = {}
@@ -210,6 +223,11 @@ class Cascade:
             for result in results
             if result.data and result.data.isascii()
         )
+
+
+def _moved(corners: Corners, x: int, y: int) -> Corners:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners
+    return (ax + x, ay + y), (bx + x, by + y), (cx + x, cy + y), (dx + x, dy + y)
 
 
 def _scaled(corners: Corners, scale: float) -> Corners:

@@ -55,6 +55,7 @@ class Variant(StrEnum):
     CLAHE = "clahe"
     PYZBAR = "pyzbar-half"
     PYZBAR_FULL = "pyzbar"
+    BARE = "bare"
     ENLARGED = "enlarged"
     REDUCED = "reduced"
     NONE = "none"

@@ -30,12 +30,15 @@ __all__ = [
     "MqttConfig",
     "ScanConfig",
     "SimulationConfig",
+    "ToleranceConfig",
     "TrustConfig",
 ]
 Name = Annotated[str, Meta(pattern=NAME)]
 Pin = Annotated[int, Meta(ge=0, le=27)]
 Stops = Annotated[float, Meta(ge=-8, le=8)]
 Milliseconds = Annotated[int, Meta(ge=0, le=1_000)]
+Difference = Annotated[int, Meta(ge=0, le=300)]
+FormatKey = Literal["native", "claim169", "dcc", "pretix", "transit", "aadhaar"]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -245,6 +248,21 @@ class TrustConfig(_Section, frozen=True):
     """A256GCM keys (32 bytes) for encrypted codes."""
 
 
+class ToleranceConfig(_Section, frozen=True):
+    """How far the times in codes may be from the gate's clock."""
+
+    future_s: Difference = 5
+    """How far ahead of the gate's a phone's or an issuer's clock may be, in seconds."""
+    past_s: Difference = 0
+    """For how long after its end a code still counts, in seconds."""
+    age_s: Annotated[int, Meta(ge=5, le=300)] = 30
+    """How old a phone's code may be, in seconds; a lower limit of the code's own counts."""
+    future_s_of: dict[FormatKey, Difference] = {}
+    """`future_s` of single formats, as in `{ dcc = 60 }`."""
+    past_s_of: dict[FormatKey, Difference] = {}
+    """`past_s` of single formats."""
+
+
 class JournalConfig(_Section, frozen=True):
     """The event log."""
 
@@ -353,6 +371,7 @@ class File(_Section, frozen=True):
     finger: FingerConfig | None = None
     face: FaceConfig | None = None
     trust: TrustConfig = TrustConfig()
+    tolerance: ToleranceConfig = ToleranceConfig()
     journal: JournalConfig = JournalConfig()
     mqtt: MqttConfig | None = None
     floor: FloorConfig = FloorConfig()

@@ -49,7 +49,9 @@ def render() -> str:
 def _table(owner: str, fields: Any, notes: dict[tuple[str, str], str]) -> str:
     lines = ["| key | type | default | |", "|---|---|---|---|"]
     for field in fields:
-        default = "required" if field.default is NODEFAULT else f"`{_toml(field.default)}`"
+        made = field.default_factory is not NODEFAULT
+        value = field.default_factory() if made else field.default
+        default = "required" if value is NODEFAULT else f"`{_toml(value)}`"
         note = notes.get((owner, field.name), "")
         lines.append(f"| `{field.name}` | {_type(field.type)} | {default} | {note} |")
     return "\n".join(lines) + "\n"
@@ -80,6 +82,8 @@ def _type(kind: Any) -> str:
         return " or ".join([*parts, "`false`"] if config.Pin in get_args(kind) else parts)
     if origin is tuple:
         return f"list of {_type(get_args(kind)[0])}"
+    if origin is dict:
+        return f"table of {_type(get_args(kind)[1])}"
     return {str: "text", int: "whole number", float: "number", bool: "true/false"}.get(
         kind, str(kind)
     )
@@ -92,6 +96,8 @@ def _toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     return str(value)

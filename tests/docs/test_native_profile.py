@@ -34,6 +34,7 @@ def test_algorithms():
         f"at most {limits.PAYLOAD_BYTES:,} characters",
         f"unpack to {limits.INFLATED_BYTES // 1024} KiB",
         f"more than {limits.CBOR_DEPTH} containers",
+        f"more than {limits.CBOR_ITEMS} items",
         f"time = 0..{limits.LATEST_TIME}",
         f".size (1..{limits.IDENTIFIER_BYTES})",
         f"site keys in turn, {limits.SITE_KEYS} at most",

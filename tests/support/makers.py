@@ -258,7 +258,16 @@ def aadhaar(
         if pack == "zlib"
         else data
     )
-    return str(int.from_bytes(packed, "big")).encode()
+    return _digits(int.from_bytes(packed, "big"))
+
+
+def _digits(number: int) -> bytes:
+    """Write a number in digits, of which Python writes 4,300 at once."""
+    text = b""
+    while number:
+        number, step = divmod(number, 10**4_000)
+        text = (str(step).zfill(4_000) if number else str(step)).encode() + text
+    return text
 
 
 def uidai_key(private: rsa.RSAPrivateKey | None = None, **pins: Any) -> IssuerKey:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +21,7 @@ from agent.credential import aadhaar as module
 from agent.credential import registry
 from agent.credential.checks import replay_key
 from agent.credential.issuers import Algorithm, IssuerKey, KeySource
-from agent.credential.limits import INFLATED_BYTES_AADHAAR, LATEST_TIME, PAYLOAD_BYTES
+from agent.credential.limits import DIGITS, INFLATED_BYTES_AADHAAR, LATEST_TIME
 from agent.credential.model import (
     BiometricReference,
     Credential,
@@ -207,7 +209,8 @@ def test_subject_of_another_person(change: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("printed", "expected"),
     [
-        ("01-01-1984", "1984-01-01"), ("31/12/2001", "2001-12-31"), ("1984", None), ("31-02-1984", None), ("", None),
+        ("01-01-1984", "1984-01-01"), ("31/12/2001", "2001-12-31"), ("1984", "1984"), ("0000", None), ("19841", None), ("198", None),
+        ("\xb9984", None), ("31-02-1984", None), ("", None),
         ("01.01.1984", None), ("1-1-1984", None), ("01-01-19840", None), ("001-01-1984", None),
     ],
 )  # fmt: skip
@@ -335,8 +338,8 @@ def test_time_out_of_range_is_named() -> None:
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        (b"1" * PAYLOAD_BYTES, Reason.MALFORMED),
-        (b"1" * (PAYLOAD_BYTES + 1), Reason.TOO_LARGE),
+        (b"1" * DIGITS, Reason.MALFORMED),
+        (b"1" * (DIGITS + 1), Reason.TOO_LARGE),
         (b"-12", Reason.MALFORMED),
         (b"", Reason.MALFORMED),
     ],
@@ -390,13 +393,62 @@ def test_clock_untrusted_denies() -> None:
 @pytest.mark.parametrize(
     ("payload", "expected"),
     [
-        (b"4006381333931", False), (b"1" * 616, False), (b"1" * 617, True), (b"1" * PAYLOAD_BYTES, True),
-        (b"1" * (PAYLOAD_BYTES + 1), False), (b"1" * 617 + b"A", False),
+        (b"4006381333931", False), (b"1" * 616, False), (b"1" * 617, True), (b"1" * DIGITS, True),
+        (b"1" * (DIGITS + 1), False), (b"1" * 617 + b"A", False),
     ],
     ids=["barcode", "no room for a signature", "least", "most", "too long", "no number"],
 )  # fmt: skip
 def test_sniff(payload: bytes, expected: bool) -> None:
     assert module.sniff(payload) is expected
+
+
+def packed_size(code: bytes) -> int:
+    """Return how many bytes a code's digits stand for."""
+    head = min(len(code), 4_000)
+    return ((int(code[:head]) * 10 ** (len(code) - head)).bit_length() + 7) // 8
+
+
+def packed_to(size: int, pack: str) -> bytes:
+    """Return a code whose packed bytes are so many, by a photo that does not compress."""
+    noise = random.Random(7).randbytes(size)
+
+    def with_photo(length: int) -> bytes:
+        photo = b"\xff\x4f\xff\x51" + noise[:length] + b"\xff\xd9"
+        return aadhaar(aadhaar_signed(photo=photo), pack=pack)
+
+    length = size - 700
+    code = with_photo(length + size - packed_size(with_photo(length)))
+    assert packed_size(code) == size
+    return code
+
+
+@pytest.mark.parametrize(
+    ("size", "pack", "digits"),
+    [(1_786, "gzip", 4_301), (2_000, "zlib", 4_816), (2_944, "gzip", DIGITS)],
+)
+def test_as_long_as_a_symbol_holds(size: int, pack: str, digits: int) -> None:
+    """Beyond what Python makes a number of at once, up to the largest QR code of digits."""
+    code = packed_to(size, pack)
+    assert abs(len(code) - digits) <= 3
+    assert registry.sniff(code) is FormatName.AADHAAR
+    credential = registry.read(code, keys=TRUST, rules=RULES)
+    assert len(credential.references[0].data) > size - 700
+
+
+def test_the_longest_is_exactly_as_long() -> None:
+    assert len(packed_to(2_944, "gzip")) == DIGITS
+    over = packed_to(2_944, "zlib")
+    assert len(over) == DIGITS + 1
+    assert reason(over) is Reason.TOO_LARGE
+
+
+def test_no_limit_on_long_numbers_is_met() -> None:
+    code, before = packed_to(2_944, "gzip"), sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(640)  # the least that Python takes
+    try:
+        assert registry.read(code, keys=TRUST, rules=RULES).issuer == "uidai"
+    finally:
+        sys.set_int_max_str_digits(before)
 
 
 def test_repr_of_a_letter_names_nobody() -> None:

@@ -90,6 +90,10 @@ def _claim(**changes: Any) -> Callable[[Forge], None]:
     return lambda forge: forge.claims.update({Claim[name]: v for name, v in changes.items()})
 
 
+DETAILS = b"\x3a\x00\x01\x00\x03"
+"""The label of a claim whose value nobody reads outside a ticket."""
+
+
 def _raw_claims(extra: bytes, count: int = 1) -> Callable[[Forge], None]:
     """Append encoded pairs to the claims, as only a hand-written encoder would."""
 
@@ -259,8 +263,17 @@ ATTACKS: dict[str, tuple[Callable[[Forge], None], Reason]] = {
     ),
     "break alone": (_raw_claims(b"\x18\x63\xff"), MALFORMED),
     "reserved additional information": (_raw_claims(b"\x18\x63\x1c"), MALFORMED),
-    "nested to depth 8": (_raw_claims(b"\x18\x63" + b"\x81" * 6 + b"\x80"), Reason.GRANTED),
-    "nested deeper": (_raw_claims(b"\x18\x63" + b"\x81" * 7 + b"\x80"), MALFORMED),
+    "a claim that no profile has": (_raw_claims(b"\x18\x63\x00"), Reason.UNKNOWN_CLAIM),
+    "a claim by name": (_raw_claims(b"\x64note\x00"), Reason.UNKNOWN_CLAIM),
+    "a private claim of another version": (
+        _raw_claims(b"\x3a\x00\x01\x00\x63\x00"),
+        Reason.UNKNOWN_CLAIM,
+    ),
+    "scope": (_raw_claims(b"\x09\x61a"), Reason.UNKNOWN_CLAIM),
+    "a challenge in the credential": (_raw_claims(b"\x18\x27\x41a"), Reason.UNKNOWN_CLAIM),
+    "a certificate beside it": (_raw_claims(b"\x39\x01\x03\xa0"), Reason.UNKNOWN_CLAIM),
+    "nested to depth 8": (_raw_claims(DETAILS + b"\x81" * 6 + b"\x80"), Reason.GRANTED),
+    "nested deeper": (_raw_claims(DETAILS + b"\x81" * 7 + b"\x80"), MALFORMED),
     "nested very deep": (_raw_claims(b"\x18\x63" + b"\x81" * 1000 + b"\x80"), MALFORMED),
     "tag 5 bigfloat": (_raw_claims(b"\x18\x63\xc5\x82\x1b" + b"\x7f" * 8 + b"\x01"), MALFORMED),
     "tag 2 bignum": (_raw_claims(b"\x18\x63\xc2\x41\x01"), MALFORMED),

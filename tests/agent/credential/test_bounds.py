@@ -18,8 +18,8 @@ from agent.reason import Reason
 
 NOW = 1_800_000_000
 MEMORY = 8 * 1024 * 1024
-CALLS = 100_000
-"""Python and C calls: 16 KiB of one-byte items at six calls each, and a constant."""
+CALLS = 13_000
+"""Python and C calls: four pieces of CBOR of 512 items at six calls each, and a constant."""
 ROOM = (PAYLOAD_BYTES - 4) // 3 * 2
 
 
@@ -149,6 +149,4 @@ def test_signatures_are_checked_a_bounded_number_of_times(pilot, monkeypatch):
 
 def test_a_ticket_holds_no_ticket(pilot):
     ticket = pilot.ticket(claims={Claim.BUSINESS: pilot.ticket()})
-    item = pilot.read(pilot.dynamic(ticket=ticket)).business
-    assert item is not None
-    assert set(item.claims) == {"train"}
+    assert pilot.reason(pilot.dynamic(ticket=ticket)) is Reason.TICKET_INVALID

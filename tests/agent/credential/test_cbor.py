@@ -263,6 +263,85 @@ def test_longer_forms_where_asked():
     assert not _ours(b"\xfa\x3f\xc0\x00\x00", shortest=False)[0]
 
 
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        ("f7", None),
+        ("c100", cbor.Tagged(1, 0)),
+        ("82c06161c103", [cbor.Tagged(0, "a"), cbor.Tagged(1, 3)]),
+        (
+            "a101d9ffff82c6f7d82360",
+            {1: cbor.Tagged(65535, [cbor.Tagged(6, None), cbor.Tagged(35, "")])},
+        ),
+        ("f93e00", 1.5),
+        ("fa3fc00000", 1.5),
+        ("1b0000000000000005", 5),
+        ("c11a00000005", cbor.Tagged(1, 5)),
+    ],
+)
+def test_loose_takes_what_nobody_reads(data, value):
+    raw = bytes.fromhex(data)
+    assert cbor.decode(raw, loose=True) == value
+    assert not _ours(raw)[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("a201000100", "a key twice in one map"),
+        ("a20100180100", "a key twice in one map"),
+        ("a1c10000", "a map key that is neither integer nor text"),
+        ("a1f700", "a map key that is neither integer nor text"),
+        ("a1f93c0000", "a map key that is neither integer nor text"),
+        ("5f4100ff", "indefinite length"),
+        ("c19fff", "indefinite length"),
+        ("c1", "cut short"),
+        ("c10000", "bytes after the item"),
+        ("e0", "simple value or float 0 is not allowed here"),
+        ("f83b80", "simple value or float 24 is not allowed here"),
+        ("c1c1c1c1c1c1c1c1c100", "nested deeper than 8"),
+        ("61ff", "text is not UTF-8"),
+    ],
+)
+def test_loose_is_not_loose_in_structure(data, words):
+    told = refused(cbor.decode, bytes.fromhex(data), loose=True)
+    assert told == (Reason.MALFORMED, f"CBOR: {words}")
+
+
+TOO_MANY = (Reason.MALFORMED, "CBOR: more than 512 items")
+FULL = {
+    "a list": (b"\x99\x02\x00" + b"\x00" * 512, b"\x99\x02\x01" + b"\x00" * 513),
+    "a list of lists": (
+        b"\x99\x01\x00" + b"\x81\x00" * 256,
+        b"\x99\x01\x00" + b"\x81\x00" * 255 + b"\x82\x00\x00",
+    ),
+    "a map": (
+        cbor.encode(dict.fromkeys(range(256), 0)),
+        cbor.encode(dict.fromkeys(range(257), 0)),
+    ),
+    "empty lists": (b"\x99\x02\x00" + b"\x80" * 512, b"\x99\x02\x01" + b"\x80" * 513),
+    "lists with tags": (
+        b"\x99\x01\x00" + b"\xc1\x00" * 256,
+        b"\x99\x01\x01" + b"\xc1\x00" * 256 + b"\x00",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_items_are_counted_in_all_containers_together(name):
+    full, over = FULL[name]
+    assert cbor.decode(full, loose=True) is not None
+    assert refused(cbor.decode, over, loose=True) == TOO_MANY
+    # Each time of reading has its own room.
+    assert cbor.decode(full, loose=True) == cbor.decode(full, loose=True)
+
+
+def test_items_are_counted_before_they_are_made():
+    """What is wrong behind the limit is not even looked at."""
+    assert refused(cbor.decode, b"\x99\x02\x01" + b"\x1c" * 513) == TOO_MANY
+    assert refused(cbor.decode, b"\xb9\x01\x01" + b"\x1c" * 514) == TOO_MANY
+
+
 def test_options_hold_together():
     tagged = cbor.encode(cbor.Tagged(18, [1.5, 7]))
     assert cbor.decode(tagged, tags=(18,), floats=True) == cbor.Tagged(18, [1.5, 7])

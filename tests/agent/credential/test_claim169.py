@@ -237,6 +237,27 @@ def test_all_that_an_identity_becomes() -> None:
     )
 
 
+@pytest.mark.parametrize("place", ["library/north", "library", ["museum", "library"]], ids=str)
+def test_made_out_to_this_gate(place: Any) -> None:
+    payload = make(identity_claims(aud=place, sub="7", cti=b"x"))
+    assert registry.read(payload, keys=TRUST, rules=RULES).subject == "7"
+
+
+@pytest.mark.parametrize("subject", [None, "7"])
+def test_subject_that_is_null_is_not_there(subject: str | None) -> None:
+    payload = make(identity_claims() | {Claim.SUB: subject})
+    read = registry.read(payload, keys=TRUST, rules=RULES).subject
+    assert read == (subject or "3918592438")
+
+
+def test_numbers_longer_than_needed_are_read() -> None:
+    claims = cbor.encode(identity_claims())
+    loose = b"\xb8" + bytes([claims[0] & 0x1F]) + claims[1:]
+    data = sign1(loose, ec_key(), protected=b"\xb8\x02\x01\x26\x04\x45key-1")
+    payload = base45.encode(pack(data)).encode()
+    assert registry.read(payload, keys=TRUST, rules=RULES).subject == "3918592438"
+
+
 def test_deprecated_photo_is_a_face() -> None:
     claims = identity_claims(identity={1: "x", 16: b"RIFF", 17: 4})
     assert registry.read(make(claims), keys=TRUST, rules=RULES).references == (
@@ -256,6 +277,20 @@ TIMES: dict[str, tuple[dict[str, Any], Any]] = {
         {"iat": NOW + 3, "nbf": NOW - 1, "exp": NOW + 3},
         Reason.BAD_TIME,
     ),
+    "times as whole floats": (
+        {"iat": float(NOW - 5), "nbf": float(NOW - 3), "exp": float(NOW + 9)},
+        (NOW - 5, NOW - 3),
+    ),
+    "times under tag 1": (
+        {"iat": cbor.Tagged(1, NOW - 5), "nbf": cbor.Tagged(1, float(NOW - 3))},
+        (NOW - 5, NOW - 3),
+    ),
+    "a broken second": ({"exp": NOW + 9.5}, Reason.BAD_TIME),
+    "under another tag": ({"exp": cbor.Tagged(0, NOW + 9)}, Reason.BAD_TIME),
+    "no end in sight": ({"exp": float("inf")}, Reason.BAD_TIME),
+    "no number": ({"exp": float("nan")}, Reason.BAD_TIME),
+    "not yet, as a float": ({"nbf": float(NOW + 60)}, Reason.NOT_YET_VALID),
+    "over, as a float": ({"exp": float(NOW)}, Reason.EXPIRED),
     "lasts no second": ({"iat": NOW, "nbf": None, "exp": NOW}, Reason.BAD_TIME),
 }
 
@@ -383,7 +418,22 @@ IDENTITIES: dict[str, tuple[Any, list[tuple[int, int]], str | None]] = {
     "date with a time": ({1: "x", 8: "19750404T00"}, [], None),
     "date with other dashes": ({1: "x", 8: "1975/04/04"}, [], None),
     "no such date": ({1: "x", 8: "19840231"}, [], None),
-    "year only": ({1: "x", 8: "1984"}, [], None),
+    "year only": ({1: "x", 8: "1984"}, [], "1984"),
+    "year and month": ({1: "x", 8: "1984-04"}, [], "1984-04"),
+    "six digits": ({1: "x", 8: "198404"}, [], None),
+    "month of no year": ({1: "x", 8: "1984-13"}, [], None),
+    "date under a tag": ({1: "x", 8: cbor.Tagged(1004, "1984-04-18")}, [], "1984-04-18"),
+    "null for what is not there": ({1: "x", 8: None, 50: None, 62: None, 16: None, 17: None}, [], None),
+    "null for the face, and a photo": ({1: "x", 62: None, 16: b"RIFF", 17: 4}, [(62, 4)], None),
+    "null for the biometric's issuer": ({1: "x", 62: FACE | {3: None}}, [(62, 1)], None),
+    "format in whole floats": ({1: "x", 62: FACE | {1: 0.0, 2: 1.0}}, [(62, 1)], None),
+    "photo format in a whole float": ({1: "x", 16: b"RIFF", 17: 4.0}, [(62, 4)], None),
+    "format in a broken float": ({1: "x", 62: FACE | {2: 1.5}}, [], None),
+    "tags, floats and null where nobody reads": (
+        {1: "x", 2: 1.5, 10: None, 30: cbor.Tagged(0, "2026-01-01T00:00:00Z"), 45: cbor.Tagged(35, "a*"),
+         46: float("nan"), 47: cbor.Tagged(1, float("inf"))}, [], None,
+    ),
+    "wrapped, with tags": (cbor.encode({1: "x", 45: cbor.Tagged(1, 1.5)}), [], None),
     "date in other digits": ({1: "x", 8: "\u0661\u0669\u0668\u0664\u0660\u0664\u0661\u0668"}, [], None),
     "date as number": ({1: "x", 8: 19840418}, [], None),
     "free attributes": ({1: "x", 30: "reserved", 45: 12345, 70: b"\1", 99: True}, [], None),
@@ -487,6 +537,13 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "typ": (lambda: message(protected=HEADER | {Header.TYP: "x"}), Reason.MALFORMED),
     "a holder's key": (lambda: make(identity_claims() | {Claim.CNF: {}}), Reason.MALFORMED),
     "a kind": (lambda: make(identity_claims() | {Claim.VCT: "x"}), Reason.MALFORMED),
+    "regions": (lambda: make(identity_claims() | {Claim.REGIONS: ["CN"]}), Reason.MALFORMED),
+    "details": (lambda: make(identity_claims() | {Claim.DETAILS: {}}), Reason.MALFORMED),
+    "a ticket": (lambda: make(identity_claims() | {Claim.BUSINESS: b""}), Reason.UNKNOWN_CLAIM),
+    "scope": (lambda: make(identity_claims() | {9: "a"}), Reason.UNKNOWN_CLAIM),
+    "a health certificate": (lambda: make(identity_claims() | {-260: {}}), Reason.UNKNOWN_CLAIM),
+    "a claim by name": (lambda: make(identity_claims() | {"only_at": "x"}), Reason.UNKNOWN_CLAIM),
+    "made out to another place": (lambda: make(identity_claims(aud="museum")), Reason.WRONG_AUDIENCE),
     "a level": (lambda: make(identity_claims() | {Claim.LEVEL: 1}), Reason.MALFORMED),
     "kid unknown": (lambda: make(kid=b"key-2"), Reason.UNKNOWN_ISSUER),
     "kid as text": (lambda: message(protected={Header.ALG: -7, Header.KID: "key-1"}), Reason.MALFORMED),
@@ -521,7 +578,7 @@ ATTACKS: dict[str, tuple[Callable[[], bytes], Reason]] = {
     "duplicate claim": (lambda: make(b"\xa2\x04\x01\x04\x02"), Reason.MALFORMED),
     "1, 1.0 and true as keys": (lambda: make(b"\xa3\x01\x61a\xf9\x3c\x00\x61b\xf5\x61c"), Reason.MALFORMED),
     "array as key": (lambda: make(b"\xa1\x80\x01"), Reason.MALFORMED),
-    "number not in its shortest form": (lambda: make(b"\xa1\x18\x04\x01"), Reason.MALFORMED),
+    "number longer than needed twice": (lambda: make(b"\xa2\x18\x04\x01\x04\x01"), Reason.MALFORMED),
     "text not UTF-8": (lambda: make(b"\xa1\x01\x61\xff"), Reason.MALFORMED),
     "length past the end": (lambda: make(b"\xa1\x01\x7b" + b"\xff" * 8), Reason.MALFORMED),
     "array of 2^64": (lambda: make(b"\x9b" + b"\xff" * 8), Reason.MALFORMED),

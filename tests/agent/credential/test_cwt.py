@@ -32,6 +32,7 @@ def _token(
         Claim.EXP: NOW + 60,
         Claim.IAT: NOW - 60,
         Claim.CTI: b"card",
+        Claim.LEVEL: 1,
     }
     protected = _kept({Header.ALG: -7, Header.KID: CITY.kid} | (header or {}))
     raw, payload = cbor.encode(protected), cbor.encode(_kept(body | (claims or {})))

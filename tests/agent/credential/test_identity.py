@@ -77,7 +77,8 @@ def test_biometrics_in_another_shape(position, entries, words):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("19900228", "1990-02-28"), ("20000229", "2000-02-29"), ("00010101", "0001-01-01"), (None, None)],
+    [("19900228", "1990-02-28"), ("20000229", "2000-02-29"), ("00010101", "0001-01-01"), ("1990", "1990"), ("1990-02", "1990-02"),
+     (None, None)],
 )  # fmt: skip
 def test_birth_date(value, expected):
     assert identity.birth_date({8: value}) == expected
@@ -87,13 +88,18 @@ def test_birth_date(value, expected):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("1990022", "the birth date is not YYYYMMDD"),
-        ("199002281", "the birth date is not YYYYMMDD"),
-        ("1990-2-2", "the birth date is not YYYYMMDD"),
-        ("\u0661" * 8, "the birth date is not YYYYMMDD"),
-        ("", "the birth date is not YYYYMMDD"),
-        (19900228, "the birth date is not YYYYMMDD"),
-        (b"19900228", "the birth date is not YYYYMMDD"),
+        ("1990022", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("199002281", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("1990-2-2", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("\u0661" * 8, "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        (19900228, "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        (b"19900228", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("199002", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("1990-02-28", "the birth date is not YYYYMMDD, YYYY-MM or YYYY"),
+        ("0000", "no such birth date"),
+        ("1990-13", "no such birth date"),
+        ("1990-00", "no such birth date"),
         ("19900230", "no such birth date"),
         ("19010229", "no such birth date"),
         ("00000101", "no such birth date"),

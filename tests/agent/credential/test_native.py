@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.credential import base45, cbor, checks, native
+from agent.credential import base45, cbor, checks
 from agent.credential.model import (
     FormatName,
     Kind,
@@ -15,7 +15,7 @@ from agent.credential.model import (
     ReferenceForm,
     StatusReference,
 )
-from agent.credential.numbers import Claim
+from agent.credential.numbers import SD_CWT_TYP, Claim, Header
 from agent.issuing import issue
 from agent.reason import Reason
 from tests.support.refusals import refused
@@ -156,6 +156,7 @@ def test_a_minimal_credential_is_basic_and_valid_everywhere(pilot):
             Claim.CTI: b"1",
         },
         kid=pilot.city.kid,
+        header={Header.TYP: SD_CWT_TYP},
     )
     read = pilot.read(pilot.static(credential))
     assert (read.level, read.kind, read.regions) == (Level.BASIC, Kind.UNKNOWN, frozenset())
@@ -201,7 +202,80 @@ def test_audience(pilot, audience: Any, expected):
     ],
 )
 def test_audience_of_a_group_of_sites(audience, site, fits):
-    assert native.fits_audience(audience, site, "g1") is fits
+    assert checks.fits_audience(audience, site, "g1") is fits
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        ("station/g1", Reason.GRANTED),
+        ("station", Reason.GRANTED),
+        ("*", Reason.GRANTED),
+        (["museum", "station"], Reason.GRANTED),
+        (["station", 7], Reason.GRANTED),
+        ("station/g2", Reason.WRONG_AUDIENCE),
+        ("museum", Reason.WRONG_AUDIENCE),
+        (["museum", "library"], Reason.WRONG_AUDIENCE),
+        ([["station"]], Reason.WRONG_AUDIENCE),
+        ([], Reason.WRONG_AUDIENCE),
+        (None, Reason.WRONG_AUDIENCE),
+        (7, Reason.WRONG_AUDIENCE),
+        ({"station": 1}, Reason.WRONG_AUDIENCE),
+    ],
+    ids=str,
+)
+def test_a_place_that_the_issuer_names(pilot, audience: Any, expected):
+    token = pilot.credential(claims={Claim.AUD: audience})
+    assert pilot.reason(pilot.static(token)) is expected
+    assert pilot.reason(pilot.dynamic(token)) is expected
+
+
+def test_a_place_that_the_issuer_of_a_ticket_names(pilot):
+    here, elsewhere = (pilot.ticket(claims={Claim.AUD: a}) for a in ("station", "museum"))
+    assert pilot.reason(pilot.dynamic(ticket=here)) is Reason.GRANTED
+    told = refused(pilot.read, pilot.dynamic(ticket=elsewhere))
+    words = "wrong_audience the issuer made it out to another place"
+    assert told == (Reason.TICKET_INVALID, words)
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [
+        ({Claim.EXP: NOW + 1}, Reason.GRANTED),
+        ({Claim.EXP: NOW}, Reason.EXPIRED),
+        ({Claim.EXP: NOW - 10}, Reason.EXPIRED),
+        ({Claim.NBF: NOW - 1}, Reason.GRANTED),
+        ({Claim.NBF: NOW + 5}, Reason.GRANTED),
+        ({Claim.NBF: NOW + 6}, Reason.NOT_YET_VALID),
+        ({Claim.NBF: NOW, Claim.EXP: NOW + 1}, Reason.GRANTED),
+        ({Claim.NBF: NOW + 2, Claim.EXP: NOW + 2}, Reason.BAD_TIME),
+        ({Claim.EXP: None}, Reason.BAD_TIME),
+        ({Claim.NBF: None}, Reason.BAD_TIME),
+        ({Claim.EXP: float(NOW + 9)}, Reason.BAD_TIME),
+        ({Claim.NBF: -1}, Reason.BAD_TIME),
+        ({Claim.CTI: b"x"}, Reason.GRANTED),
+        ({Claim.ISS: "urn:me"}, Reason.UNKNOWN_CLAIM),
+        ({Claim.SUB: "42"}, Reason.UNKNOWN_CLAIM),
+        ({Claim.REGIONS: ["CN"]}, Reason.UNKNOWN_CLAIM),
+        ({9: "scope"}, Reason.UNKNOWN_CLAIM),
+        ({"note": 1}, Reason.UNKNOWN_CLAIM),
+    ],
+    ids=str,
+)
+def test_what_the_holder_says_of_a_presentation(pilot, claims, expected):
+    assert pilot.reason(pilot.dynamic(claims=claims)) is expected
+
+
+def test_what_is_told_of_a_claim_that_is_not_known(pilot):
+    for claims, words in ({-65_599: 1}, "claim -65599"), ({"Erika": 1}, "a claim by name"):
+        told = refused(pilot.read, pilot.static(pilot.credential(claims=claims)))
+        assert told == (Reason.UNKNOWN_CLAIM, words)
+
+
+@pytest.mark.parametrize("born", ["1964", "1964-08"])
+def test_a_birth_date_without_a_day(pilot, born):
+    token = pilot.credential(identity={8: born})
+    assert pilot.read(pilot.static(token)).birth_date == born
 
 
 @pytest.mark.parametrize(

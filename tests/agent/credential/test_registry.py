@@ -11,6 +11,7 @@ import pytest
 
 from agent.credential import registry
 from agent.credential.model import FormatName, Rejected
+from agent.credential.numbers import Claim
 from agent.reason import Reason
 from tests.support.refusals import refused
 
@@ -62,9 +63,12 @@ def test_a_payload_over_the_limit_is_not_even_sniffed(pilot, monkeypatch):
     words = "a character left over"
     assert refused(pilot.read, b"NI1:" + b"0" * 4291) == (Reason.MALFORMED, f"base45: {words}")
     assert refused(pilot.read, b"NI1:" + b"0" * 4292)[0] is Reason.MALFORMED
+    assert refused(pilot.read, b"1" * 7089)[0] is not Reason.TOO_LARGE
     monkeypatch.setattr(registry, "sniff", lambda payload: pytest.fail("sniffed"))
+    assert refused(pilot.read, b"1" * 7090)[0] is Reason.TOO_LARGE
+    assert refused(pilot.read, b"1" * 4296 + b"N")[0] is Reason.TOO_LARGE
     told = refused(pilot.read, b"N" * 4297)
-    assert told == (Reason.TOO_LARGE, "4297 bytes, 4296 allowed")
+    assert told == (Reason.TOO_LARGE, "4297 bytes, 4296 allowed (7089 where all are digits)")
 
 
 def test_prefixes_are_asked_before_shapes():
@@ -146,3 +150,46 @@ def test_the_first_code_waits_for_no_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] True"
+
+
+TOLERANT = {
+    FormatName.NATIVE: registry.Tolerance(future_s=60, past_s=90, age_s=45),
+    FormatName.DCC: registry.Tolerance(future_s=300, past_s=300, age_s=300),
+}
+NOW = 1_800_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"at": NOW + 60}, Reason.GRANTED),
+        ({"at": NOW + 61}, Reason.ISSUED_IN_FUTURE),
+        ({"at": NOW - 45}, Reason.GRANTED),
+        ({"at": NOW - 46}, Reason.STALE),
+        ({"claims": {Claim.NBF: NOW + 60}}, Reason.GRANTED),
+        ({"claims": {Claim.NBF: NOW + 61}}, Reason.NOT_YET_VALID),
+        ({"claims": {Claim.EXP: NOW - 89}}, Reason.GRANTED),
+        ({"claims": {Claim.EXP: NOW - 90}}, Reason.EXPIRED),
+    ],
+    ids=str,
+)
+def test_a_format_has_its_own_tolerances(pilot, change, expected):
+    assert pilot.reason(pilot.dynamic(**change), tolerances=TOLERANT) is expected
+
+
+def test_tolerances_of_one_format_are_no_others(pilot):
+    only = {FormatName.DCC: TOLERANT[FormatName.DCC]}
+    assert pilot.reason(pilot.dynamic(at=NOW + 6), tolerances=only) is Reason.ISSUED_IN_FUTURE
+    assert pilot.reason(pilot.dynamic(at=NOW - 31), tolerances=only) is Reason.STALE
+    over = pilot.static(pilot.credential(valid_until=NOW - 1))
+    assert pilot.reason(over, tolerances=only) is Reason.EXPIRED
+    assert pilot.reason(over, tolerances=TOLERANT) is Reason.GRANTED
+
+
+def test_rules_within_a_tolerance(pilot):
+    rules = pilot.rules().within(registry.Tolerance(future_s=1, past_s=2, age_s=30))
+    assert (rules.max_future_s, rules.max_past_s, rules.max_age_s) == (1, 2, 30)
+    assert (registry.Tolerance(), registry.MAX_FUTURE_S) == (
+        registry.Tolerance(future_s=5, past_s=0, age_s=30),
+        5,
+    )

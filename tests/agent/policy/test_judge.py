@@ -254,6 +254,10 @@ def test_a_format_is_told_all_that_the_place_asks(judged) -> None:
     judged(read, where, trust=trust)
     assert told == [b"HC1:", trust, rules]
     told.clear()
+    own = {FormatName.DCC: registry.Tolerance(past_s=60)}
+    judged(read, replace(where, tolerances=own), trust=trust)
+    assert told == [b"HC1:", trust, replace(rules, tolerances=own)]
+    told.clear()
     judged(read, where, trust=trust, challenge=b"nonce", clock_trusted=False)
     assert told == [b"HC1:", trust, replace(rules, challenge=b"nonce", clock_trusted=False)]
 

@@ -106,7 +106,7 @@ def test_misses_rotate_through_the_retries():
     rng = np.random.default_rng(0)
     cascade = Cascade()
     seen = []
-    for turn in range(6):
+    for turn in range(2 * len(RETRIES)):
         frame = grey(scene)
         frame[: 8 * (turn + 1), :400] = rng.integers(0, 255, (8 * (turn + 1), 400))
         seen.append(cascade.decode(frame, turn=turn)[1])
@@ -118,19 +118,20 @@ def test_a_still_empty_scene_is_retried_by_every_variant_and_then_seldom(noise):
     scene = Scene(noise=noise)
     cascade = Cascade()
     variants = [
-        cascade.decode(grey(scene, turn / 10), turn=turn)[1] for turn in range(3 + FORCED_EVERY)
+        cascade.decode(grey(scene, turn / 10), turn=turn)[1]
+        for turn in range(len(RETRIES) + FORCED_EVERY)
     ]
-    assert tuple(variants[:3]) == RETRIES
-    assert variants[3:-1] == [Variant.PLAIN] * (FORCED_EVERY - 1)
+    assert tuple(variants[: len(RETRIES)]) == RETRIES
+    assert variants[len(RETRIES) : -1] == [Variant.PLAIN] * (FORCED_EVERY - 1)
     assert variants[-1] is not Variant.PLAIN
 
 
 def test_alternating_exposures_are_still_too():
     bright, dark = Scene(light=0.8), Scene(light=0.4)
     cascade = Cascade()
-    for turn in range(6):
+    for turn in range(8):
         cascade.decode(grey((bright, dark)[turn % 2], turn), turn=turn)
-    for turn in range(6, 14):
+    for turn in range(8, 16):
         assert cascade.decode(grey((bright, dark)[turn % 2], turn), turn=turn)[1] is Variant.PLAIN
 
 
@@ -156,7 +157,7 @@ def test_without_retries_or_pyzbar():
 
 @pytest.mark.parametrize(("module_px", "floor"), [(2.5, 0.85), (3.0, 0.95), (3.5, 1.0), (4.0, 1.0)])
 def test_rendered_codes_are_read_by_module_size(module_px, floor):
-    """Versions 11 to 18, tilt to 20 degrees, blur, glare, noise: the first frame or the next two."""
+    """Versions 11 to 18, tilt to 20 degrees, blur, glare, noise: the first frame or the next few."""
     read = 0
     lengths = (300, 400, 560, 700)
     scene = Scene(seed=5, noise=3)
@@ -177,7 +178,7 @@ def test_rendered_codes_are_read_by_module_size(module_px, floor):
         cascade = Cascade()
         read += any(
             code.encode() in {p.data for p in cascade.decode(grey(scene, turn), turn=turn)[0]}
-            for turn in range(3)
+            for turn in range(len(RETRIES))
         )
     assert read / 8 >= floor
 
@@ -187,7 +188,7 @@ def test_rendered_codes_are_read_by_module_size(module_px, floor):
     arrays.arrays(
         np.uint8, st.tuples(st.integers(1, 90), st.integers(1, 120)), elements=st.integers(0, 255)
     ),
-    st.integers(0, 2),
+    st.integers(0, len(RETRIES) - 1),
 )
 def test_any_picture_is_survived(picture, turn):
     cascade = Cascade()

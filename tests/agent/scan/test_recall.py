@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.scan.cascade import Cascade
+from agent.scan.cascade import RETRIES, Cascade
 from agent.scan.picture import load_luma
 from agent.scan.wire import Payload
 
 FIRST_FRAME = 94
 """Of 97, without any retry; 94 when this was written."""
-THREE_FRAMES = 96
-"""When the same picture is seen three times, so that every retry has its turn."""
+SOME_FRAMES = 96
+"""When the same picture is seen again, so that every retry has its turn."""
 
 
 SECOND_CODE = "[内側QRコード]"
@@ -39,23 +39,25 @@ def _plain(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def seen(photographs: Path) -> list[tuple[str, list[tuple[Payload, ...]]]]:
-    """Each photograph's expected text, and what three frames of it gave."""
+    """Each photograph's expected text, and what some frames of it gave."""
     with (photographs / "manifest.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     results = []
     for row in rows:
         luma = load_luma(photographs / row["file"])
         cascade = Cascade()
-        results.append((row["expected"], [cascade.decode(luma, turn=n)[0] for n in range(3)]))
+        results.append(
+            (row["expected"], [cascade.decode(luma, turn=n)[0] for n in range(len(RETRIES))])
+        )
     return results
 
 
 def test_recall(seen):
     assert len(seen) == 97
     first = sum(any(says(p, expected) for p in frames[0]) for expected, frames in seen)
-    three = sum(any(says(p, expected) for f in frames for p in f) for expected, frames in seen)
+    some = sum(any(says(p, expected) for f in frames for p in f) for expected, frames in seen)
     assert first >= FIRST_FRAME
-    assert three >= THREE_FRAMES
+    assert some >= SOME_FRAMES
 
 
 def test_nothing_is_read_wrongly(seen):

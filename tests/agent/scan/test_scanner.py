@@ -137,7 +137,7 @@ def test_the_settings_reach_the_worker():
     noise = [rng.integers(0, 255, (120, 160), dtype=np.uint8) for _ in range(3)]
     for settings, expected in (
         (ScanConfig(retry=False), {Variant.PLAIN}),
-        (ScanConfig(pyzbar=False), {Variant.UNSHARP, Variant.CLAHE}),
+        (ScanConfig(pyzbar=False), {Variant.UNSHARP, Variant.CLAHE, Variant.BARE}),
     ):
         with Scanner(settings) as scanner:
             scanner.wait_ready(30)

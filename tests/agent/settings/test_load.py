@@ -6,7 +6,9 @@ import os
 
 import pytest
 
-from agent.daemon.place import site_keys
+from agent.credential.model import FormatName
+from agent.credential.registry import ReadRules, Tolerance
+from agent.daemon.place import site_keys, tolerances_of
 from agent.settings.load import load, parse
 from agent.settings.model import ConfigError
 from agent.settings.secrets import secret_path
@@ -22,6 +24,24 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
     assert config.mqtt is None
     assert config.face is None
     assert config.path("trust") == tmp_path / "trust"
+
+
+def test_tolerances_are_those_of_the_reader_unless_they_are_set(tmp_path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    rules = ReadRules(now=0, clock_trusted=True, site="s", gate="g")
+    assert tolerances_of(load(path)) == dict.fromkeys(FormatName, Tolerance())
+    assert rules.within(Tolerance()) == rules
+    path.write_text(
+        GOOD + "[tolerance]\nfuture_s = 7\npast_s = 8\nage_s = 9\n"
+        "future_s_of = { dcc = 60, pretix = 0 }\npast_s_of = { transit = 300 }\n"
+    )
+    usual = Tolerance(future_s=7, past_s=8, age_s=9)
+    assert tolerances_of(load(path)) == dict.fromkeys(FormatName, usual) | {
+        FormatName.DCC: Tolerance(future_s=60, past_s=8, age_s=9),
+        FormatName.PRETIX: Tolerance(future_s=0, past_s=8, age_s=9),
+        FormatName.TRANSIT: Tolerance(future_s=7, past_s=300, age_s=9),
+    }
 
 
 @pytest.mark.parametrize(
@@ -51,6 +71,12 @@ def test_defaults_are_a_working_gate(tmp_path) -> None:
         (GOOD + '[face]\n[[camera]]\nserves = "code"\n', ["camera.serves", "faces"]),
         (GOOD + "[scan]\ndeadline_ms = 1\n", ["scan.deadline_ms", "20"]),
         (GOOD + '[face]\nliveness = "on"\n', ["face.liveness", "allowed: off, passive, challenge"]),
+        (GOOD + "[tolerance]\nfuture_s = 301\n", ["tolerance.future_s", "300"]),
+        (GOOD + "[tolerance]\npast_s = -1\n", ["tolerance.past_s", "0"]),
+        (GOOD + "[tolerance]\nage_s = 4\n", ["tolerance.age_s", "5"]),
+        (GOOD + "[tolerance]\nage_s = 301\n", ["tolerance.age_s", "300"]),
+        (GOOD + "[tolerance]\npast_s_of = { dcc = 301 }\n", ["tolerance.past_s_of", "300"]),
+        (GOOD + "[tolerance]\nfuture_s_of = { hc1 = 9 }\n", ["tolerance.future_s_of", "hc1"]),
         (GOOD + "[camera]\n", ["key camera: ", "array", "object"]),
         (GOOD + "[[camera]]\nrotation = 45\n", ["camera[0].rotation", "allowed: 0, 90, 180, 270"]),
         ("colour = 1\n" + GOOD, ["colour", "allowed: gate, camera, scan"]),
