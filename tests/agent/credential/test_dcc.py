@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -186,7 +187,8 @@ def test_reads(certificate: dict[str, Any], group: str, tags: tuple[int, ...]) -
 
 def test_all_that_a_certificate_becomes() -> None:
     subject = hashlib.sha256(b"URN:UVCI:01:AT:1078#B").hexdigest()
-    assert registry.read(dcc(), keys=TRUST, rules=RULES) == Credential(
+    payload = dcc()
+    assert registry.read(payload, keys=TRUST, rules=RULES) == Credential(
         format=FormatName.DCC,
         issuer="authority",
         key_id=b"key-1",
@@ -199,8 +201,29 @@ def test_all_that_a_certificate_becomes() -> None:
         dynamic=False,
         replay_key=replay_key("authority", subject.encode(), NOW - DAY),
         birth_date="1998-02-26",
+        revocation_hashes=revoked_by(
+            b"URN:UVCI:01:AT:1078#B", b"ATURN:UVCI:01:AT:1078#B", signature_of(payload)[:32]
+        ),
         claims={"country": "AT", "group": "v", "certificate": health()},
     )
+
+
+def revoked_by(*named: bytes) -> tuple[bytes, ...]:
+    return tuple(hashlib.sha256(name).digest()[:16] for name in named)
+
+
+def signature_of(payload: bytes) -> bytes:
+    data = zlib.decompress(base45.decode(payload.removeprefix(b"HC1:")))
+    return cose.parse_sign1(data).signature
+
+
+def test_what_revocation_lists_name_a_certificate_by() -> None:
+    """Without a country its name is empty; RSA's signatures count whole, as nobody can change one."""
+    key = issuer_key(rsa_key(), kid=b"key-1")
+    payload = dcc(private=rsa_key(), claims={1: None})
+    credential = registry.read(payload, keys=trust(key), rules=RULES)
+    identifier = b"URN:UVCI:01:AT:1078#B"
+    assert credential.revocation_hashes == revoked_by(identifier, identifier, signature_of(payload))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_what_is_kept_after_the_attempt_says_nobody():
     place = {"presented_at": 4, "regions": frozenset({"CN"}), "document_type": "urn:x"}
     whole = _credential(
         **place, references=(FACE,), birth_date="1990-02-28", status=STATUS, business=TICKET,
-        claims={"id": "secret"},
+        claims={"id": "secret"}, revocation_hashes=(b"secret",),
     )  # fmt: skip
     assert whole.without_person() == _credential(**place, subject="")
 
@@ -54,6 +54,7 @@ def test_what_is_kept_after_the_attempt_says_nobody():
 def test_what_a_format_does_not_say():
     bare = _credential()
     assert (bare.presented_at, bare.birth_date, bare.status, bare.business) == (None,) * 4
+    assert bare.revocation_hashes == ()
     assert (bare.references, bare.regions, bare.document_type, bare.claims) == (
         (), frozenset(), "", {},
     )  # fmt: skip
