@@ -10,16 +10,20 @@ Rules:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from agent.credential.issuers import IssuerKey
 from agent.credential.limits import LATEST_TIME
 from agent.credential.model import FormatName, Kind, Rejected, ReplayKey
+from agent.credential.numbers import Claim
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
-__all__ = ["check_fresh", "check_key", "check_validity", "for_format", "replay_key", "seconds"]
+__all__ = [
+    "check_audience", "check_fresh", "check_key", "check_validity", "fits_audience", "for_format",
+    "replay_key", "seconds",
+]  # fmt: skip
 
 
 def seconds(value: Any, name: str) -> int:
@@ -35,6 +39,34 @@ def seconds(value: Any, name: str) -> int:
     if type(value) is not int or not 0 <= value <= LATEST_TIME:
         raise Rejected(Reason.BAD_TIME, f"{name} is no time")
     return value
+
+
+def check_audience(claims: Mapping[int | str, Any], rules: ReadRules) -> None:
+    """Check that the issuer, where it names places in `aud`, names this one among them.
+
+    Raises:
+        Rejected: `wrong_audience`.
+    """
+    if Claim.AUD not in claims:
+        return
+    named = claims[Claim.AUD]
+    audiences = named if isinstance(named, list) else [named]
+    if not any(fits_audience(audience, rules.site, rules.gate) for audience in audiences):
+        raise Rejected(Reason.WRONG_AUDIENCE, "the issuer made it out to another place")
+
+
+def fits_audience(audience: Any, site: str, gate: str) -> bool:
+    """Return whether one `aud` names this gate.
+
+    It does when it is `site/gate`; `site` or `site/*`, any gate of the site; `group.*`, any gate of
+    any site whose name begins with `group.`; or `*`, made for no place in particular. It is one
+    text: a list of audiences fits nothing.
+    """
+    if not isinstance(audience, str):
+        return False
+    if audience in (f"{site}/{gate}", site, "*", f"{site}/*"):
+        return True
+    return audience.endswith(".*") and site.startswith(audience[:-1])
 
 
 def for_format(keys: Iterable[IssuerKey], name: FormatName) -> list[IssuerKey]:

@@ -6,7 +6,8 @@ Rules, in this order:
 - nothing is taken from the claims, but `iss` to find the key, before the signature verified;
 - `iss`, `sub`, `exp`, `iat` and `cti` are there and of their types; `sub` is not empty;
 - `exp` is after `iat` and `nbf`; the validity ends one second before `exp` (RFC 8392, 3.1.4);
-- the key may vouch for this kind of document now; now lies in the validity.
+- the key may vouch for this kind of document now; now lies in the validity;
+- `aud`, where there is one, names this place.
 
 The same rules hold for an identity and for the ticket beside it. Standards: RFC 8392, and
 draft-ietf-oauth-status-list for the status reference.
@@ -14,12 +15,19 @@ draft-ietf-oauth-status-list for the status reference.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from agent.credential import cbor, cose
-from agent.credential.checks import check_key, check_validity, for_format, seconds
+from agent.credential.checks import (
+    check_audience,
+    check_key,
+    check_validity,
+    for_format,
+    seconds,
+)
 from agent.credential.issuers import IssuerKey, KeySource
 from agent.credential.limits import IDENTIFIER_BYTES, ISSUER_KEYS, STATUS_INDEX
 from agent.credential.model import FormatName, Kind, Rejected, StatusReference
@@ -30,6 +38,8 @@ from agent.reason import Reason
 __all__ = ["Token", "claims_of", "holder_key_of", "kind_of", "read_token", "status_of"]
 
 _KINDS = {VCT_PREFIX + kind: kind for kind in Kind}
+_REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
+_MOST_REGIONS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Token:
         identifier: `cti`.
         issued_at: `iat`, Unix seconds.
         valid_from, valid_until: Unix seconds, inclusive.
+        regions: ISO 3166-2 codes it is valid in; empty means everywhere.
     """
 
     key: IssuerKey
@@ -54,6 +65,7 @@ class Token:
     issued_at: int
     valid_from: int
     valid_until: int
+    regions: frozenset[str]
 
 
 def claims_of(payload: bytes) -> dict[int | str, Any]:
@@ -100,7 +112,9 @@ def read_token(message: cose.Sign1, keys: KeySource, rules: ReadRules) -> Token:
     if rules.clock_trusted and issued > rules.now + rules.max_future_s:
         raise Rejected(Reason.ISSUED_IN_FUTURE, "iat of the credential")
     check_validity(begin, expiry - 1, rules)
-    return Token(key, claims, kind, subject, identifier, issued, begin, expiry - 1)
+    check_audience(claims, rules)
+    regions = _regions(claims.get(Claim.REGIONS))
+    return Token(key, claims, kind, subject, identifier, issued, begin, expiry - 1, regions)
 
 
 def _candidates(message: cose.Sign1, issuer: Any, keys: KeySource) -> list[IssuerKey]:
@@ -169,3 +183,14 @@ def holder_key_of(claims: Mapping[int | str, Any]) -> Any:
     if not isinstance(confirmation, dict) or len(confirmation) != 1 or 1 not in confirmation:
         raise Rejected(Reason.MALFORMED, "CWT: cnf is not one COSE_Key")
     return confirmation[1]
+
+
+def _regions(value: Any) -> frozenset[str]:
+    if value is None:
+        return frozenset()
+    # An empty list would read as "everywhere", which its issuer can hardly have meant.
+    if not isinstance(value, list) or not 0 < len(value) <= _MOST_REGIONS:
+        raise Rejected(Reason.MALFORMED, f"regions are no list of 1 to {_MOST_REGIONS}")
+    if not all(isinstance(region, str) and _REGION.fullmatch(region) for region in value):
+        raise Rejected(Reason.MALFORMED, "a region is no ISO 3166-2 code")
+    return frozenset(value)

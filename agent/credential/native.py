@@ -10,7 +10,7 @@ Rules:
 - every message carries tag 18 (61 around it is allowed outside); a credential is never itself a key
   binding token, so tokens do not nest;
 - the holder's key is the credential's `cnf`; nothing in the presentation can name another;
-- `aud` is this gate, this site or a wildcard (see `fits_audience`);
+- `aud` is this gate, this site or a wildcard (see `checks.fits_audience`);
 - `iat` of the presentation is at most `max_age_s` old and `max_future_s` ahead, and not before the
   credential's; where the gate shows a challenge, `cnonce` must repeat it;
 - the assurance level is what the issuer signed, basic where it says nothing;
@@ -24,11 +24,10 @@ status-list, MOSIP Claim 169; private numbers in `numbers`. Selective disclosure
 from __future__ import annotations
 
 import hmac
-import re
 from typing import Any, Final
 
 from agent.credential import base45, cbor, cose, identity
-from agent.credential.checks import check_fresh, replay_key, seconds
+from agent.credential.checks import check_fresh, fits_audience, replay_key, seconds
 from agent.credential.cwt import Token, claims_of, holder_key_of, read_token, status_of
 from agent.credential.inflate import is_zlib, unzlib
 from agent.credential.issuers import KeySource
@@ -40,13 +39,11 @@ from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
 from agent.reason import Reason
 
-__all__ = ["PREFIX", "fits_audience", "read", "sniff"]
+__all__ = ["PREFIX", "read", "sniff"]
 
 PREFIX: Final = b"NI1:"
 
 _LEVELS: Final = {1: Level.BASIC, 2: Level.UPGRADED}
-_REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
-_MOST_REGIONS: Final = 64
 
 
 def sniff(payload: bytes) -> bool:
@@ -112,20 +109,6 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     return claims
 
 
-def fits_audience(audience: Any, site: str, gate: str) -> bool:
-    """Return whether a presentation's `aud` names this gate.
-
-    It does when it is `site/gate`; `site` or `site/*`, any gate of the site; `group.*`, any gate of
-    any site whose name begins with `group.`; or `*`, made for no place in particular. It is one
-    text: a list of audiences is refused.
-    """
-    if not isinstance(audience, str):
-        return False
-    if audience in (f"{site}/{gate}", site, "*", f"{site}/*"):
-        return True
-    return audience.endswith(".*") and site.startswith(audience[:-1])
-
-
 def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: Any) -> Credential:
     """Turn a verified token into a credential."""
     claims = token.claims
@@ -147,7 +130,7 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
         replay_key=replay_key(token.key.issuer, token.identifier, made_at),
         references=identity.references(data),
         birth_date=identity.birth_date(data),
-        regions=_regions(claims.get(Claim.REGIONS)),
+        regions=token.regions,
         status=status_of(claims),
         claims={"iss": claims[Claim.ISS], "vct": claims.get(Claim.VCT), **identity.shown(data)},
         **more,
@@ -160,14 +143,3 @@ def _level(value: Any) -> Level:
     if type(value) is not int or value not in _LEVELS:
         raise Rejected(Reason.MALFORMED, "the assurance level is neither 1 nor 2")
     return _LEVELS[value]
-
-
-def _regions(value: Any) -> frozenset[str]:
-    if value is None:
-        return frozenset()
-    # An empty list would read as "everywhere", which its issuer can hardly have meant.
-    if not isinstance(value, list) or not 0 < len(value) <= _MOST_REGIONS:
-        raise Rejected(Reason.MALFORMED, f"regions are no list of 1 to {_MOST_REGIONS}")
-    if not all(isinstance(region, str) and _REGION.fullmatch(region) for region in value):
-        raise Rejected(Reason.MALFORMED, "a region is no ISO 3166-2 code")
-    return frozenset(value)
