@@ -49,6 +49,5 @@ def told(profile: Profile, local: dt.datetime) -> str:
     """Return for people what the gate takes the time and that day's hours to be."""
     stretches = sorted(hours_of(profile, local.date()))
     hours = ", ".join(f"{begin} to {end}" for begin, end in stretches)
-    zone = getattr(local.tzinfo, "key", None) or local.tzinfo
     today = f"open {hours}" if hours else "closed all day"
-    return f"{local:%a %Y-%m-%d %H:%M} in {zone}: {today}"
+    return f"{local:%a %Y-%m-%d %H:%M} in {local.tzinfo}: {today}"

@@ -23,6 +23,8 @@ __all__ = ["ZoneError", "own_zone"]
 _FILE_BYTES = 256 * 1024
 """The largest file of the time zone database has 4 KiB."""
 _DATABASE = "zoneinfo/"
+_BLOCK = b"TZif2" + bytes(15) + struct.pack(">6llbB", 0, 0, 0, 0, 1, 4, 0, 0, 0) + b"UTC\0"
+"""RFC 9636: a header and one kind of local time; a file has it twice, and a rule after that."""
 
 
 class ZoneError(ValueError):
@@ -46,7 +48,7 @@ def own_zone(environment: Mapping[str, str], root: Path = Path("/")) -> dt.tzinf
         return _of_file(local, "/etc/localtime")
     named = root / "etc/timezone"
     try:
-        name = named.read_text("utf-8").strip()
+        name = named.read_bytes().decode().strip()
     except FileNotFoundError:
         return dt.UTC
     except (OSError, UnicodeDecodeError) as error:
@@ -94,13 +96,9 @@ def _of_rule(rule: str) -> dt.tzinfo:
         ValueError: it is none.
     """
     if "\n" in rule or not rule.isascii():
-        raise ValueError(rule)
-    # RFC 9636: a header and one block for each of both versions, then the rule between newlines.
-    counts = struct.pack(">6l", 0, 0, 0, 0, 1, 4)
-    block = b"TZif2" + bytes(15) + counts + struct.pack(">lbB", 0, 0, 0) + b"UTC\0"
-    return zoneinfo.ZoneInfo.from_file(
-        io.BytesIO(block + block + b"\n" + rule.encode() + b"\n"), key=rule
-    )
+        raise ValueError
+    file = io.BytesIO(_BLOCK + _BLOCK + b"\n" + rule.encode() + b"\n")
+    return zoneinfo.ZoneInfo.from_file(file, key=rule)
 
 
 def _words(error: Exception) -> str:

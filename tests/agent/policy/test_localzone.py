@@ -94,6 +94,14 @@ def test_a_link_into_the_database_has_a_name_and_a_copy_has_the_files(root):
     assert (offsets(own_zone({}, root)), str(own_zone({}, root))) == ((9, 9), "/etc/localtime")
 
 
+def test_the_name_is_what_stands_behind_the_last_folder_of_the_database(root):
+    folder = root / "zoneinfo/zoneinfo/Asia"
+    folder.mkdir(parents=True)
+    (folder / "Seoul").write_bytes(TOKYO)
+    (root / "etc/localtime").symlink_to("../zoneinfo/zoneinfo/Asia/Seoul")
+    assert str(own_zone({}, root)) == "Asia/Seoul"
+
+
 def test_it_is_read_anew_each_time(root):
     local = root / "etc/localtime"
     local.write_bytes(TOKYO)
