@@ -55,6 +55,16 @@ def test_the_time_begins_anew_each_time_it_is_seen(machine):
     assert len(machine.of(Verify)) == 1
 
 
+def test_one_is_forgotten_and_the_next_is_not(machine):
+    see(machine, POSTER)
+    see(machine)
+    machine.send(CodesSeen(), 300)
+    see(machine, OTHER)
+    see(machine)
+    machine.send(CodesSeen(), 300)
+    assert [digest for digest, _ in machine.state.foreign] == [OTHER.digest]
+
+
 def test_each_of_two_posters_costs_one_denial_at_most(machine):
     assert see(machine, POSTER, OTHER) == [Reason.UNKNOWN_FORMAT]
     see(machine)
