@@ -24,6 +24,7 @@ COMMANDS = {
     "scan": "decode QR codes in image files with the daemon's own cascade",
     "verify": "verify a payload offline and say what the gate would decide",
     "issue": "make issuer keys, credentials and presentations for pilots and tests",
+    "holidays": "read a holiday calendar into a site profile",
     "trust": "publish, update and show the trust set",
     "finger": "enrol and test with the fingerprint module",
     "face": "enrol, compare and evaluate faces",

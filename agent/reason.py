@@ -65,6 +65,7 @@ class Reason(StrEnum):
     ALREADY_INSIDE = "already_inside"
     TICKET_REQUIRED = "ticket_required"
     TICKET_INVALID = "ticket_invalid"
+    TICKET_NOT_ACCEPTED = "ticket_not_accepted"
 
     # The person
     NO_REFERENCE = "no_reference"
@@ -142,7 +143,8 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.WRONG_DIRECTION: "The gate does not open in this direction for this credential.",
     Reason.ALREADY_INSIDE: "Anti-passback: the subject has entered and not left.",
     Reason.TICKET_REQUIRED: "The place asks for a ticket or reservation beside the identity.",
-    Reason.TICKET_INVALID: "The ticket or reservation does not verify or does not fit.",
+    Reason.TICKET_INVALID: "The ticket or reservation does not verify, does not fit or is used.",
+    Reason.TICKET_NOT_ACCEPTED: "The ticket is for another product or date than this gate's.",
     Reason.NO_REFERENCE: "A biometric is asked and the credential carries no reference for it.",
     Reason.REFERENCE_INVALID: "The reference picture or template cannot be used.",
     Reason.TEMPLATE_INCOMPATIBLE: "The template was made by another model or sensor family.",

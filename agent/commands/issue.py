@@ -46,6 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ticket = actions.add_parser("ticket", help="sign a ticket to go beside an identity")
     _signing_arguments(ticket, kind=Kind.RAIL_TICKET)
     ticket.add_argument(
+        "--realm", metavar="ISS",
+        help="iss of the identity whose --subject it is, without --holder; default: this issuer's",
+    )  # fmt: skip
+    ticket.add_argument("--aud", help="SITE/GATE, SITE, GROUP.* or *; default: everywhere")
+    ticket.add_argument(
+        "--region", action="append", default=[], type=_region, help="ISO 3166-2; repeatable"
+    )
+    ticket.add_argument(
         "--detail", action="append", default=[], metavar="NAME=VALUE", help="train, seat, number"
     )
     _present_arguments(actions.add_parser("present", help="make the code that a phone shows"))
@@ -167,12 +175,17 @@ def _credential(arguments: argparse.Namespace) -> None:
 def _ticket(arguments: argparse.Namespace) -> None:
     from agent.issuing import issue
 
+    if arguments.realm is not None and arguments.holder is not None:
+        raise ValueError("--realm and --holder: a ticket is bound by a key, or by a number")
     details = dict(detail.partition("=")[::2] for detail in arguments.detail)
     token = issue.sign_ticket(
         _issuer(arguments.issuer),
         _holder(arguments.holder),
         **_common(arguments),
         details=details,
+        realm=arguments.realm,
+        audience=arguments.aud,
+        regions=arguments.region,
     )
     arguments.out.write_bytes(token)
 

@@ -123,7 +123,7 @@ def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
     """Put together where and by which trust the payload is judged."""
     from agent.daemon.challenge import read_challenge
     from agent.policy.judge import Place
-    from agent.policy.load import load_profile
+    from agent.policy.load import load_profile, own_zone_for
     from agent.settings.load import load
     from agent.trust.directory import load_directory
 
@@ -136,7 +136,8 @@ def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
         raise ValueError("give --config FILE or --trust DIR: nothing is believed without keys")
     site, gate = arguments.gate
     profile = load_profile(arguments.site or "library", base_dir=Path())
-    return Place(site=site, gate=gate, profile=profile), load_directory(arguments.trust, now=now)
+    place = Place(site=site, gate=gate, profile=profile, own_zone=own_zone_for(profile))
+    return place, load_directory(arguments.trust, now=now)
 
 
 def _configured(
@@ -145,13 +146,13 @@ def _configured(
     from dataclasses import replace
 
     from agent.daemon.place import place_of, read_trust
-    from agent.policy.load import load_profile
+    from agent.policy.load import load_profile, own_zone_for
 
     trust = read_trust(settings, now=now)
     place = place_of(settings, trust)
     if arguments.site:
         profile = load_profile(arguments.site, base_dir=Path(settings.base_dir))
-        place = replace(place, profile=profile)
+        place = replace(place, profile=profile, own_zone=own_zone_for(profile))
     site, gate = arguments.gate
     if gate:
         place = replace(place, site=site, gate=gate)
@@ -202,6 +203,7 @@ def _shown(judgement: Judgement, *, claims: bool) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "decision": "granted" if judgement.demand is not None else "denied",
         "reason": judgement.reason.value,
+        "detail": judgement.detail or None,
         "format": judgement.format.value if judgement.format else None,
         "issuer": credential.issuer if credential else None,
         "kind": judgement.kind.value if judgement.kind else None,

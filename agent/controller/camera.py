@@ -124,7 +124,7 @@ def sighted(result: ScanResult, captured_ns: int, taken_ns: int) -> FrameCodes:
     sightings: dict[bytes, Sighting] = {}
     for payload in result.payloads:
         digest = hashlib.sha256(payload.data).digest()
-        known = registry.sniff(payload.data) is not None
+        known = registry.may_be_credential(payload.data)
         codes[digest] = Code(digest, payload.data, known=known)
         sightings[digest] = Sighting(
             captured_ns=captured_ns,

@@ -16,7 +16,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -27,7 +27,7 @@ from agent.controller.rows import RowWriter
 from agent.journal import events
 from agent.journal.events import BiometricOutcome
 from agent.journal.journal import AlreadyUsed, JournalError, JournalFailed, JournalFull
-from agent.journal.model import GiveBack, Way
+from agent.journal.model import GiveBack, Mark, Way
 from agent.passage import machine
 from agent.passage.events import (
     Annul,
@@ -41,6 +41,7 @@ from agent.passage.events import (
     HoldGate,
     KeyTurned,
     OpenGate,
+    ProfileChanged,
     Record,
     Refused,
     Respond,
@@ -62,6 +63,7 @@ from agent.passage.types import (
     Rules,
     Use,
 )
+from agent.policy.profile import Profile
 from agent.reason import Reason
 
 __all__ = ["QUEUE_LIMIT", "Controller"]
@@ -70,7 +72,8 @@ TICK_S = 0.05
 QUEUE_LIMIT = 512
 FULL_PAUSE_S = 0.005
 TRACES_KEPT = 16
-DYNAMIC_REMEMBERED_S = 86_400
+REMEMBERED_S = 86_400
+"""How long a mark outlives what it marks: a clock that is put right goes back by a day at most."""
 
 _log = log.get(__name__)
 
@@ -94,6 +97,7 @@ class Controller:
         self._sightings: dict[bytes, Sighting] = {}
         self._rows = RowWriter(ports.journal, ports.observe)
         self._freed_for_full_journal = False
+        self._profile: Profile | None = None
         self.rounds = 0
         """Rounds of the loop, for the watchdog."""
         self.dropped = 0
@@ -174,9 +178,14 @@ class Controller:
 
     def _follow_profile(self) -> None:
         """Let the machine go by the profile in force."""
-        unsensed = self._ports.judge.place.profile.unsensed
-        if self.rules.unsensed != unsensed:
-            self.rules = replace(self.rules, unsensed=unsensed)
+        profile, before = self._ports.judge.place.profile, self._profile
+        if profile is before:
+            return
+        self._profile = profile
+        if profile == before:
+            return
+        self.rules = replace(self.rules, unsensed=profile.unsensed)
+        self._todo.append(ProfileChanged())
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -244,12 +253,13 @@ class Controller:
             _log.info("refused", reason=judgement.reason.value, detail=judgement.detail)
             self._todo.append(Refused(effect.attempt, code.digest, judgement.reason))
             return
-        replay_key = judgement.credential.replay_key
+        replay_key, ticket = judgement.credential.replay_key, judgement.demand.ticket
         try:
             before = ports.journal.give_backs(
                 ports.hasher.use(replay_key),
                 subject.local,
                 window_s=self.rules.give_back_window_s,
+                ticket=b"" if ticket is None else ports.hasher.use(ticket.use_key),
             )
         except JournalError as error:
             self._rows.failed(error)
@@ -260,6 +270,8 @@ class Controller:
             requirement=Requirement(judgement.demand.ask.value),
             direction=Direction(judgement.demand.direction),
             replay_key=replay_key,
+            ticket_key=b"" if ticket is None else ticket.use_key,
+            ticket_until=0 if ticket is None else ticket.valid_until + REMEMBERED_S,
             given_back=before.use,
             give_backs=before.subject,
             context=judgement.credential,
@@ -278,7 +290,8 @@ class Controller:
             else:
                 use = effect.use
                 until = self._remember_until(use) if use.replay_key else 0
-                seq = ports.journal.commit_use(use.replay_key, until, event, self._way(use))
+                ticket = Mark(use.ticket_key, use.ticket_until) if use.ticket_key else None
+                seq = ports.journal.commit_use(use.replay_key, until, event, self._way(use), ticket)
         except AlreadyUsed:
             self._todo.append(CommitFailed(effect.attempt, Reason.REPLAYED))
             return
@@ -328,7 +341,11 @@ class Controller:
         trace = self._traces.get(effect.attempt)
         event = ports.recorder.annulment(effect, trace)
         write = partial(
-            ports.journal.annul_use, effect.use.replay_key, event, self._remembered(effect)
+            ports.journal.annul_use,
+            effect.use.replay_key,
+            event,
+            *self._remembered(effect),
+            ticket=effect.use.ticket_key,
         )
         self._rows.write(write, event, trace, self._now())
 
@@ -384,16 +401,22 @@ class Controller:
         """
         now = int(self._ports.clock.wall())
         if use.context.dynamic:
-            return max(now, use.context.presented_at or now) + DYNAMIC_REMEMBERED_S
+            return max(now, use.context.presented_at or now) + REMEMBERED_S
         return now + int(self._ports.judge.place.profile.reuse_s)
 
-    def _remembered(self, annul: Annul) -> GiveBack | None:
-        """Return what is kept of a use that is given back; a gate that never opened gave none."""
+    def _remembered(self, annul: Annul) -> Iterator[GiveBack]:
+        """Yield what is kept of a use that is given back; a gate that never opened gave none.
+
+        A ticket is given back once, whichever codes it stands in.
+        """
         if not annul.opened:
-            return None
+            return
         use, window_s = annul.use, self.rules.give_back_window_s
         until = max(self._remember_until(use), self._ports.clock.wall() + window_s)
-        return GiveBack(self._ports.hasher.use(use.replay_key), use.subject, until)
+        yield GiveBack(self._ports.hasher.use(use.replay_key), use.subject, until)
+        if use.ticket_key:
+            until = max(use.ticket_until, until)
+            yield GiveBack(self._ports.hasher.use(use.ticket_key), "", until)
 
     def _way(self, use: Use) -> Way | None:
         """Return where a use leads; kept for the one thing that needs it."""

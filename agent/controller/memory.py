@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.credential.model import Credential
+from agent.credential.model import BusinessItem, Credential
 from agent.credential.registry import MAX_FUTURE_S
 from agent.journal.journal import Journal
 from agent.journal.subjects import SubjectHasher
@@ -69,6 +69,12 @@ class JournalMemory:
         if credential.presented_at is not None:
             return credential.presented_at <= self._began_at + self._future_s
         return now <= self._began_at + self._reuse_s
+
+    def ticket_used(self, ticket: BusinessItem) -> bool:
+        """Return whether the ticket was spent; with a lost journal, whether it may have been."""
+        if self._journal.was_used(ticket.use_key):
+            return True
+        return bool(self._journal.lost) and ticket.valid_from <= self._began_at + self._future_s
 
     def inside(self, credential: Credential, now: int) -> bool:
         """Return whether the subject went in here last, within the profile's time."""

@@ -18,6 +18,7 @@ __all__ = [
     "BiometricReference",
     "BusinessItem",
     "Credential",
+    "EventTicket",
     "FormatName",
     "Kind",
     "Level",
@@ -126,15 +127,43 @@ class StatusReference:
 
 @dataclass(frozen=True, slots=True)
 class BusinessItem:
-    """A ticket or reservation beside the identity, verified with its own issuer's key."""
+    """A ticket or reservation beside the identity, verified with its own issuer's key.
+
+    Attributes:
+        issuer: the issuer's name in the trust set.
+        kind: of ticket.
+        reference: `cti`.
+        use_key: identifies the ticket, whichever code it stands in.
+        valid_from, valid_until: first and last second of validity, Unix seconds.
+        regions: ISO 3166-2 codes it is valid in; empty means everywhere.
+        status: status list reference.
+        claims: details for the place that sold it.
+    """
 
     issuer: str
     kind: Kind
     reference: bytes = field(repr=False)
+    use_key: ReplayKey
     valid_from: int
     valid_until: int
+    regions: frozenset[str] = frozenset()
     status: StatusReference | None = None
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EventTicket:
+    """What a pretix ticket is for, by the organiser's own numbers.
+
+    Attributes:
+        item: the product.
+        variation: of the product; 0 where it has none.
+        subevent: the date of a series; 0 where the event has none.
+    """
+
+    item: int
+    variation: int = 0
+    subevent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +190,7 @@ class Credential:
         status: status list reference.
         business: ticket or reservation, verified.
         revocation_hashes: what revocation lists of health certificates name it by.
+        event: what a pretix ticket is for; None in every other format.
         claims: for `--show-claims` only.
     """
 
@@ -182,6 +212,7 @@ class Credential:
     status: StatusReference | None = None
     business: BusinessItem | None = field(repr=False, default=None)
     revocation_hashes: tuple[bytes, ...] = field(repr=False, default=())
+    event: EventTicket | None = None
     document_type: str = ""
     claims: Mapping[str, Any] = field(repr=False, default_factory=dict)
 

@@ -131,6 +131,8 @@ class Claim(IntEnum):
     """Private: in a key binding token, a byte string holding a ticket, its issuer's own CWT."""
     DETAILS = -65540
     """Private: in a ticket, a map of text to text or integer for the place that sold it."""
+    REALM = -65541
+    """Private: in a ticket without `cnf`, the `iss` of the identity whose `sub` it repeats."""
 
 
 _PRIVATE: Final = -65536

@@ -9,8 +9,8 @@ Rules:
   another type refuses it, since a restriction that is not understood must not be overlooked.
 - The ticket's secret, which is the code itself, is the subject. The rosters `pretix-revoked` and
   `pretix-blocked` of the trust set list secrets that the organiser withdrew or blocked.
-- Item, variation and sub-event are numbers of the organiser's own; which of them opens this gate is
-  settled by giving the gate the keys of this event only.
+- Item, variation and sub-event are numbers of the organiser's own, 0 where the ticket has none;
+  which of them open this gate is the site profile's to say.
 
 Layout: 01 | length of ticket (2) | length of signature (2) | ticket (protocol buffers: 1 seed, 2
 item, 3 variation, 4 subevent, 5 validFrom, 6 validUntil) | Ed25519 signature (64).
@@ -35,7 +35,7 @@ from agent.credential.issuers import (
     untried,
 )
 from agent.credential.limits import ISSUER_KEYS, LATEST_TIME, PAYLOAD_BYTES
-from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
+from agent.credential.model import Credential, EventTicket, FormatName, Kind, Level, Rejected
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
@@ -111,6 +111,9 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
         valid_until=valid_until,
         dynamic=False,
         replay_key=replay_key(key.issuer, payload, 0),
+        event=EventTicket(
+            *(_number(fields, field) for field in (_ITEM, _VARIATION, _SUBEVENT)),
+        ),
         claims={
             _NAMES[number]: value.hex() if isinstance(value, bytes) else value
             for number, value in fields.items()
@@ -196,12 +199,17 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     raise Rejected(Reason.MALFORMED, "ticket cut short, or a number too long")
 
 
+def _number(fields: Mapping[int, int | bytes], field: int) -> int:
+    """Return a field that is a number; 0 where the ticket has none."""
+    value = fields.get(field, 0)
+    assert isinstance(value, int)  # the wire type was checked
+    return value
+
+
 def _validity(fields: Mapping[int, int | bytes]) -> tuple[int, int]:
     """Return the first and last second of validity; 0 in the ticket means none is set."""
-    valid_from, valid_until = fields.get(_VALID_FROM, 0), fields.get(_VALID_UNTIL, 0)
-    assert isinstance(valid_from, int)  # the wire type was checked
-    assert isinstance(valid_until, int)
-    valid_until = valid_until or LATEST_TIME
+    valid_from = _number(fields, _VALID_FROM)
+    valid_until = _number(fields, _VALID_UNTIL) or LATEST_TIME
     if valid_until > LATEST_TIME:
         raise Rejected(Reason.BAD_TIME, "validity out of range")
     return valid_from, valid_until

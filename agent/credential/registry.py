@@ -35,6 +35,7 @@ __all__ = [
     "Tolerance",
     "load_all",
     "load_format",
+    "may_be_credential",
     "read",
     "sniff",
 ]
@@ -51,6 +52,12 @@ FORMATS: Final[dict[FormatName, str]] = {
     FormatName.CLAIM169: "agent.credential.claim169",
 }
 """Format name -> module, in the order in which they are asked: prefixes before shapes."""
+
+
+_SIGNATURE_BYTES: Final = 64
+"""The shortest signature; compression does nothing to it."""
+_SIGNATURE_TEXT: Final = 86
+"""Its characters in base64; base45 and decimal digits take more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +148,17 @@ def sniff(payload: bytes) -> FormatName | None:
         if load_format(name).sniff(payload):
             return name
     return None
+
+
+def may_be_credential(payload: bytes) -> bool:
+    """Return whether a format recognises the payload, which has room for a signature.
+
+    A format without a prefix recognises much that is none of its codes: a web address in capitals
+    is base45, too.
+    """
+    name = sniff(payload)
+    shortest = _SIGNATURE_BYTES if name is FormatName.TRANSIT else _SIGNATURE_TEXT
+    return name is not None and len(payload) >= shortest
 
 
 def read(payload: bytes, *, keys: KeySource, rules: ReadRules) -> Credential:

@@ -7,25 +7,33 @@ so that the holder's signature covers it too.
 Rules:
 - it is verified exactly as an identity is, with its own issuer's key and kind;
 - it is bound to the holder: its `cnf` must be the identity's key; without `cnf`, its `sub` must be
-  the identity's `sub`; with neither it fits nobody;
-- an identity document is no ticket: it would be its own beside itself;
+  the identity's `sub` in the same realm, since 1001 is another person at every issuer;
+- the realm is the ticket's own issuer, or the one whose `iss` the ticket names; that one counts
+  only where the trust set pins it to the identity's key, or any issuer could claim it;
+- an identity document is no ticket, and no credential is the ticket beside itself, nor beside
+  another copy of itself: issuer and `cti`, or issuer, subject and `vct`, are the same;
+- its `aud` is an identity's, its regions are held against the gate's by the policy;
 - whatever is wrong with it, the reason is `ticket_invalid`; the detail says what.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from agent.credential import cose
 from agent.credential.cwt import Token, holder_key_of, read_token, status_of
 from agent.credential.issuers import KeySource
-from agent.credential.model import BusinessItem, Kind, Rejected
+from agent.credential.model import BusinessItem, Kind, Rejected, ReplayKey
 from agent.credential.numbers import Claim, CoseKey
 from agent.credential.registry import ReadRules
 from agent.reason import Reason
 
-__all__ = ["read_ticket"]
+__all__ = ["read_ticket", "ticket_key"]
+
+_TICKET: Final = b"\xffticket"
+"""No key of a use begins so: the length of an issuer's name comes first there."""
 
 _DOCUMENTS: Final = frozenset(
     {
@@ -40,6 +48,18 @@ _DOCUMENTS: Final = frozenset(
         Kind.NATIONAL_ID,
     }
 )
+
+
+def ticket_key(issuer: str, identifier: bytes) -> ReplayKey:
+    """Return what identifies a ticket, whichever code it stands in.
+
+    Args:
+        issuer: the ticket's issuer, by its name in the trust set.
+        identifier: the ticket's own identifier inside that issuer's realm (`cti`).
+    """
+    name = issuer.encode()
+    parts = (_TICKET, len(name).to_bytes(4), name, identifier)
+    return ReplayKey(hashlib.sha256(b"".join(parts)).digest())
 
 
 def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -> BusinessItem:
@@ -63,8 +83,10 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
             issuer=token.key.issuer,
             kind=token.kind,
             reference=token.identifier,
+            use_key=ticket_key(token.key.issuer, token.identifier),
             valid_from=token.valid_from,
             valid_until=token.valid_until,
+            regions=token.regions,
             status=status_of(token.claims),
             claims=_details(token.claims),
         )
@@ -79,13 +101,35 @@ def _check_fit(ticket: Token, identity: Token) -> None:
     """Check that the token is a ticket, and this holder's."""
     if ticket.kind in _DOCUMENTS:
         raise Rejected(Reason.TICKET_INVALID, f"{ticket.kind} is an identity document")
+    if _same_document(ticket, identity):
+        raise Rejected(Reason.TICKET_INVALID, "it is the identity itself")
     bound_to = holder_key_of(ticket.claims)
     if bound_to is None:
-        fits = ticket.subject == identity.subject
+        fits = ticket.subject == identity.subject and _same_realm(ticket, identity)
     else:
         fits = _coordinates(bound_to) == _coordinates(holder_key_of(identity.claims))
     if not fits:
         raise Rejected(Reason.TICKET_INVALID, "it belongs to another holder")
+
+
+def _same_document(ticket: Token, identity: Token) -> bool:
+    """Return whether the ticket is the identity, or another copy of it."""
+    if ticket.key.issuer != identity.key.issuer:
+        return False
+    if ticket.identifier == identity.identifier:
+        return True
+    same_type = ticket.claims.get(Claim.VCT) == identity.claims.get(Claim.VCT)
+    return same_type and ticket.subject == identity.subject
+
+
+def _same_realm(ticket: Token, identity: Token) -> bool:
+    """Return whether the ticket's subject is a number of the identity's issuer."""
+    realm = ticket.claims.get(Claim.REALM)
+    if realm is None:
+        return ticket.key.issuer == identity.key.issuer
+    if not isinstance(realm, str):
+        raise Rejected(Reason.MALFORMED, "the realm is no text")
+    return realm in identity.key.iss and realm == identity.claims.get(Claim.ISS)
 
 
 def _coordinates(key: Any) -> tuple[Any, ...]:

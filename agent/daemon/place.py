@@ -9,7 +9,7 @@ import msgspec
 from agent.credential.model import FormatName
 from agent.credential.registry import Tolerance
 from agent.policy.judge import Place
-from agent.policy.load import load_profile
+from agent.policy.load import load_profile, own_zone_for
 from agent.policy.profile import Profile, ProfileError, parse_profile
 from agent.settings.model import Config, ConfigError, FaceConfig
 from agent.settings.secrets import secret_path
@@ -37,15 +37,17 @@ def place_of(config: Config, trust: TrustView | None = None) -> Place:
         ConfigError: a site key cannot be used.
     """
     gate = config.gate
+    profile = profile_of(config, trust)
     return Place(
         site=gate.site,
         gate=gate.gate,
-        profile=profile_of(config, trust),
+        profile=profile,
         direction="out" if gate.direction == "out" else "in",
         zone=gate.zone,
         site_keys=site_keys(config),
         max_trust_age_s=config.trust.max_age_s,
         tolerances=tolerances_of(config),
+        own_zone=own_zone_for(profile),
     )
 
 

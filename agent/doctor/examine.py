@@ -193,19 +193,26 @@ def _profile(config: Config) -> Finding:
     from agent.credential.model import Modality
     from agent.daemon.assembly import require
     from agent.daemon.place import place_of
+    from agent.policy.decide import local_time
+    from agent.policy.hours import keeps_hours, told
     from agent.policy.profile import ProfileError
 
     trust = _believed(config)
     tables = {Modality.FACE: config.face, Modality.FINGER: config.finger}
     try:
-        profile = place_of(config, trust).profile
+        place = place_of(config, trust)
+        profile = place.profile
     except (ProfileError, ValueError) as error:
         return Finding("profile", "failed", str(error), "name a shipped profile or mend the file")
     try:
         require(profile, frozenset(name for name, table in tables.items() if table is not None))
     except ConfigError as error:
         return Finding("profile", "failed", str(error), "add the table, or name another profile")
-    return Finding("profile", "ok", f"{profile.title}; biometric: {profile.biometric.value}")
+    words = f"{profile.title}; biometric: {profile.biometric.value}"
+    if keeps_hours(profile):
+        local = local_time(profile, int(time.time()), place.own_zone)
+        words = f"{words}; {told(profile, local)}"
+    return Finding("profile", "ok", words)
 
 
 def _trust(config: Config) -> Finding:

@@ -217,6 +217,8 @@ def sign_ticket(
     valid_until: int,
     kind: Kind | str = Kind.RAIL_TICKET,
     details: Mapping[str, str | int] | None = None,
+    realm: str | None = None,
+    audience: str | None = None,
     **more: Any,
 ) -> bytes:
     """Sign a ticket or reservation to go beside an identity.
@@ -225,6 +227,8 @@ def sign_ticket(
         issuer: who sells it.
         holder: whose key it is bound to; None binds it to `subject` of the identity.
         subject: `sub`; the identity's own where there is no holder.
+        realm: `iss` of the identity, where there is no holder and another issuer gave `subject`.
+        audience: where it is good, as `aud` of a presentation; None means everywhere.
         issued_at: `iat`.
         valid_until: last second of validity.
         kind: becomes `vct`.
@@ -234,6 +238,10 @@ def sign_ticket(
     extra = dict(more.pop("claims", None) or {})
     if details:
         extra[Claim.DETAILS] = dict(details)
+    if realm is not None:
+        extra[Claim.REALM] = realm
+    if audience is not None:
+        extra[Claim.AUD] = audience
     return sign_credential(
         issuer, holder, subject=subject, issued_at=issued_at, valid_until=valid_until, kind=kind,
         claims=extra, **more,
@@ -257,7 +265,7 @@ def present(
         credential: what `sign_credential` returned.
         holder: signs a dynamic code; None shows the credential as it is (static).
         at: Unix seconds of the presentation; needed with a holder.
-        audience: `site/gate`, `site`, `group.*` or `*`; see `native.fits_audience`.
+        audience: `site/gate`, `site`, `group.*` or `*`; see `checks.fits_audience`.
         challenge: the nonce that the gate shows.
         ticket: what `sign_ticket` returned.
         site_key: 32 bytes; encrypts the code for the site's gates.

@@ -31,6 +31,7 @@ from agent.journal.model import (
     JournalError,
     JournalFailed,
     JournalFull,
+    Mark,
     Way,
     ZoneEntry,
     new_boot_id,
@@ -65,7 +66,7 @@ _FORGET_GIVEN_BACK = (
     "DELETE FROM given_back WHERE use IN"
     " (SELECT use FROM given_back WHERE until < ? ORDER BY until LIMIT 32)"
 )
-_USE_GIVEN_BACK = "SELECT 1 FROM given_back WHERE use = ? AND until >= ?"
+_USE_GIVEN_BACK = "SELECT 1 FROM given_back WHERE use IN (?, ?) AND until >= ?"
 _SUBJECTS_GIVEN_BACK = (
     "SELECT count(*) FROM given_back WHERE subject = ? AND at > ? GROUP BY subject"
 )
@@ -155,7 +156,12 @@ class Journal(Store):
         return self._commit(event, None)
 
     def commit_use(
-        self, replay_key: bytes, until: int, event: Decision, holder: Way | None = None
+        self,
+        replay_key: bytes,
+        until: int,
+        event: Decision,
+        holder: Way | None = None,
+        ticket: Mark | None = None,
     ) -> int:
         """Mark a use and record its decision, both or neither; return the row's `seq`.
 
@@ -166,9 +172,10 @@ class Journal(Store):
             until: last second at which the same use must be recognised.
             event: the decision.
             holder: whom it lets where, so that a crash forgets nobody; None where nobody asks.
+            ticket: the ticket that it spends, marked in the same transaction; None for none.
 
         Raises:
-            AlreadyUsed: the mark is there already; nothing was written.
+            AlreadyUsed: a mark is there already; nothing was written.
             JournalFull, JournalFailed, ValueError: as `append`.
         """
         now = int(self._clock())
@@ -186,38 +193,34 @@ class Journal(Store):
                 " (SELECT replay_key FROM used WHERE until < ? ORDER BY until LIMIT 32)",
                 (now,),
             )
-            # An expired mark may still stand behind the 32 that were cleared.
-            db.execute("DELETE FROM used WHERE replay_key = ? AND until < ?", (replay_key, now))
-            try:
-                db.execute("INSERT INTO used VALUES(?, ?)", (replay_key, until))
-            except sqlite3.IntegrityError:
-                raise AlreadyUsed("this use was committed before") from None
+            _mark(db, Mark(replay_key, until), now)
+            if ticket is not None:
+                _mark(db, ticket, now)
 
         return self._write(event, mark)
 
     def annul_use(
-        self, replay_key: bytes, event: Decision, remembered: GiveBack | None = None
+        self, replay_key: bytes, event: Decision, *remembered: GiveBack, ticket: bytes = b""
     ) -> int:
         """Take a mark back (nobody passed) and record that; return the row's `seq`.
 
         Args:
             replay_key: identifies the use.
             event: the annulment.
-            remembered: that the use was given back; None where the gate never opened on it.
+            remembered: that the use, and the ticket, were given back; nothing where the gate never
+                opened on it.
+            ticket: identifies the ticket that it spent; empty for none.
         """
         now = self._clock()
 
         def unmark(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM used WHERE replay_key = ?", (replay_key,))
+            db.execute("DELETE FROM used WHERE replay_key IN (?, ?)", (replay_key, ticket))
             db.execute(
                 _FORGET_GIVEN_BACK,
                 (now,),
             )
-            if remembered is not None:
-                db.execute(
-                    _PUT_GIVEN_BACK,
-                    (remembered.use, remembered.subject, now, remembered.until),
-                )
+            for each in remembered:
+                db.execute(_PUT_GIVEN_BACK, (each.use, each.subject, now, each.until))
 
         return self._commit(event, unmark)
 
@@ -304,16 +307,19 @@ class Journal(Store):
         )
         return found is not None
 
-    def give_backs(self, use: bytes, subject: str, *, window_s: float) -> GiveBacks:
+    def give_backs(
+        self, use: bytes, subject: str, *, window_s: float, ticket: bytes = b""
+    ) -> GiveBacks:
         """Return what was given back before.
 
         Args:
             use: keyed hash of the use.
             subject: HMAC of the subject that does not change by the day.
             window_s: how long the subject's other uses count.
+            ticket: keyed hash of the ticket that the use spends; empty for none.
         """
         now = self._clock()
-        same = self._ask(_USE_GIVEN_BACK, (use, now))
+        same = self._ask(_USE_GIVEN_BACK, (use, ticket, now))
         others = self._ask(
             _SUBJECTS_GIVEN_BACK,
             (subject, now - window_s),
@@ -392,6 +398,20 @@ class Journal(Store):
     def _free(db: sqlite3.Connection, boot: BootCounters, upto: int) -> None:
         db.execute("DELETE FROM event WHERE boot = ? AND seq <= ?", (boot.number, upto))
         db.execute("UPDATE boot SET freed = ? WHERE number = ?", (upto, boot.number))
+
+
+def _mark(db: sqlite3.Connection, mark: Mark, now: int) -> None:
+    """Put down a mark.
+
+    Raises:
+        AlreadyUsed: it is there, and counts.
+    """
+    # An expired mark may still stand behind the 32 that were cleared.
+    db.execute("DELETE FROM used WHERE replay_key = ? AND until < ?", (mark.key, now))
+    try:
+        db.execute("INSERT INTO used VALUES(?, ?)", (mark.key, mark.until))
+    except sqlite3.IntegrityError:
+        raise AlreadyUsed("this use was committed before") from None
 
 
 def _place(db: sqlite3.Connection, way: Way, at: float) -> None:

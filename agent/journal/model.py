@@ -21,6 +21,7 @@ __all__ = [
     "JournalError",
     "JournalFailed",
     "JournalFull",
+    "Mark",
     "Outbox",
     "Position",
     "Row",
@@ -105,6 +106,19 @@ class ZoneEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What must be known again once it was used.
+
+    Attributes:
+        key: identifies it.
+        until: last second at which it must be recognised.
+    """
+
+    key: bytes
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
     """Where somebody goes, for anti-passback.
 
@@ -124,8 +138,8 @@ class GiveBack:
     """A use that is given back, as the journal remembers it.
 
     Attributes:
-        use: keyed hash of the use.
-        subject: HMAC of the subject that does not change by the day.
+        use: keyed hash of the use, or of the ticket that it spent.
+        subject: HMAC of the subject that does not change by the day; empty: it counts for nobody.
         until: Unix seconds until which it counts.
     """
 

@@ -41,6 +41,7 @@ __all__ = [
     "OpenGate",
     "PassageReversed",
     "PassageSensed",
+    "ProfileChanged",
     "Record",
     "Refused",
     "ReleasePressed",
@@ -244,6 +245,11 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileChanged:
+    """Another profile came into force: what was no credential here may be one now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time went on; send one at least every 50 ms so that phases end in time."""
 
@@ -263,6 +269,7 @@ Event = (
     | CommitFailed
     | InputEvent
     | Command
+    | ProfileChanged
     | Tick
     | Shutdown
 )
@@ -320,7 +327,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Write `record` and, where `use` has a replay key, the mark: one transaction, then answer."""
+    """Write `record` and the marks that `use` has: one transaction, then answer."""
 
     attempt: int
     use: Use | None
@@ -329,11 +336,11 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Annul:
-    """Take the replay mark of this use back: nobody passed on it, for this reason.
+    """Take the marks of this use back: nobody passed on it, for this reason.
 
     Attributes:
         attempt: that was granted.
-        use: whose mark it is.
+        use: whose marks they are.
         reason: why nobody passed.
         opened: the gate was open meanwhile, so that it counts among the subject's give-backs.
     """

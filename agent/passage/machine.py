@@ -8,6 +8,9 @@ Time runs first: a phase whose deadline is over ends before the event is looked 
 | IDLE, PASSED | fresh code, mode locked or maintenance | DENIED | GATE_LOCKED, MAINTENANCE |
 | IDLE, PASSED | two fresh codes in one frame | DENIED | SEVERAL_CODES |
 | any | a code still in view after it was judged | same | none, until it was away `rearm_s` |
+| IDLE, PASSED | a fresh code of no format, alone | READ | Verify: it is denied, once |
+| any | it again, or beside a code of a format | same | none, until away `foreign_rearm_s` |
+| any | ProfileChanged | same | such a code may be tried anew |
 | IDLE, PASSED | StaffFound, mode normal, housing closed | GRANTED | Commit |
 | IDLE, PASSED | the same, passage sensor has a fault, place closes then | DENIED | SENSOR_FAULT |
 | READ | Refused | DENIED | its reason |
@@ -90,6 +93,7 @@ from agent.passage.events import (
     LaneEntered,
     PassageReversed,
     PassageSensed,
+    ProfileChanged,
     Refused,
     ReleasePressed,
     Shutdown,
@@ -113,7 +117,15 @@ from agent.passage.inputs import (
     on_reversed,
     on_tamper,
 )
-from agent.passage.transition import BIOMETRIC, COUNTED, MODE_REASON, WORKING, Transition
+from agent.passage.transition import (
+    BIOMETRIC,
+    COUNTED,
+    MAX_FOREIGN,
+    MODE_REASON,
+    NEVER,
+    WORKING,
+    Transition,
+)
 from agent.passage.types import (
     Code,
     Failures,
@@ -204,30 +216,49 @@ def _on_tick(_transition: Transition, _event: Tick) -> None:
 def _on_codes(transition: Transition, event: CodesSeen) -> None:
     """Judge what is new in view."""
     transition.watch(frozenset(code.digest for code in event.codes))
-    held = {digest for digest, _ in transition.state.held}
-    fresh = [code for code in event.codes if code.digest not in held]
-    if not fresh:
-        return
-    if transition.state.phase in {Phase.IDLE, Phase.PASSED}:
-        _judge(transition, fresh)
-    elif transition.state.phase in WORKING:
-        _compare(transition, fresh, event.codes)
+    state = transition.state
+    judged = {digest for digest, _ in (*state.held, *state.foreign)}
+    fresh = [code for code in event.codes if code.digest not in judged]
+    at_rest = state.phase in {Phase.IDLE, Phase.PASSED}
+    answered = _foreign(transition, fresh, event.codes, at_rest=at_rest)
+    known = [code for code in fresh if code.known]
+    if at_rest:
+        _judge(transition, known or answered)
+    elif state.phase in WORKING:
+        _compare(transition, known, event.codes)
+
+
+def _foreign(
+    transition: Transition, fresh: list[Code], in_view: tuple[Code, ...], *, at_rest: bool
+) -> list[Code]:
+    """Remember the codes that no format claims; return the one to be answered, if any.
+
+    Such a code is answered once: it may be a poster, which hangs there all day. Beside a code that
+    a format claims it is not answered at all, since it is not what the person shows; nor where so
+    many are remembered that only somebody who wants to fill the journal would show another.
+    """
+    strange = [code for code in fresh if not code.known]
+    beside = any(code.known for code in in_view)
+    if not strange or not (at_rest or beside):
+        return []
+    full = len(transition.state.foreign) >= MAX_FOREIGN
+    transition.note_foreign(*(code.digest for code in strange))
+    return [] if full or beside else strange[:1]
 
 
 def _judge(transition: Transition, fresh: list[Code]) -> None:
     """Begin an attempt with the codes that were not in view before."""
     mode = transition.state.effective
-    if mode in {Mode.FREE, Mode.FIRE}:
+    if not fresh or mode in {Mode.FREE, Mode.FIRE}:
         return
-    transition.hold(*(code.digest for code in fresh))
+    transition.hold(*(code.digest for code in fresh if code.known))
     transition.begin()
-    candidates = [code for code in fresh if code.known] or fresh[:1]
     if mode is not Mode.NORMAL:
         transition.deny(MODE_REASON[mode])
-    elif len(candidates) > 1:
+    elif len(fresh) > 1:
         transition.deny(Reason.SEVERAL_CODES)
     else:
-        (code,) = candidates
+        (code,) = fresh
         deadline = transition.now + transition.rules.verify_timeout_s
         transition.put(phase=Phase.READ, code=code, deadline=deadline)
         transition.add(Verify(transition.state.attempt, code))
@@ -236,7 +267,7 @@ def _judge(transition: Transition, fresh: list[Code]) -> None:
 def _compare(transition: Transition, fresh: list[Code], in_view: tuple[Code, ...]) -> None:
     """See whether another code took the place of the one under judgement."""
     state = transition.state
-    others = [code for code in fresh if code.known and code != state.code]
+    others = [code for code in fresh if code != state.code]
     if not others:
         return
     transition.hold(*(code.digest for code in others))
@@ -303,6 +334,8 @@ def _on_refused(transition: Transition, event: Refused) -> None:
     if event.attempt != state.attempt or state.code is None:
         return
     if state.phase is Phase.READ and event.digest == state.code.digest:
+        if event.reason in NEVER and state.code.known:
+            transition.note_foreign(event.digest)
         transition.deny(event.reason, event.context)
     elif state.phase in BIOMETRIC and event.digest in state.refreshed:
         transition.deny(Reason.CODE_CHANGED)
@@ -372,6 +405,10 @@ def _on_staff(transition: Transition, event: StaffFound) -> None:
         transition.commit(Reason.GRANTED, direction)
 
 
+def _on_profile(transition: Transition, _event: ProfileChanged) -> None:
+    transition.forget_foreign()
+
+
 def _on_shutdown(transition: Transition, _event: Shutdown) -> None:
     transition.interrupt(Reason.MAINTENANCE, stops=True)
 
@@ -395,6 +432,7 @@ _HANDLERS: dict[type, Callable[[Transition, Any], None]] = {
     GateFault: on_fault,
     InputFault: on_input_fault,
     Command: on_command,
+    ProfileChanged: _on_profile,
     Tick: _on_tick,
     Shutdown: _on_shutdown,
 }

@@ -30,6 +30,7 @@ from agent.passage.events import (
 from agent.passage.types import (
     Direction,
     Failures,
+    Held,
     Mode,
     Occurrence,
     Phase,
@@ -42,7 +43,16 @@ from agent.passage.types import (
 )
 from agent.reason import Reason
 
-__all__ = ["BIOMETRIC", "COUNTED", "MODE_REASON", "UNCHECKED_MODES", "WORKING", "Transition"]
+__all__ = [
+    "BIOMETRIC",
+    "COUNTED",
+    "MAX_FOREIGN",
+    "MODE_REASON",
+    "NEVER",
+    "UNCHECKED_MODES",
+    "WORKING",
+    "Transition",
+]
 
 BIOMETRIC = frozenset({Phase.FACE, Phase.FINGER, Phase.EITHER})
 WORKING = BIOMETRIC | {Phase.READ}
@@ -55,6 +65,9 @@ COUNTED = frozenset(
     {Reason.FACE_MISMATCH, Reason.FINGER_MISMATCH, Reason.SPOOF_SUSPECTED, Reason.FACE_CHANGED}
 )
 """Failures that count towards a lockout: a wet finger or an early departure does not."""
+
+NEVER = frozenset({Reason.UNKNOWN_FORMAT, Reason.FORMAT_NOT_ACCEPTED, Reason.MALFORMED})
+"""What no key, clock or person could make good here: the code's bytes are no credential."""
 
 MODE_REASON = {
     Mode.NORMAL: Reason.COMMAND,
@@ -74,6 +87,7 @@ _RESTING = {
 Data = Mapping[str, str | int | float | bool]
 
 _MAX_HELD = 8
+MAX_FOREIGN = 64
 _MAX_SUBJECTS = 256
 _ANSWER_GRACE_S = 1.0
 """A biometric session ends by its own timeout, with the better reason; this is the backstop."""
@@ -341,19 +355,35 @@ class Transition:
         held = (*self.state.held, *((digest, None) for digest in digests))
         self.put(held=held[-_MAX_HELD:])
 
+    def note_foreign(self, *digests: bytes) -> None:
+        """Remember codes in view that are no credentials; none is forgotten to make room."""
+        foreign = (*self.state.foreign, *((digest, None) for digest in digests))
+        self.put(foreign=foreign[:MAX_FOREIGN])
+
+    def forget_foreign(self) -> None:
+        """Let what was no credential be judged anew."""
+        self.put(foreign=())
+
     def watch(self, in_view: frozenset[bytes]) -> None:
         """Note which judged codes are in view, and forget those gone for long enough."""
-        kept: list[tuple[bytes, float | None]] = []
-        for digest, missing_since in self.state.held:
-            gone = missing_since is not None and self.now - missing_since >= self.rules.rearm_s
-            if gone:
+        state, rules = self.state, self.rules
+        held = self._still(state.held, in_view, rules.rearm_s)
+        foreign = self._still(state.foreign, in_view, rules.foreign_rearm_s)
+        if (held, foreign) != (state.held, state.foreign):
+            self.put(held=held, foreign=foreign)
+
+    def _still(
+        self, codes: tuple[Held, ...], in_view: frozenset[bytes], rearm_s: float
+    ) -> tuple[Held, ...]:
+        kept: list[Held] = []
+        for digest, missing_since in codes:
+            if missing_since is not None and self.now - missing_since >= rearm_s:
                 continue
             if digest in in_view:
                 kept.append((digest, None))
             else:
                 kept.append((digest, self.now if missing_since is None else missing_since))
-        if tuple(kept) != self.state.held:
-            self.put(held=tuple(kept))
+        return tuple(kept)
 
     # --- lockout
 

@@ -26,6 +26,7 @@ __all__ = [
     "Code",
     "Direction",
     "Failures",
+    "Held",
     "Mode",
     "Occurrence",
     "Phase",
@@ -122,8 +123,7 @@ class Code:
     Attributes:
         digest: SHA-256 of the payload, to know it again.
         payload: the bytes that the scanner read.
-        known: some credential format claims it; a poster's advertisement does not count as a
-            second code.
+        known: it may be a credential; a poster's advertisement does not count as a second code.
     """
 
     digest: bytes
@@ -141,8 +141,11 @@ class Use:
         direction: which way the gate opens.
         replay_key: the mark that a grant commits and an annulment takes back; empty for none.
         context: the daemon's own (credential, timings); carried through, never looked at.
-        given_back: this very use was given back before.
+        given_back: this very use, or the ticket that it spends, was given back before.
         give_backs: how many of the subject's uses were, in the time that counts.
+        ticket_key: the mark of the ticket that it spends, committed and taken back with the other;
+            empty for none.
+        ticket_until: Unix seconds until which the ticket must be known again.
     """
 
     subject: str
@@ -152,6 +155,8 @@ class Use:
     context: Any = field(repr=False, compare=False, default=None)
     given_back: bool = False
     give_backs: int = 0
+    ticket_key: bytes = b""
+    ticket_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,7 @@ class Rules:
         passed_s: how long the lamp stays green after a passage.
         denial_s: how long the red lamp shows.
         rearm_s: how long a judged code must be out of view before it is judged again.
+        foreign_rearm_s: the same for a code that can never be a credential, such as a poster's.
         verify_timeout_s: longest wait for a verification.
         biometric_timeout_s: longest biometric check, per modality.
         commit_timeout_s: a grant that reaches the disk later than this opens nothing.
@@ -195,6 +201,7 @@ class Rules:
     passed_s: float = 0.5
     denial_s: float = 1.5
     rearm_s: float = 1.0
+    foreign_rearm_s: float = 600.0
     verify_timeout_s: float = 2.0
     biometric_timeout_s: float = 8.0
     commit_timeout_s: float = 3.0
@@ -228,6 +235,10 @@ class Rules:
             give_backs=gate.give_backs,
             give_back_window_s=gate.give_back_window_s,
         )
+
+
+Held = tuple[bytes, float | None]
+"""A code's digest, and since when it is missing from the view; None while it is in view."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +275,7 @@ class State(Struct, frozen=True):
         passed_attempt, passed_direction: that grant.
         held: codes judged, newest last, 8 at most; each with the time since which it is missing
             from the view, None while it is in view.
+        foreign: codes known to be no credentials, 64 at most, in the same way.
         failures: failed biometric checks, 256 subjects at most.
         door_at: when the door opened, or when the last grant ended with it open.
         held_open: held-open was reported for this opening of the door.
@@ -300,7 +312,8 @@ class State(Struct, frozen=True):
     tailgate_until: float = float("-inf")
     passed_attempt: int = 0
     passed_direction: Direction = Direction.IN
-    held: tuple[tuple[bytes, float | None], ...] = ()
+    held: tuple[Held, ...] = ()
+    foreign: tuple[Held, ...] = ()
     failures: tuple[Failures, ...] = ()
     door_at: float = float("-inf")
     held_open: bool = False

@@ -5,7 +5,7 @@ The checks, in this order; the first that fails is the reason:
  1. mode of the clock            clock_untrusted
  2. opening hours                closed_now
  3. age of the trust data        trust_too_old
- 4. format and kind of document  format_not_accepted, kind_not_accepted
+ 4. format and kind of document  format_not_accepted, kind_not_accepted, ticket_not_accepted
  5. assurance level              level_too_low
  6. dynamic where asked          static_not_accepted
  7. revocation                   revoked, suspended, status_unknown
@@ -28,11 +28,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.credential import birth
-from agent.credential.model import Credential, Kind, Level, Modality, StatusVerdict
-from agent.policy.profile import DAYS, Ask, Profile
+from agent.credential.model import (
+    BusinessItem,
+    Credential,
+    EventTicket,
+    Kind,
+    Level,
+    Modality,
+    StatusVerdict,
+)
+from agent.policy.hours import is_open, keeps_hours
+from agent.policy.profile import Ask, Profile
 from agent.reason import Reason
 
-__all__ = ["Demand", "Denial", "Moment", "decide"]
+__all__ = ["Demand", "Denial", "Moment", "decide", "kind_of", "local_time", "spends_ticket"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,8 @@ class Moment:
         max_trust_age_s: from the settings.
         status: what the status list said; None where the credential has no reference.
         ticket_status: the same for the ticket beside it.
+        ticket_used: the ticket beside it was spent before, or may have been.
+        own_zone: the gate's own time zone; a profile that names one goes by that.
         on_roster: the roster that the profile names lists the subject.
         on_blocked: True when a blocked list names the subject.
         inside: the subject entered this zone and was not seen leaving, within the timeout.
@@ -61,6 +72,8 @@ class Moment:
     max_trust_age_s: float = 0.0
     status: StatusVerdict | None = None
     ticket_status: StatusVerdict | None = None
+    ticket_used: bool = False
+    own_zone: dt.tzinfo = dt.UTC
     on_roster: bool = False
     on_blocked: bool = False
     inside: bool = False
@@ -70,10 +83,17 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """The credential is good for this place; this is still asked of the person."""
+    """The credential is good for this place; this is still asked of the person.
+
+    Attributes:
+        ask: the biometric comparison.
+        direction: the way the gate is to open.
+        ticket: the ticket beside the identity that is spent with this use, where there is one.
+    """
 
     ask: Ask
     direction: Literal["in", "out"]
+    ticket: BusinessItem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +131,13 @@ def decide(credential: Credential, profile: Profile, moment: Moment) -> Demand |
     chosen = _answerable(ask, credential, enrolled=moment.finger_enrolled)
     if chosen is None:
         return Denial(Reason.NO_REFERENCE)
-    return Demand(chosen, moment.direction)
+    spent = credential.business if spends_ticket(profile) else None
+    return Demand(chosen, moment.direction, spent)
+
+
+def spends_ticket(profile: Profile) -> bool:
+    """Return whether a use spends the ticket beside the identity."""
+    return profile.ticket == "required" and profile.ticket_use == "once"
 
 
 def kind_of(credential: Credential, profile: Profile) -> Kind:
@@ -124,7 +150,9 @@ def kind_of(credential: Credential, profile: Profile) -> Kind:
 def _place(profile: Profile, moment: Moment) -> Reason | None:
     if not moment.clock_trusted:
         return Reason.CLOCK_UNTRUSTED
-    if profile.hours and not _is_open(profile, moment.now):
+    if keeps_hours(profile) and not is_open(
+        profile, local_time(profile, moment.now, moment.own_zone)
+    ):
         return Reason.CLOSED_NOW
     if moment.max_trust_age_s and moment.trust_age_s > moment.max_trust_age_s:
         return Reason.TRUST_TOO_OLD
@@ -136,11 +164,25 @@ def _document(credential: Credential, profile: Profile) -> Reason | None:
         return Reason.FORMAT_NOT_ACCEPTED
     if kind_of(credential, profile) not in profile.kinds:
         return Reason.KIND_NOT_ACCEPTED
+    if credential.event is not None and not _is_for(credential.event, profile):
+        return Reason.TICKET_NOT_ACCEPTED
     if credential.level < profile.level:
         return Reason.LEVEL_TOO_LOW
     if profile.dynamic and not credential.dynamic:
         return Reason.STATIC_NOT_ACCEPTED
     return None
+
+
+def _is_for(event: EventTicket, profile: Profile) -> bool:
+    """Return whether a pretix ticket is for one of the place's products and dates."""
+    return all(
+        allowed is None or number in allowed
+        for number, allowed in (
+            (event.item, profile.pretix_items),
+            (event.variation, profile.pretix_variations),
+            (event.subevent, profile.pretix_subevents),
+        )
+    )
 
 
 def _standing(profile: Profile, moment: Moment) -> Reason | None:
@@ -167,7 +209,7 @@ def _person(credential: Credential, profile: Profile, moment: Moment) -> Reason 
     born = birth.days(credential.birth_date or "")
     if born is None:
         return Reason.AGE_UNKNOWN
-    today = _local(profile, moment.now).date()
+    today = local_time(profile, moment.now, moment.own_zone).date()
     oldest, youngest = (_age(day, today) for day in born)
     if oldest < profile.minimum_age:
         return Reason.UNDER_AGE
@@ -196,9 +238,11 @@ def _ticket(credential: Credential, profile: Profile, moment: Moment) -> Reason 
     withdrawn = {StatusVerdict.INVALID, StatusVerdict.SUSPENDED, StatusVerdict.WITHHELD}
     if profile.status_unknown == "deny":
         withdrawn.add(StatusVerdict.UNKNOWN)
-    if moment.ticket_status in withdrawn:
+    if moment.ticket_status in withdrawn or (moment.ticket_used and spends_ticket(profile)):
         return Reason.TICKET_INVALID
     if not fits or not ticket.valid_from <= moment.now <= ticket.valid_until:
+        return Reason.TICKET_INVALID
+    if profile.regions and ticket.regions and not ticket.regions & set(profile.regions):
         return Reason.TICKET_INVALID
     return None
 
@@ -222,11 +266,7 @@ def _answerable(ask: Ask, credential: Credential, *, enrolled: bool) -> Ask | No
             return Ask.FACE if face else (Ask.FINGER if finger else None)
 
 
-def _local(profile: Profile, now: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(now, zoneinfo.ZoneInfo(profile.timezone))
-
-
-def _is_open(profile: Profile, now: int) -> bool:
-    local = _local(profile, now)
-    day, clock = DAYS[local.weekday()], local.strftime("%H:%M")
-    return any(day in hours.days and hours.open <= clock < hours.close for hours in profile.hours)
+def local_time(profile: Profile, now: int, own_zone: dt.tzinfo) -> dt.datetime:
+    """Return a moment in the time zone of a place."""
+    zone = zoneinfo.ZoneInfo(profile.timezone) if profile.timezone else own_zone
+    return dt.datetime.fromtimestamp(now, zone)

@@ -12,12 +12,14 @@ holds no personal data.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from agent.credential import registry
 from agent.credential.model import (
+    BusinessItem,
     Credential,
     FormatName,
     Kind,
@@ -25,7 +27,8 @@ from agent.credential.model import (
     StatusReference,
     StatusVerdict,
 )
-from agent.policy.decide import Demand, Denial, Moment, decide, kind_of
+from agent.policy.decide import Demand, Denial, Moment, decide, kind_of, local_time, spends_ticket
+from agent.policy.hours import told
 from agent.policy.profile import Profile
 from agent.reason import Reason
 from agent.trust.model import TrustView
@@ -40,6 +43,9 @@ class Memory(Protocol):
 
     def was_used(self, credential: Credential, now: int) -> bool:
         """Return whether this very use was committed and is still remembered, or may have been."""
+
+    def ticket_used(self, ticket: BusinessItem) -> bool:
+        """Return whether the ticket was spent and is still remembered, or may have been."""
 
     def inside(self, credential: Credential, now: int) -> bool:
         """Return whether the subject is in the zone already (anti-passback)."""
@@ -56,6 +62,10 @@ class NoMemory:
 
     def was_used(self, credential: Credential, now: int) -> bool:  # noqa: ARG002
         """No use was seen."""
+        return False
+
+    def ticket_used(self, ticket: BusinessItem) -> bool:  # noqa: ARG002
+        """No ticket was spent."""
         return False
 
     def inside(self, credential: Credential, now: int) -> bool:  # noqa: ARG002
@@ -83,6 +93,7 @@ class Place:
         site_keys: 32-byte keys for encrypted codes.
         max_trust_age_s: older trust data denies; 0 accepts any.
         tolerances: how far times may be from the clock, by format.
+        own_zone: the gate's own time zone, for a profile that names none.
     """
 
     site: str
@@ -93,6 +104,7 @@ class Place:
     site_keys: tuple[bytes, ...] = field(repr=False, default=())
     max_trust_age_s: float = 0.0
     tolerances: Mapping[FormatName, registry.Tolerance] = field(default_factory=dict)
+    own_zone: dt.tzinfo = dt.UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +202,14 @@ class Judge:
             "policy": (self._timer() - read) / NS_PER_MS,
         }
         denied = isinstance(answer, Denial)
+        reason = answer.reason if isinstance(answer, Denial) else Reason.GRANTED
         return Judgement(
-            answer.reason if isinstance(answer, Denial) else Reason.GRANTED,
+            reason,
             credential.format,
             credential=credential,
             kind=kind_of(credential, place.profile),
             demand=None if denied else answer,  # type: ignore[arg-type]
+            detail=_hours(place, now) if reason is Reason.CLOSED_NOW else "",
             timings_ms=timings,
         )
 
@@ -220,6 +234,8 @@ class Judge:
                 ticket_status=None
                 if credential.business is None
                 else _status(trust, credential.business.status, credential.business.issuer, now),
+                ticket_used=self._ticket_used(credential, profile),
+                own_zone=place.own_zone,
                 on_roster=_listed(profile.roster, place.zone, credential, trust, now, blocks=False),
                 on_blocked=_listed(
                     profile.blocked, place.zone, credential, trust, now, blocks=True
@@ -229,6 +245,17 @@ class Judge:
                 finger_enrolled=self._memory.finger_enrolled(credential),
             ),
         )
+
+    def _ticket_used(self, credential: Credential, profile: Profile) -> bool:
+        ticket = credential.business
+        if ticket is None or not spends_ticket(profile):
+            return False
+        return self._memory.ticket_used(ticket)
+
+
+def _hours(place: Place, now: int) -> str:
+    """Say what hours the place keeps, since an operator may think of others."""
+    return told(place.profile, local_time(place.profile, now, place.own_zone))
 
 
 def _listed(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import stat
 from importlib import resources
 from pathlib import Path
 
+from agent.policy.hours import keeps_hours
+from agent.policy.localzone import ZoneError, own_zone
 from agent.policy.profile import SHIPPED, Profile, ProfileError, parse_profile
 
-__all__ = ["load_profile", "shipped_profile"]
+__all__ = ["load_profile", "own_zone_for", "shipped_profile"]
 
 _MAX_BYTES = 256 << 10
 
@@ -56,3 +59,20 @@ def _read(path: Path) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise _NotRead(error.strerror) from None
+
+
+def own_zone_for(profile: Profile) -> dt.tzinfo:
+    """Return the gate's own time zone, read now; UTC for a profile that has no need of it.
+
+    Raises:
+        ProfileError: the profile goes by the gate's time zone, which cannot be told.
+    """
+    if profile.timezone or not (keeps_hours(profile) or profile.minimum_age):
+        return dt.UTC
+    try:
+        return own_zone(os.environ)
+    except ZoneError as error:
+        raise ProfileError(
+            f"profile {profile.name}: key timezone: it names none, and the gate's own cannot be "
+            f"told: {error}; name one, or run `timedatectl set-timezone`"
+        ) from None

@@ -10,12 +10,13 @@ import pytest
 from msgspec import NODEFAULT
 
 from agent.credential.model import Kind
+from agent.policy.hours import hours_of
 from agent.policy.profile import Profile, ProfileError, parse_profile
 from agent.reason import Reason
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "profiles.md").read_text("utf-8")
-(EXAMPLE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLE, EXCEPTIONS = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (\S.*?) \| .* \|$", PAGE, re.MULTILINE))
 
 
@@ -42,8 +43,14 @@ def test_the_example_is_a_profile() -> None:
         parse_profile(EXAMPLE.replace("minimum_age", "minimum_agee"), source="page")
 
 
+def test_the_example_of_exceptions_goes_behind_a_profile() -> None:
+    profile = parse_profile(EXAMPLE + EXCEPTIONS, source="page")
+    christmas, new_years_eve = (hours_of(profile, day.date) for day in profile.exceptions)
+    assert (christmas, new_years_eve) == ((), (("08:00", "14:00"),))
+
+
 def test_every_kind_and_reason_named_is_one() -> None:
-    kinds = PAGE[PAGE.index("\nKinds:") :]
+    (kinds,) = re.findall(r"\nKinds:(.*?)\n\n", PAGE, re.DOTALL)
     assert set(re.findall(r"`([a-z-]+)`", kinds)) == {*Kind}
     reasons = {reason.value for reason in Reason}
     named = set(re.findall(r"(?:else|or|is|as|without a reference) `([a-z]+_[a-z_]+)`", PAGE))

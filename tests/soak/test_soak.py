@@ -55,7 +55,7 @@ def _relay_sticks(monkeypatch):
 
 def _no_mark(monkeypatch):
     monkeypatch.setattr(
-        Journal, "commit_use", lambda self, _key, _until, event, _holder: self.append(event)
+        Journal, "commit_use", lambda self, _key, _until, event, *_more: self.append(event)
     )
 
 
@@ -63,10 +63,10 @@ def _uses_forgotten(monkeypatch):
     """Marks are written and never asked for."""
     real = Journal.commit_use
 
-    def commit(self, key, until, event, holder):
+    def commit(self, key, until, event, *more):
         with self._write_lock, self._transaction(self._writer) as db:
             db.execute("DELETE FROM used WHERE replay_key = ?", (key,))
-        return real(self, key, until, event, holder)
+        return real(self, key, until, event, *more)
 
     monkeypatch.setattr(Journal, "commit_use", commit)
     monkeypatch.setattr(JournalMemory, "was_used", lambda *_: False)

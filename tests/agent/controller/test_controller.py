@@ -94,10 +94,10 @@ def test_what_is_written_while_stopping_is_told_too(
     for name in ("append", "annul_use"):
         write = getattr(bench.journal, name)
 
-        def maybe(*words: object, write=write) -> int:
+        def maybe(*words: object, write=write, **more: object) -> int:
             if disk["full"]:
                 raise JournalFailed("disk full")
-            return write(*words)
+            return write(*words, **more)
 
         monkeypatch.setattr(bench.journal, name, maybe)
     bench.later(6.0)

@@ -69,7 +69,9 @@ def test_encoder_agrees_with_cbor2_canonical(value):
     theirs = cbor2.loads(cbor.encode(value))
     assert theirs == value
     # RFC 8949's order of keys is that of their encodings; cbor2 sorts by length first (RFC 7049).
-    if not isinstance(value, (dict, list)):
+    if isinstance(value, float):  # cbor2 leaves some that fit 16 bits at 32, 43200.0 among them
+        assert len(cbor.encode(value)) <= len(cbor2.dumps(value, canonical=True))
+    elif not isinstance(value, (dict, list)):
         assert cbor.encode(value) == cbor2.dumps(value, canonical=True)
 
 

@@ -21,7 +21,7 @@ from agent.credential.model import (
 from agent.reason import Reason
 
 FACE = BiometricReference(Modality.FACE, ReferenceForm.TEMPLATE, b"secret", 100)
-TICKET = BusinessItem("rail", Kind.RAIL_TICKET, b"secret", 1, 2)
+TICKET = BusinessItem("rail", Kind.RAIL_TICKET, b"secret", ReplayKey(b"k"), 1, 2)
 STATUS = StatusReference("https://city.example/1", 7)
 
 

@@ -559,8 +559,9 @@ def test_a_tickets_status_is_handed_on(pilot):
 def test_a_ticket_bound_by_subject(pilot):
     def reason(subject: str) -> Reason:
         ticket = issue.sign_ticket(
-            pilot.rail, None, subject=subject, issued_at=NOW, valid_until=NOW + 9
-        )
+            pilot.rail, None, subject=subject, issued_at=NOW, valid_until=NOW + 9,
+            realm=pilot.city.iss,
+        )  # fmt: skip
         return pilot.reason(pilot.dynamic(ticket=ticket))
 
     assert reason("42") is Reason.GRANTED

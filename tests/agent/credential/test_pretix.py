@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from agent.credential import registry
 from agent.credential.checks import replay_key
 from agent.credential.issuers import Algorithm, IssuerKey, KeySource
 from agent.credential.limits import LATEST_TIME, PAYLOAD_BYTES
-from agent.credential.model import Credential, FormatName, Kind, Level, Rejected
+from agent.credential.model import Credential, EventTicket, FormatName, Kind, Level, Rejected
 from agent.reason import Reason
 from agent.trust.roster import RosterEntry, load_roster, write_roster
 from agent.trust.snapshot import TrustSnapshot
@@ -171,6 +172,35 @@ def test_reads() -> None:
     assert payload.decode() not in repr(credential)
 
 
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        (ticket(item=11, variation=5), EventTicket(11, 5, 0)),
+        (b"\x0a\x01a\x10\x0b", EventTicket(11, 0, 0)),
+        (b"\x0a\x01a\x10\x0b\x20\x03", EventTicket(11, 0, 3)),
+        (b"\x0a\x01a\x10\x00\x18\x00\x20\x00", EventTicket(0, 0, 0)),
+        (b"\x0a\x01a\x10" + varint(2**63 - 1), EventTicket(2**63 - 1, 0, 0)),
+    ],
+)
+def test_what_a_ticket_is_for(data: bytes, event: EventTicket) -> None:
+    assert registry.read(pretix(data), keys=TRUST, rules=RULES).event == event
+
+
+def test_the_published_tickets_are_for_what_their_organiser_says() -> None:
+    codes, first, _ = published()
+    rules = replace(RULES, now=at("2023-02-04T09:00:00Z"))
+    found = {}
+    for number, code in enumerate(codes):
+        with contextlib.suppress(Rejected):
+            found[number] = registry.read(code, keys=first, rules=rules).event
+    assert found == {
+        0: EventTicket(1, subevent=14),
+        1: EventTicket(42),
+        2: EventTicket(1),
+        4: EventTicket(100, subevent=14),
+    }
+
+
 def test_all_that_a_ticket_becomes() -> None:
     data = b"\x20\x07\x28\x80\x01\x18\xac\x02\x10\x80\x01\x0a\x03abc"
     payload = pretix(data)
@@ -193,6 +223,7 @@ def test_all_that_a_ticket_becomes() -> None:
             "item": 128,
             "seed": b"abc".hex(),
         },
+        event=EventTicket(item=128, variation=300, subevent=7),
     )
 
 

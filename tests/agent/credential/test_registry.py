@@ -193,3 +193,30 @@ def test_rules_within_a_tolerance(pilot):
         registry.Tolerance(future_s=5, past_s=0, age_s=30),
         5,
     )
+
+
+@pytest.mark.parametrize(
+    ("payload", "may"),
+    [
+        (b"https://example.com/menu", False),
+        (b"HTTPS://EXAMPLE.COM/MENU", False),  # base45, as codes of Claim 169 are
+        (b"HTTPS://EXAMPLE.COM/" + b"X" * 65, False),
+        (b"HTTPS://EXAMPLE.COM/" + b"X" * 66, True),
+        (b"WIFI:S:CAFE;T:WPA;P:SECRET;;", False),
+        (b"4006381333931", False),
+        (b"NI1:" + b"A" * 81, False),
+        (b"NI1:" + b"A" * 82, True),
+        (b"HC1:" + b"A" * 82, True),
+        (b"A" * 84 + b"QA", True),
+        (b"x" * 500, False),
+        (b"", False),
+    ],
+)
+def test_what_may_be_a_credential_has_room_for_a_signature(payload, may):
+    assert registry.may_be_credential(payload) is may
+
+
+@pytest.mark.parametrize(("size", "may"), [(63, False), (64, True), (85, True)])
+def test_a_binary_code_is_shorter_than_text(monkeypatch, size, may):
+    monkeypatch.setattr(registry, "sniff", lambda payload: FormatName.TRANSIT)
+    assert registry.may_be_credential(bytes(size)) is may

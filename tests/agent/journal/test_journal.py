@@ -17,7 +17,7 @@ import pytest
 from agent import log
 from agent.journal.events import Decision, Fault, Mode, Passage, Tamper
 from agent.journal.journal import RESERVE, AlreadyUsed, Journal, JournalFailed, JournalFull
-from agent.journal.model import GiveBack, GiveBacks, Position, Way
+from agent.journal.model import GiveBack, GiveBacks, Mark, Position, Way
 from agent.reason import Reason
 from tests.support.databases import edited
 
@@ -222,6 +222,91 @@ def test_what_is_still_remembered_is_not_forgotten(make, clock):
     journal.annul_use(b"use", ANNULMENT, GiveBack(b"h", "s", clock.now))
     journal.annul_use(b"use", ANNULMENT)
     assert journal.give_backs(b"h", "s", window_s=60) == GiveBacks(use=True, subject=1)
+
+
+# --- a ticket is spent with the use of the code that it stands in
+
+
+def test_a_use_and_its_ticket_are_marked_together_and_survive_a_restart(make, clock):
+    journal = make()
+    ticket = Mark(b"ticket", int(clock.now) + 1_000)
+    assert journal.commit_use(b"use", int(clock.now) + 60, GRANT, None, ticket) == 1
+    journal.close()
+    journal = make()
+    for key, after, used in [
+        (b"use", 60, True),
+        (b"use", 61, False),
+        (b"ticket", 1_000, True),
+        (b"ticket", 1_001, False),
+        (b"another", 0, False),
+    ]:
+        clock.now += after
+        assert journal.was_used(key) is used
+        clock.now -= after
+
+
+def test_a_ticket_in_a_fresh_code_is_refused_and_nothing_of_that_code_is_kept(make):
+    journal = make()
+    journal.commit_use(b"1", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    with pytest.raises(AlreadyUsed, match="this use was committed before"):
+        journal.commit_use(b"2", 2**40, GRANT, Way("s", "hall", "in"), Mark(b"ticket", 2**40))
+    assert not journal.was_used(b"2")
+    assert len(journal) == 1
+    journal.record_cut_short(CUT)
+    assert journal.last_zone("s") is None
+    assert journal.commit_use(b"2", 2**40, GRANT, None, Mark(b"another", 2**40)) == 3
+
+
+def test_a_code_that_was_used_spends_no_ticket(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT)
+    with pytest.raises(AlreadyUsed):
+        journal.commit_use(b"use", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    assert not journal.was_used(b"ticket")
+
+
+def test_a_ticket_whose_mark_ran_out_can_be_spent_anew(make, clock):
+    journal = make()
+    for number in range(40):
+        journal.commit_use(b"%d" % number, int(clock.now), GRANT)
+    journal.commit_use(b"use", 2**40, GRANT, None, Mark(b"ticket", int(clock.now) + 5))
+    clock.now += 5
+    with pytest.raises(AlreadyUsed):
+        journal.commit_use(b"in time", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    clock.now += 1
+    journal.commit_use(b"new", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    assert journal.was_used(b"ticket")
+
+
+def test_an_annulment_gives_the_ticket_back_with_the_code_and_remembers_both(make, clock):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    journal.commit_use(b"other", 2**40, GRANT, None, Mark(b"other ticket", 2**40))
+    given_back = GiveBack(b"h1", "s", clock.now + 90), GiveBack(b"t1", "", clock.now + 500)
+    journal.annul_use(b"use", ANNULMENT, *given_back, ticket=b"ticket")
+    used = {key: journal.was_used(key) for key in (b"use", b"ticket", b"other", b"other ticket")}
+    assert used == {b"use": False, b"ticket": False, b"other": True, b"other ticket": True}
+    journal.close()
+    journal = make()
+    for use, ticket, after, found in [
+        (b"h1", b"", 0, GiveBacks(use=True, subject=1)),
+        (b"h2", b"", 0, GiveBacks(use=False, subject=1)),
+        (b"h2", b"t1", 0, GiveBacks(use=True, subject=1)),
+        (b"h2", b"t2", 0, GiveBacks(use=False, subject=1)),
+        (b"h1", b"t2", 0, GiveBacks(use=True, subject=1)),
+        (b"h2", b"t1", 500, GiveBacks(use=True, subject=0)),
+        (b"h2", b"t1", 501, GiveBacks(use=False, subject=0)),
+    ]:
+        clock.now += after
+        assert journal.give_backs(use, "s", window_s=60, ticket=ticket) == found
+        clock.now -= after
+
+
+def test_an_annulment_without_a_ticket_takes_no_other_mark_back(make):
+    journal = make()
+    journal.commit_use(b"use", 2**40, GRANT, None, Mark(b"ticket", 2**40))
+    journal.annul_use(b"use", ANNULMENT)
+    assert journal.was_used(b"ticket")
 
 
 CUT = Passage(passage=PASSAGE_ID, outcome="aborted", reason=Reason.INTERNAL_ERROR, assumed=True)

@@ -255,6 +255,7 @@ class Walk:
         assert (state.effective is Mode.FIRE) == state.fire
         assert state.mode is not Mode.FIRE
         assert len(state.held) <= 8
+        assert len(state.foreign) <= 64
         assert len(state.failures) <= 256
         assert (state.phase is Phase.OPEN) == (self.open_grant is not None)
         assert (state.phase is Phase.GRANTED) == (self.commit is not None)

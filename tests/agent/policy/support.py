@@ -45,7 +45,7 @@ def credential(**change: object) -> Credential:
 
 
 def ticket(**change: object) -> BusinessItem:
-    item = BusinessItem("railway", Kind.RAIL_TICKET, b"r", NOW - 10, NOW + 10)
+    item = BusinessItem("railway", Kind.RAIL_TICKET, b"r", ReplayKey(b"ticket"), NOW - 10, NOW + 10)
     return replace(item, **change)  # type: ignore[arg-type]
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
-from agent.credential.model import FormatName, Kind, Level, StatusVerdict
+from agent.credential.model import EventTicket, FormatName, Kind, Level, StatusVerdict
 from agent.policy.decide import Demand, Denial, Moment, decide
 from agent.policy.load import shipped_profile
 from agent.policy.profile import SHIPPED, Ask, parse_profile
 from agent.reason import Reason
 from tests.agent.policy.support import NOW, RULES, credential, face, ticket
 
+REQUIRED = 'ticket = "required"'
+HERE = '\nregions = ["CN-SH"]'
+PRETIX = 'formats = ["native", "pretix"]\n'
 CASES = [
     # extra profile lines, credential changes, moment changes, expected
     ("", {}, {}, Ask.NONE),
@@ -177,6 +182,37 @@ CASES = [
         {"ticket_status": StatusVerdict.UNKNOWN},
         Ask.NONE,
     ),
+    (REQUIRED, {"business": ticket()}, {"ticket_used": True}, Reason.TICKET_INVALID),
+    (REQUIRED + '\nticket_use = "once"', {"business": ticket()}, {"ticket_used": True}, Reason.TICKET_INVALID),
+    (REQUIRED + '\nticket_use = "many"', {"business": ticket()}, {"ticket_used": True}, Ask.NONE),
+    (REQUIRED + '\nticket_use = "many"', {"business": ticket()}, {}, Ask.NONE),
+    ("", {"business": ticket()}, {"ticket_used": True}, Ask.NONE),
+    (REQUIRED + HERE, {"business": ticket(regions=frozenset({"CN-BJ"}))}, {}, Reason.TICKET_INVALID),
+    (REQUIRED + HERE, {"business": ticket(regions=frozenset({"CN-BJ", "CN-SH"}))}, {}, Ask.NONE),
+    (REQUIRED + HERE, {"business": ticket()}, {}, Ask.NONE),
+    (REQUIRED, {"business": ticket(regions=frozenset({"CN-BJ"}))}, {}, Ask.NONE),
+    (HERE, {"business": ticket(regions=frozenset({"CN-BJ"}))}, {}, Ask.NONE),
+    (PRETIX, {"event": EventTicket(11)}, {}, Ask.NONE),
+    (PRETIX + "pretix_items = [11]", {"event": EventTicket(11, 5, 3)}, {}, Ask.NONE),
+    (PRETIX + "pretix_items = [7, 11]", {"event": EventTicket(11)}, {}, Ask.NONE),
+    (PRETIX + "pretix_items = [7, 12]", {"event": EventTicket(11, 7, 12)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    (PRETIX + "pretix_items = [7, 12]", {}, {}, Ask.NONE),  # another format's credential
+    (PRETIX + "pretix_variations = [5]", {"event": EventTicket(11, 5, 3)}, {}, Ask.NONE),
+    (PRETIX + "pretix_variations = [5]", {"event": EventTicket(5, 6, 5)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    (PRETIX + "pretix_variations = [5]", {"event": EventTicket(5)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    (PRETIX + "pretix_variations = [0, 5]", {"event": EventTicket(5)}, {}, Ask.NONE),
+    (PRETIX + "pretix_subevents = [3]", {"event": EventTicket(11, 5, 3)}, {}, Ask.NONE),
+    (PRETIX + "pretix_subevents = [3]", {"event": EventTicket(3, 3, 4)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    (PRETIX + "pretix_subevents = [3]", {"event": EventTicket(3)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    (PRETIX + "pretix_items = [1]\npretix_variations = [2]\npretix_subevents = [3]", {"event": EventTicket(1, 2, 3)}, {}, Ask.NONE),
+    (PRETIX + "pretix_items = [1]\npretix_variations = [2]\npretix_subevents = [3]", {"event": EventTicket(1, 2, 4)}, {}, Reason.TICKET_NOT_ACCEPTED),
+    ('hours = [{ days = ["sun"] }]', {}, {"own_zone": ZoneInfo("America/Los_Angeles")}, Ask.NONE),
+    ('hours = [{ days = ["mon"] }]', {}, {"own_zone": ZoneInfo("America/Los_Angeles")}, Reason.CLOSED_NOW),
+    ('hours = [{ days = ["mon"] }]\ntimezone = "UTC"', {}, {"own_zone": ZoneInfo("America/Los_Angeles")}, Ask.NONE),
+    ("exceptions = [{ date = 2026-11-23 }]", {}, {}, Reason.CLOSED_NOW),
+    ("exceptions = [{ date = 2026-11-24 }]", {}, {}, Ask.NONE),
+    ("minimum_age = 18", {"birth_date": "2008-11-23"}, {"own_zone": ZoneInfo("America/Los_Angeles")}, Reason.UNDER_AGE),
+    ('minimum_age = 18\ntimezone = "UTC"', {"birth_date": "2008-11-23"}, {"own_zone": ZoneInfo("America/Los_Angeles")}, Ask.NONE),
     ("", {}, {"locked_out": True}, Reason.LOCKED_OUT),
     ('biometric = "face"', {}, {}, Ask.FACE),
     ('biometric = "face"', {"references": ()}, {}, Reason.NO_REFERENCE),
@@ -200,7 +236,7 @@ CASES = [
     ),
     ('biometric = "face"', {"level": Level.BASIC}, {}, Ask.FACE),
     ('biometric = "face"\nbiometric_basic = "none"', {}, {}, Ask.FACE),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("lines", "changes", "moment", "expected"), CASES)
@@ -211,7 +247,11 @@ def test_decision(
     moment = {"now": NOW, **moment}
     answer = decide(credential(**changes), profile, Moment(**moment))  # type: ignore[arg-type]
     if isinstance(expected, Ask):
-        assert answer == Demand(expected, moment.get("direction", "in"))  # type: ignore[arg-type]
+        spent = changes.get("business") if 'ticket = "required"' in lines else None
+        if 'ticket_use = "many"' in lines:
+            spent = None
+        direction = moment.get("direction", "in")
+        assert answer == Demand(expected, direction, spent)  # type: ignore[arg-type]
     else:
         assert answer == Denial(expected)
 
@@ -223,6 +263,7 @@ FAULTS = [
     ("", {}, {"trust_age_s": 11, "max_trust_age_s": 10}, Reason.TRUST_TOO_OLD),
     ("", {"format": FormatName.DCC}, {}, Reason.FORMAT_NOT_ACCEPTED),
     ("", {"kind": Kind.PASSPORT}, {}, Reason.KIND_NOT_ACCEPTED),
+    ('formats = ["native", "pretix"]\npretix_items = [1]', {"event": EventTicket(2)}, {}, Reason.TICKET_NOT_ACCEPTED),
     ("level = 2", {"level": Level.BASIC}, {}, Reason.LEVEL_TOO_LOW),
     ("", {"dynamic": False}, {}, Reason.STATIC_NOT_ACCEPTED),
     ("", {}, {"status": StatusVerdict.INVALID}, Reason.REVOKED),

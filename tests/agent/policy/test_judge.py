@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from agent.credential import registry
 from agent.credential.model import (
+    BusinessItem,
     Credential,
     FormatName,
     Kind,
@@ -69,12 +72,16 @@ class Memory:
     """Remembers of the test's own person, at the test's own moment, what the test says."""
 
     used: bool = False
+    ticket: bool = False
     is_inside: bool = False
     locked: bool = False
     enrolled: bool = False
 
     def was_used(self, credential: Credential, now: int) -> bool:
         return self.used and self._knows(credential, now)
+
+    def ticket_used(self, ticket: BusinessItem) -> bool:
+        return self.ticket and ticket.use_key == b"ticket"
 
     def inside(self, credential: Credential, now: int) -> bool:
         return self.is_inside and self._knows(credential, now)
@@ -157,6 +164,14 @@ CASES = [
     ("a valid ticket", 'ticket = "required"', {}, {"business": ticket(status=TICKETS)}, {"verdicts": {(TICKETS, NOW, "railway"): VALID}}, {}, Reason.GRANTED),
     ("a ticket handed back", 'ticket = "required"', {}, {"business": ticket(status=TICKETS)}, {"verdicts": {(TICKETS, NOW, "railway"): INVALID}}, {}, Reason.TICKET_INVALID),
     ("a ticket by the city's list", 'ticket = "required"', {}, {"business": ticket(status=TICKETS)}, {"verdicts": {(TICKETS, NOW, "city"): VALID}}, {}, Reason.TICKET_INVALID),
+
+    ("a ticket used before", 'ticket = "required"', {}, {"business": ticket()}, {}, {"ticket": True}, Reason.TICKET_INVALID),
+    ("another ticket used before", 'ticket = "required"', {}, {"business": ticket(use_key=b"other")}, {}, {"ticket": True}, Reason.GRANTED),
+    ("a ticket used before, for many uses", 'ticket = "required"\nticket_use = "many"', {}, {"business": ticket()}, {}, {"ticket": True}, Reason.GRANTED),
+    ("a ticket used before that nobody asks for", "", {}, {"business": ticket()}, {}, {"ticket": True}, Reason.GRANTED),
+
+    ("by the gate's own clock", 'hours = [{ days = ["sun"] }]', {"own_zone": ZoneInfo("America/Los_Angeles")}, {}, {}, {}, Reason.GRANTED),
+    ("by the gate's own clock, too late", 'hours = [{ days = ["mon"] }]', {"own_zone": ZoneInfo("America/Los_Angeles")}, {}, {}, {}, Reason.CLOSED_NOW),
 
     ("on the roster", 'roster = "staff"', {}, {}, {"rosters": {"staff": Roster(blocks=False)}}, {}, Reason.GRANTED),
     ("on it for another zone", 'roster = "staff"', {"zone": "vault"}, {}, {"rosters": {"staff": Roster(blocks=False)}}, {}, Reason.NOT_ON_ROSTER),
@@ -262,6 +277,21 @@ def test_a_format_is_told_all_that_the_place_asks(judged) -> None:
     assert told == [b"HC1:", trust, replace(rules, challenge=b"nonce", clock_trusted=False)]
 
 
+@pytest.mark.parametrize(
+    ("lines", "own_zone", "detail"),
+    [
+        ('hours = [{ days = ["mon"], open = "06:30" }]', UTC, "Mon 2026-11-23 04:00 in UTC: open 06:30 to 24:00"),
+        ('hours = [{ days = ["mon"] }]', ZoneInfo("America/Los_Angeles"), "Sun 2026-11-22 20:00 in America/Los_Angeles: closed all day"),
+        ('timezone = "UTC"\nexceptions = [{ date = 2026-11-23, open = "08:00", close = "09:00" }, { date = 2026-11-23, open = "04:01", close = "05:00" }]', ZoneInfo("Asia/Tokyo"), "Mon 2026-11-23 04:00 in UTC: open 04:01 to 05:00, 08:00 to 09:00"),
+    ],
+)  # fmt: skip
+def test_a_closed_place_says_what_it_takes_the_time_and_hours_to_be(
+    judged, lines, own_zone, detail
+):
+    answer = judged(credential(), place(lines, own_zone=own_zone))
+    assert (answer.reason, answer.detail) == (Reason.CLOSED_NOW, detail)
+
+
 def test_a_clock_in_doubt_denies_what_a_format_did_not(judged) -> None:
     assert judged(credential(), place(), clock_trusted=False).reason is Reason.CLOCK_UNTRUSTED
 
@@ -273,6 +303,9 @@ def test_outside_a_gate_nothing_is_remembered_of_anybody(judged) -> None:
     asked = memory.was_used, memory.inside, memory.locked_out
     assert [ask(credential(), NOW) for ask in asked] == [False] * 3
     assert memory.finger_enrolled(credential()) is False
+    assert memory.ticket_used(ticket()) is False
+    where = place('ticket = "required"')
+    assert judged(credential(business=ticket()), where, memory=memory).reason is Reason.GRANTED
 
 
 def test_the_sites_keys_are_in_no_log() -> None:
