@@ -8,9 +8,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.fleet.connection import add_broker_arguments, settings_from
 from agent.report.topics import CommandName, GateAddress
+
+if TYPE_CHECKING:
+    from agent.fleet.expected import Expected
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     collect.add_argument("--keep-days", type=float, default=0.0, help="0 keeps events for ever")
     collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
     collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    collect.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    collect.add_argument(
+        "--seal-key",
+        type=Path,
+        metavar="FILE",
+        help="seals the acknowledgements; made where there is none (default: DATABASE.key)",
+    )
     collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
 
     simulate = actions.add_parser("simulate", help="play many gates with the real reporting code")
@@ -109,6 +120,7 @@ def _collect(arguments: argparse.Namespace) -> int:
     from agent.fleet.collector import Collector
     from agent.fleet.send import OperatorSigner
     from agent.fleet.store import open_store
+    from agent.report.seals import SealKey
 
     if not 0 <= arguments.keep_days < float("inf"):
         raise ValueError("--keep-days: 0 for ever, or more")
@@ -116,15 +128,21 @@ def _collect(arguments: argparse.Namespace) -> int:
     if arguments.key is not None:
         signer = OperatorSigner.from_file(arguments.key, _kid(arguments)).replay
     settings = settings_from(arguments, "collector", stable=True, manual_ack=True)
-    store = open_store(arguments.database)
+    expected = _expected(arguments.gates)
+    store = open_store(arguments.database, expected=expected)
+    key = SealKey.load_or_create(arguments.seal_key or _seal_key(arguments.database))
     collector = Collector(
         settings,
         store,
         group=arguments.group,
         keep_s=arguments.keep_days * 86_400,
         signer=signer,
+        key=key,
     )
-    print(f"collecting into {store.name}", flush=True)
+    print(f"collecting into {store.name}; mqtt.collector_key = {key.public.hex()}", flush=True)
+    if expected is not None:
+        absent = expected.keys() - store.register.gates().keys()
+        print(f"{len(expected)} gates expected, {len(absent)} never came", flush=True)
     collector.run(_stopper(arguments.for_s))
     counts = collector.counts
     print(
@@ -133,6 +151,18 @@ def _collect(arguments: argparse.Namespace) -> int:
     )
     store.close()
     return 0
+
+
+def _expected(path: Path | None) -> Expected | None:
+    """Return what a gates file says, None where none is given."""
+    from agent.fleet.expected import read_gates
+
+    return None if path is None else read_gates(path)
+
+
+def _seal_key(database: str) -> Path:
+    """Return where the collector's key is kept: beside a file, else in the working directory."""
+    return Path("collector.key") if "://" in database else Path(f"{database}.key")
 
 
 def _simulate(arguments: argparse.Namespace) -> int:

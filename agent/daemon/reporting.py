@@ -23,14 +23,19 @@ from agent.report.commands import Command, CommandResult
 from agent.report.desired import DesiredConfig
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus
+from agent.report.seals import CollectorPin, SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import MqttConfig
 from agent.trust.model import OperatorKey
 
-__all__ = ["CommandHandlers", "Reporting"]
+__all__ = ["COLLECTOR_KEY", "GATE_KEY", "CommandHandlers", "Reporting"]
 
 WAITING_KEPT = 64
+GATE_KEY = "gate-key.pem"
+"""The gate's own key, with which it seals its events; among the state."""
+COLLECTOR_KEY = "collector-key"
+"""The public key of the collector that was believed first; among the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,11 @@ class Reporting:
         desired: takes the settings that the fleet wants.
         clock: Unix seconds.
         base_dir: what file names are relative to.
+        state_dir: where the gate's key is kept, and the collector's that was believed first.
+
+    Raises:
+        ValueError: a key's file holds none.
+        OSError: the disk refuses.
     """
 
     def __init__(
@@ -77,6 +87,7 @@ class Reporting:
         desired: DesiredConfig,
         clock: Callable[[], float],
         base_dir: Path,
+        state_dir: Path,
     ) -> None:
         self._handlers = handlers
         self._clock = clock
@@ -91,6 +102,10 @@ class Reporting:
             operator=handlers.operator,
             on_command=self.carry_out,
             subscribers=(desired,),
+            key=SealKey.load_or_create(state_dir / GATE_KEY),
+            collector=CollectorPin(
+                bytes.fromhex(config.collector_key) or None, state_dir / COLLECTOR_KEY
+            ),
         )
 
     def start(self) -> None:

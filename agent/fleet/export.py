@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "METRICS", "FleetMetrics", "serve", "write_csv", "write_parquet"]
 
-COLUMNS = ("site", "gate", "boot_id", "seq", "type", "time", "received_at", "data")
+COLUMNS = (
+    "site", "gate", "boot_id", "seq", "type", "time", "received_at", "data", "prevhash", "key",
+    "sig",
+)  # fmt: skip
 
 METRICS: dict[str, str] = {
     "idgate_up": "1 when the gate says online",
@@ -151,8 +154,14 @@ def write_csv(store: EventStore, target: str) -> None:
 
 def _write_rows(writer: Any, store: EventStore) -> None:
     writer.writerow(COLUMNS)
-    for row in store.read():
+    for row in map(_flat, store.read()):
         writer.writerow([row[name] for name in COLUMNS])
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its seal in hexadecimal; empty where it was stored without one."""
+    seal = {name: (row[name] or b"").hex() for name in ("prevhash", "sig")}
+    return {**row, **seal, "key": row["key"] or ""}
 
 
 def write_parquet(store: EventStore, target: Path) -> None:
@@ -168,11 +177,11 @@ def write_parquet(store: EventStore, target: Path) -> None:
         raise ValueError("Parquet needs pyarrow: pip install pyarrow") from None
     types = (
         pa.string(), pa.string(), pa.string(), pa.int64(), pa.string(), pa.string(), pa.float64(),
-        pa.string(),
+        pa.string(), pa.string(), pa.string(), pa.string(),
     )  # fmt: skip
     table_schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     with pq.ParquetWriter(target, table_schema) as writer:
-        for rows in _groups(store.read(), 50_000):
+        for rows in _groups(map(_flat, store.read()), 50_000):
             writer.write_table(pa.Table.from_pylist(rows, schema=table_schema))
 
 

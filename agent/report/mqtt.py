@@ -27,6 +27,7 @@ from agent.report.engine import Engine, EngineSettings
 from agent.report.faults import FaultBoard
 from agent.report.inbox import CommandDispatcher, CommandHandler, GateInbox, Subscriber
 from agent.report.link import LinkSettings, Message
+from agent.report.seals import CollectorPin, SealKey
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
 from agent.settings.broker_url import parse_url
@@ -94,6 +95,8 @@ class Reporter:
         on_command: carries a believed command out, in a thread of its own; None: no commands.
         on_fault: receives faults of the reporter; None writes them into the journal.
         subscribers: further interests, such as `agent.report.desired.DesiredConfig`.
+        key: seals the events; None makes one for this run.
+        collector: whose acknowledgements are believed; None believes the first of this run.
         monotonic: seconds.
     """
 
@@ -109,6 +112,8 @@ class Reporter:
         on_command: CommandHandler | None = None,
         on_fault: Callable[[Event], object] | None = None,
         subscribers: tuple[Subscriber, ...] = (),
+        key: SealKey | None = None,
+        collector: CollectorPin | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -152,6 +157,8 @@ class Reporter:
             sources,
             inbox=GateInbox(gate, self._dispatcher, *subscribers),
             tell=self._tell,
+            key=key,
+            collector=collector,
             now=monotonic(),
         )
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)

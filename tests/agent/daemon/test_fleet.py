@@ -22,10 +22,12 @@ from agent.journal.events import Mode
 from agent.journal.journal import Journal
 from agent.report.desired import CONFIG_TYPE, desired_claims
 from agent.report.link import LinkSettings
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.trust.roster import RosterEntry, write_roster
 from agent.trust.status import encode_statuses
 from agent.trust.update import pin_root, update
+from tests.support.acks import sealed_ack
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 from tests.support.trust_sets import Publisher
 
@@ -313,7 +315,8 @@ def test_a_journal_without_any_room_is_handed_over_all_the_same(
     gate.run()
     gate.ready()
     until(lambda: len(fleet.on("event/mode")) >= 1_000, "handed over")
-    fleet.client.publish(GATE.topic("ack"), json.dumps({"boot_id": boot, "seq": 1_000}), 1, True)
+    ack = sealed_ack(SealKey.new(), GATE, boot, 1_000)
+    fleet.client.publish(GATE.topic("ack"), ack, 1, True)
     until(lambda: waiting(gate) < 100, "freed")
     gate.show(gate.code())
     until(lambda: gate.board.level(RELAY), "a grant, once there is room")

@@ -34,6 +34,7 @@ from agent.report.desired import DesiredConfig
 from agent.report.link import Link, LinkSettings, Message, Received
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus, GateInfo, GateState
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import Config, GateConfig, MqttConfig
@@ -43,6 +44,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.broker
 GATE = GateAddress("station", "gate-1")
 EVENT = Decision(passage="ab" * 16, decision="denied", reason=Reason.EXPIRED)
+KEY = SealKey.new()
 
 
 def link_settings(broker, client_id: str, **more) -> LinkSettings:
@@ -118,7 +120,7 @@ def test_an_event_too_large_is_noted_and_the_others_are_stored(mosquitto, store,
     run_until(lambda: collector.counts.rejected, collector, wire)
     run_until(lambda: collector.counts.connections == 2, collector, wire)
     for row in made:
-        wire.say(topic, encode_event(row, source("station", "gate-1")))
+        wire.say(topic, encode_event(row, source("station", "gate-1"), KEY))
     run_until(lambda: store.count() == 2, collector, wire)
     assert (collector.counts.connections, collector.counts.rejected) == (2, 1)
     assert store.rejections() == 1
@@ -133,13 +135,14 @@ def test_what_is_stored_is_acknowledged_and_only_that(mosquitto, store):
     outbox, made = rows(6)
     for number in (0, 1, 1, 3, 0, 4):
         wire.say(
-            GATE.topic("event/decision"), encode_event(made[number], source("station", "gate-1"))
+            GATE.topic("event/decision"),
+            encode_event(made[number], source("station", "gate-1"), KEY),
         )
     run_until(lambda: store.count() == 4, collector, wire)
     run_until(lambda: wire.heard, collector, wire)
     run_until(lambda: json.loads(wire.heard[-1].payload)["seq"] == 2, collector, wire)
     assert store.gaps() == [Gap(BootKey(GATE, outbox.boot_id), 3, 3)]
-    wire.say(GATE.topic("event/decision"), encode_event(made[2], source("station", "gate-1")))
+    wire.say(GATE.topic("event/decision"), encode_event(made[2], source("station", "gate-1"), KEY))
     run_until(lambda: json.loads(wire.heard[-1].payload)["seq"] == 5, collector, wire)
     assert all(json.loads(each.payload)["boot_id"] == outbox.boot_id for each in wire.heard)
     collector.run(lambda: True)
@@ -151,7 +154,7 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
     wire = Wire(broker, "gates/v1/+/+/ack")
     run_until(lambda: "$share/collectors" in broker.log(), collector)
     _, (row, *_) = rows(1)
-    good = encode_event(row, source("station", "gate-1"))
+    good = encode_event(row, source("station", "gate-1"), KEY)
     for topic, payload in [
         (GATE.topic("event/decision"), b"not json"),
         (GATE.topic("event/decision"), b""),
@@ -225,7 +228,7 @@ def test_two_collectors_share_the_events_and_finish_each_others_gaps(mosquitto, 
     broker = mosquitto()
     stores = [EventStore(str(tmp_path / "fleet.sqlite")) for _ in range(2)]
     collectors = [
-        Collector(link_settings(broker, f"collector-{number}", manual_ack=True), store)
+        Collector(link_settings(broker, f"collector-{number}", manual_ack=True), store, key=KEY)
         for number, store in enumerate(stores)
     ]
     run_until(lambda: broker.log().count("$share/collectors") >= 4, *collectors)
