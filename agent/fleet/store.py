@@ -323,6 +323,32 @@ class EventStore:
                 del found["boot"], found["signer"]
                 yield found
 
+    def names(self) -> list[GateAddress]:
+        """Return every name under which a gate has rows."""
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(boots.c.site, boots.c.gate).distinct())
+            return [GateAddress(row.site, row.gate) for row in found]
+
+    def history(self, names: Iterable[GateAddress]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of one gate under all its names, by boot and `seq`.
+
+        A row is as in `read`, with the boot's `number` in the order in which boots came.
+        """
+        chosen = [sa.and_(boots.c.site == each.site, boots.c.gate == each.gate) for each in names]
+        query = (
+            sa.select(
+                boots.c.id.label("number"), boots.c.site, boots.c.gate, boots.c.boot_id, events,
+                signers.c.key,
+            )
+            .join(boots, boots.c.id == events.c.boot)
+            .outerjoin(signers, signers.c.id == events.c.signer)
+            .where(sa.or_(*chosen))
+            .order_by(boots.c.boot_id, events.c.seq)
+        )  # fmt: skip
+        with self._engine.connect().execution_options(yield_per=1_000) as connection:
+            for row in connection.execute(query):
+                yield dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+
     def count(self) -> int:
         """Return how many events are stored."""
         with self._engine.connect() as connection:

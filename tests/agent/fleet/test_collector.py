@@ -23,7 +23,7 @@ from agent.fleet.memory import MemoryOutbox
 from agent.fleet.send import OperatorSigner, send_command
 from agent.fleet.simulate import simulate
 from agent.fleet.store import BootKey, EventStore, Gap, StoredEvent
-from agent.fleet.watch import table
+from agent.fleet.watch import dashboard
 from agent.issuing.keys import SigningKey
 from agent.journal.events import Decision, Fault
 from agent.journal.model import Position
@@ -409,7 +409,7 @@ def test_watch_and_export_show_what_gates_say(mosquitto, store, tmp_path):
     assert gate.last_reason == "expired"
     assert gate.problems() == ("camera:timeout",)
     assert [each.address.gate for each in view.ordered()] == ["gate-1", "gate-0"]
-    text = render(table(view, now=time.time(), connected=True))
+    text = render(dashboard(view, now=time.time(), connected=True))
     assert "2 gates, 2 online, 1 with problems" in text
     assert "camera:timeout" in text
     assert text.index("gate-1") < text.index("gate-0")
@@ -567,4 +567,7 @@ def test_usage_errors_are_one_line(capsys):
     ):
         assert agent.cli.main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert set(fleet._ACTIONS) == {"collect", "simulate", "send", "configure", "watch", "export"}
+    assert set(fleet._ACTIONS) == {
+        "collect", "simulate", "send", "configure", "watch", "export", "gates", "accept", "retire",
+        "rename", "verify",
+    }  # fmt: skip

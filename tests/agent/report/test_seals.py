@@ -176,7 +176,7 @@ def test_any_bytes_may_be_held_up_as_a_seal():
         (b"", b""),
         (KEY.public, b""),
         (b"", KEY.seal(text)),
-        (bytes(32), bytes(64)),
+        (KEY.public, bytes(64)),
     ]:
         assert not holds(public, seal, b"another")
     assert not holds(SealKey.new().public, KEY.seal(text), text)
