@@ -57,6 +57,8 @@ PRUNE_EVERY_S = 3_600.0
 REGISTER_EVERY_S = 5.0
 TOLD_EVERY_S = 60.0
 _TOLD_KEPT = 1_000
+_LONGEST_NAME = 64
+"""Of a site or a gate, in the database too."""
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)
 _REFUSAL = 128
 
@@ -232,6 +234,9 @@ class Collector:
         batch, self._batch = self._batch, []
         found = [event for message in batch if (event := self._read(message)) is not None]
         rejected, self._rejected = self._rejected, []
+        # What another collector pinned meanwhile is judged when the gate sends it again.
+        lost = self._store.register.settle()
+        found = [event for event in found if event.key.gate not in lost]
         if found:
             self._acks.update(self._store.add(found))
         if rejected:
@@ -247,7 +252,7 @@ class Collector:
         gate = None if address is None else address[0]
         try:
             event = _stored(message, at)
-            self._store.register.check(event.key.gate, event.seal.key if event.seal else b"", at)
+            self._store.register.admit(event.key.gate, event.seal.key if event.seal else b"", at)
         except Refused as error:
             self._reject(RejectedMessage(message.topic, str(error), at, gate, error.offered), error)
             return None
@@ -334,6 +339,8 @@ def _stored(message: Received, at: float) -> StoredEvent:
     if address is None or not address[1].startswith("event/"):
         raise Refused(Refusal.NO_EVENT, "not an event's topic")
     gate, path = address
+    if max(len(gate.site), len(gate.gate)) > _LONGEST_NAME:
+        raise Refused(Refusal.NO_EVENT, "no gate has so long a name")
     try:
         envelope, _ = decode_event(message.payload)
     except ValueError as error:

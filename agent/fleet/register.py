@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
 from agent.fleet.expected import Expected
@@ -130,6 +131,9 @@ class Register:
         self._engine = engine
         self.expected = expected
         self._known: dict[GateAddress, KnownGate] = {}
+        self._fresh: dict[GateAddress, KnownGate] = {}
+        insert: Any = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+        self._insert = insert(gates).on_conflict_do_nothing()
 
     def reload(self) -> bool:
         """Read what the database has now; return whether anybody's key, name or state changed."""
@@ -145,22 +149,39 @@ class Register:
             rows = connection.execute(sa.select(gates).order_by(gates.c.site, gates.c.gate)).all()
         return {gate.address: gate for gate in map(_gate, rows)}
 
-    def check(self, address: GateAddress, key: bytes, at: float) -> None:
-        """Return where the key speaks for the gate; keep it where it is the first.
+    def admit(self, address: GateAddress, key: bytes, at: float) -> None:
+        """Return where the key speaks for the gate; one that is new is written by `settle`.
 
         Raises:
             Refused: it does not.
         """
-        if not judge(address, key, self._known, self.expected):
-            return
-        self.reload()  # another collector may have met it first
         if judge(address, key, self._known, self.expected):
-            self._put(KnownGate(address, key, at))
-            self.reload()
+            self._known[address] = self._fresh[address] = KnownGate(address, key, at)
+
+    def settle(self) -> frozenset[GateAddress]:
+        """Write the keys that were admitted, in one transaction: a fleet may come all at once.
+
+        Returns:
+            The gates for which another collector had admitted another key before.
+        """
+        fresh, self._fresh = self._fresh, {}
+        if not fresh:
+            return frozenset()
+        try:
+            with self._engine.begin() as connection:
+                for gate in fresh.values():
+                    self._put(connection, gate, first=not (self.expected or {}).get(gate.address))
+        except BaseException:
+            for address in fresh:
+                del self._known[address]
+            raise
+        self.reload()
+        return frozenset(each for each, gate in fresh.items() if self._known[each].key != gate.key)
 
     def accept(self, address: GateAddress, key: bytes) -> None:
         """Believe a key for a gate from now on; one that was retired serves again."""
-        self._put(KnownGate(address, key, time.time()))
+        with self._engine.begin() as connection:
+            self._put(connection, KnownGate(address, key, time.time()), first=False)
 
     def retire(self, address: GateAddress) -> None:
         """Believe a gate no longer, nor any that would come under its name."""
@@ -207,21 +228,15 @@ class Register:
         )
         return bool(done.rowcount)
 
-    def _put(self, gate: KnownGate) -> None:
-        """Write a gate's key; two that come at once are one, the first's."""
+    def _put(self, connection: Connection, gate: KnownGate, *, first: bool) -> None:
+        """Write a gate's key; `first` leaves one that is there already."""
+        site, name = gate.address.site, gate.address.gate
         values = {"key": gate.key.hex(), "since": gate.since, "offered": "", "retired_at": None}
-        where = (gates.c.site == gate.address.site, gates.c.gate == gate.address.gate)
-        try:
-            with self._engine.begin() as connection:
-                if not connection.execute(sa.update(gates).where(*where).values(values)).rowcount:
-                    connection.execute(
-                        sa.insert(gates).values(
-                            site=gate.address.site, gate=gate.address.gate, refused=0, **values
-                        )
-                    )
-        except sa.exc.IntegrityError:
-            # Another collector was first: `check` looks at what it wrote at the next event.
-            return
+        if not first:
+            connection.execute(
+                sa.update(gates).where(gates.c.site == site, gates.c.gate == name).values(values)
+            )
+        connection.execute(self._insert.values(site=site, gate=name, refused=0, **values))
 
 
 def contiguous_before(connection: Connection, address: GateAddress, boot_id: str) -> int:

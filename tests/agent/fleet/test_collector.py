@@ -164,9 +164,10 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
         (GateAddress("station", "gate-2").topic("event/decision"), good),
         (GATE.topic("event/decision"), good.replace(b'"seq":1', b'"seq":2')),
         (GATE.topic("event/decision"), b"[" * 60_000),
+        (GateAddress("s" * 65, "g").topic("event/decision"), good),
     ]:
         wire.say(topic, payload)
-    run_until(lambda: store.rejections() == 8, collector, wire)
+    run_until(lambda: store.rejections() == 9, collector, wire)
     assert store.count() == 0
     wire.say(GATE.topic("event/decision"), good)
     run_until(lambda: len(wire.heard) == 1, collector, wire)

@@ -20,9 +20,10 @@ ONE, TWO, THREE = (bytes([number]) * 32 for number in (1, 2, 3))
 def store(tmp_path) -> Iterator[EventStore]:
     expected = {HERE: frozenset({ONE}), NEVER: frozenset(), SILENT: frozenset(), GONE: frozenset()}
     store = EventStore(str(tmp_path / "fleet.sqlite"), expected)
-    store.register.check(HERE, ONE, 1.0)
-    store.register.check(GONE, TWO, 1.0)
-    store.register.check(SILENT, THREE, 1.0)
+    store.register.admit(HERE, ONE, 1.0)
+    store.register.admit(GONE, TWO, 1.0)
+    store.register.admit(SILENT, THREE, 1.0)
+    store.register.settle()
     yield store
     store.close()
 

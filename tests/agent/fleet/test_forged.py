@@ -178,7 +178,8 @@ def keep(store: EventStore, events: list[bytes], gate: GateAddress = GATE) -> No
         envelope, _ = decode_event(payload)
         seal = read_seal(envelope)
         assert seal is not None
-        store.register.check(gate, seal.key, 1.0)
+        store.register.admit(gate, seal.key, 1.0)
+        store.register.settle()
         rows.append(
             StoredEvent(
                 BootKey(gate, envelope.bootid), envelope.seq, envelope.type.split(".")[1],
@@ -288,7 +289,7 @@ def test_a_renamed_gate_is_one_story(stored):
     assert set(found) == {GATE, new}
     assert (found[new].events, found[new].boots, found[new].wrong) == (4, 1, [])
     with pytest.raises(Refused):
-        stored.register.check(OTHER, STRANGER.public, 1.0)
+        stored.register.admit(OTHER, STRANGER.public, 1.0)
 
 
 def test_many_findings_are_told_in_part(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+import sqlalchemy as sa
 
 from agent.fleet.expected import read_gates
 from agent.fleet.register import KnownGate, Refusal, Refused, judge
@@ -75,10 +76,10 @@ def store(tmp_path):
 
 def believed(store: EventStore, gate: GateAddress, key: bytes) -> bool:
     try:
-        store.register.check(gate, key, 1.0)
+        store.register.admit(gate, key, 1.0)
     except Refused:
         return False
-    return True
+    return gate not in store.register.settle()
 
 
 def row(gate: GateAddress, seq: int) -> StoredEvent:
@@ -95,6 +96,30 @@ def test_the_first_key_is_kept_for_every_collector_and_start(store, tmp_path):
     again = EventStore(str(tmp_path / "f.sqlite"))
     assert not believed(again, A, TWO)
     again.close()
+
+
+def test_a_fleet_that_comes_at_once_is_one_transaction_and_all_or_nothing(store, monkeypatch):
+    begun = []
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    sa.event.listen(store._engine, "begin", begun.append)
+    for number in range(1, 200):
+        store.register.admit(GateAddress("s", f"{number}"), number.to_bytes(32), 1.0)
+    assert begun == []
+    monkeypatch.setattr(store.register, "_put", broken)
+    with pytest.raises(RuntimeError):
+        store.register.settle()
+    monkeypatch.undo()
+    assert store.register.gates() == {}
+    begun.clear()
+    for number in range(1, 200):  # nothing of it is believed: it comes again
+        store.register.admit(GateAddress("s", f"{number}"), number.to_bytes(32), 1.0)
+    assert store.register.settle() == frozenset()
+    assert len(begun) <= 2  # written, and read again
+    assert len(store.register.gates()) == 199
+    assert store.register.settle() == frozenset()
 
 
 def test_another_key_is_offered_counted_and_believed_when_accepted(store):
