@@ -10,29 +10,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from agent.fleet.connection import add_broker_arguments, settings_from
 from agent.report.topics import CommandName, GateAddress
+
+if TYPE_CHECKING:
+    from agent.fleet.expected import Expected
+    from agent.fleet.register import KnownGate, Register
 
 __all__ = ["add_arguments", "run"]
 
 _DATABASE = "fleet.sqlite"
 _EXTRA = frozenset({"sqlalchemy", "psycopg", "prometheus_client", "rich"})
 """What only the fleet's side needs."""
+_INSTALL = f"{sys.executable} -m pip install '.[fleet]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
-    add_broker_arguments(collect)
-    collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
-    collect.add_argument("--group", default="collectors", help="shared subscription; empty: none")
-    collect.add_argument("--keep-days", type=float, default=0.0, help="0 keeps events for ever")
-    collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
-    collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
-    collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
-
+    _add_collect(actions)
     simulate = actions.add_parser("simulate", help="play many gates with the real reporting code")
     add_broker_arguments(simulate)
     simulate.add_argument("--gates", type=int, default=100)
@@ -66,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watch.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
     watch.add_argument("--once", action="store_true", help="print one table and stop")
     watch.add_argument("--json", action="store_true", help="one JSON object a gate, and stop")
+    watch.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
 
     export = actions.add_parser("export", help="Prometheus endpoint, CSV or Parquet")
     add_broker_arguments(export)
@@ -75,7 +74,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument(
         "--listen", default="127.0.0.1:9464", metavar="HOST:PORT", help=":PORT is every address"
     )
+    export.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
     export.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+    _add_register(actions)
+
+
+def _add_collect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the collector."""
+    collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
+    add_broker_arguments(collect)
+    collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    collect.add_argument("--group", default="collectors", help="shared subscription; empty: none")
+    collect.add_argument("--keep-days", type=float, default=0.0, help="0 keeps events for ever")
+    collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
+    collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    collect.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    collect.add_argument(
+        "--seal-key",
+        type=Path,
+        metavar="FILE",
+        help="seals the acknowledgements; made where there is none (default: DATABASE.key)",
+    )
+    collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+
+
+def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the sub-commands over the register of gates."""
+    gates = actions.add_parser("gates", help="list the gates, their keys, and who never came")
+    gates.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    gates.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    gates.add_argument("--json", action="store_true", help="one JSON object a gate")
+
+    accept = actions.add_parser("accept", help="believe another key of a gate, or a retired gate")
+    accept.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    accept.add_argument("gate", help="SITE/GATE")
+    accept.add_argument(
+        "key", metavar="KEY", help="64 hexadecimal digits, or the 16 that `fleet gates` shows"
+    )
+
+    retire = actions.add_parser("retire", help="end a gate: no longer believed, shown or missed")
+    add_broker_arguments(retire)
+    retire.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    retire.add_argument("gate", help="SITE/GATE")
+
+    rename = actions.add_parser("rename", help="let a gate go on under another name, with its key")
+    add_broker_arguments(rename)
+    rename.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    rename.add_argument("gate", help="SITE/GATE as it was")
+    rename.add_argument("to", metavar="NEW", help="SITE/GATE as it is now")
+
+    verify = actions.add_parser("verify", help="prove what is stored: seals, gaps, rewritten rows")
+    verify.add_argument("database", nargs="?", default=_DATABASE, metavar="FILE|URL")
+    verify.add_argument("--gates", type=Path, metavar="FILE", help="only its keys count")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -90,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        wrong = f"{error.name} is not installed: pip install 'idgate[fleet]'"
+        wrong = f"{error.name} is not installed: in the checkout, {_INSTALL}"
     print(f"idgate fleet {arguments.action}: {wrong}", file=sys.stderr)
     return 2
 
@@ -111,22 +161,32 @@ def _collect(arguments: argparse.Namespace) -> int:
     from agent.fleet.collector import Collector
     from agent.fleet.send import OperatorSigner
     from agent.fleet.store import open_store
+    from agent.report.seals import SealKey
+    from agent.settings.secrets import secret_path
 
     if not 0 <= arguments.keep_days < float("inf"):
         raise ValueError("--keep-days: 0 for ever, or more")
     signer = None
     if arguments.key is not None:
-        signer = OperatorSigner.from_file(arguments.key, _kid(arguments)).replay
+        key = secret_path(str(arguments.key), Path.cwd())
+        signer = OperatorSigner.from_file(key, _kid(arguments)).replay
     settings = settings_from(arguments, "collector", stable=True, manual_ack=True)
-    store = open_store(arguments.database)
+    expected = _expected(arguments.gates)
+    store = open_store(arguments.database, expected=expected)
+    seal_key = SealKey.load_or_create(arguments.seal_key or _seal_key(arguments.database))
     collector = Collector(
         settings,
         store,
         group=arguments.group,
         keep_s=arguments.keep_days * 86_400,
         signer=signer,
+        key=seal_key,
     )
-    print(f"collecting into {store.name}", flush=True)
+    public = seal_key.public.hex()
+    print(f"collecting into {store.name}; mqtt.collector_key = {public}", flush=True)
+    if expected is not None:
+        absent = expected.keys() - store.register.gates().keys()
+        print(f"{len(expected)} gates expected, {len(absent)} never came", flush=True)
     collector.run(_stopper(arguments.for_s))
     counts = collector.counts
     print(
@@ -135,6 +195,18 @@ def _collect(arguments: argparse.Namespace) -> int:
     )
     store.close()
     return 0
+
+
+def _expected(path: Path | None) -> Expected | None:
+    """Return what a gates file says, None where none is given."""
+    from agent.fleet.expected import read_gates
+
+    return None if path is None else read_gates(path)
+
+
+def _seal_key(database: str) -> Path:
+    """Return where the collector's key is kept: beside a file, else in the working directory."""
+    return Path("collector.key") if "://" in database else Path(f"{database}.key")
 
 
 def _simulate(arguments: argparse.Namespace) -> int:
@@ -263,13 +335,15 @@ def _argument(word: str) -> tuple[str, str | int]:
 def _watch(arguments: argparse.Namespace) -> int:
     from agent.fleet.watch import snapshot, watch
 
+    expected = _expected(arguments.gates)
     if arguments.json:
-        lines = snapshot(settings_from(arguments, "watch"))
+        lines = snapshot(settings_from(arguments, "watch"), expected)
         for line in lines or ():
             print(line)
         return 1 if lines is None else 0
     settings = settings_from(arguments, "watch")
-    there = watch(settings, stop=_stopper(arguments.for_s), once=arguments.once)
+    stop = _stopper(arguments.for_s)
+    there = watch(settings, stop=stop, once=arguments.once, expected=expected)
     return 0 if there else 1
 
 
@@ -285,7 +359,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from agent.fleet.export import serve, write_csv, write_parquet
     from agent.fleet.store import open_store
 
-    store = open_store(arguments.database, new=False)
+    store = open_store(arguments.database, new=False, expected=_expected(arguments.gates))
     try:
         if arguments.csv or arguments.parquet:
             if arguments.csv:
@@ -307,6 +381,126 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _gates(arguments: argparse.Namespace) -> int:
+    from agent.fleet.store import open_store
+
+    expected = _expected(arguments.gates)
+    store = open_store(arguments.database, new=False, expected=expected)
+    known = store.register.gates()
+    store.close()
+    for address in sorted({*known, *(expected or ())}, key=lambda each: each.name):
+        row = _described(address, known.get(address), expected)
+        if arguments.json:
+            _as_json(row)
+        else:
+            print(
+                f"{row['gate']:<24} {row['state']:<9} {row['key'][:16] or '-':<16} {row['detail']}"
+            )
+    return 0
+
+
+def _described(
+    address: GateAddress, gate: KnownGate | None, expected: Expected | None
+) -> dict[str, str]:
+    """Return a gate of the register in words."""
+    if gate is None:
+        return {"gate": address.name, "state": "absent", "key": "", "detail": "it never came"}
+    state, detail = "serving", []
+    if gate.retired_at is not None:
+        state = "retired"
+    elif expected is not None and address not in expected:
+        state = "unlisted"
+    if gate.offered:
+        detail.append(f"key {gate.offered.hex()[:16]} is offered")
+    if gate.refused:
+        detail.append(f"{gate.refused} refused")
+    if gate.former is not None:
+        detail.append(f"was {gate.former.name}")
+    return {
+        "gate": address.name, "state": state, "key": gate.key.hex(), "detail": ", ".join(detail),
+    }  # fmt: skip
+
+
+def _accept(arguments: argparse.Namespace) -> int:
+    from agent.fleet.store import open_store
+    from agent.report.seals import KEY_TEXT
+
+    gate, text = _gate(arguments.gate), arguments.key.lower()
+    store = open_store(arguments.database, new=False)
+    try:
+        known = store.register.gates().get(gate)
+        keys = () if known is None else (known.offered.hex(), known.key.hex())
+        found = next((key for key in keys if len(text) >= 16 and key.startswith(text)), text)
+        if not KEY_TEXT.fullmatch(found):
+            raise ValueError(f"{arguments.key}: no key that {gate.name} has or offers")
+        store.register.accept(gate, bytes.fromhex(found))
+    finally:
+        store.close()
+    print(f"{gate.name} speaks by {found}")
+    return 0
+
+
+def _retire(arguments: argparse.Namespace) -> int:
+    return _end(arguments, lambda register, gate: register.retire(gate))
+
+
+def _rename(arguments: argparse.Namespace) -> int:
+    new = _gate(arguments.to)
+    code = _end(arguments, lambda register, gate: register.rename(gate, new))
+    if code == 0:
+        print(f"set gate.site and gate.gate of the gate itself: {new.name}")
+    return code
+
+
+def _end(arguments: argparse.Namespace, change: Callable[[Register, GateAddress], None]) -> int:
+    """End a name: in the register, then at the broker."""
+    from agent.fleet.retained import clear_retained
+    from agent.fleet.store import open_store
+    from agent.report.link import LinkError
+
+    gate = _gate(arguments.gate)
+    settings = settings_from(arguments, arguments.action)
+    store = open_store(arguments.database, new=False)
+    try:
+        change(store.register, gate)
+    finally:
+        store.close()
+    print(f"{gate.name} is retired; what is stored of it stays")
+    try:
+        clear_retained(settings, gate)
+    except LinkError as error:
+        print(
+            f"idgate fleet {arguments.action}: {error}; "
+            f"`idgate fleet retire` clears what {gate.name} left at the broker",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from agent.fleet.store import open_store
+    from agent.fleet.verify import verify
+
+    store = open_store(arguments.database, new=False)
+    wrong = False
+    try:
+        for found in verify(store, _expected(arguments.gates)):
+            wrong = wrong or bool(found.wrong)
+            notes = "".join(f"; {note}" for note in found.notes)
+            word = "WRONG" if found.wrong else "ok"
+            print(
+                f"{found.address.name}: {word}, {found.events} events of {found.boots} runs{notes}"
+            )
+            for line in found.wrong:
+                print(f"  {line}")
+            if found.hidden:
+                print(f"  and {found.hidden} more")
+    finally:
+        store.close()
+    return 1 if wrong else 0
+
+
 _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "collect": _collect,
     "simulate": _simulate,
@@ -314,4 +508,9 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
     "configure": _configure,
     "watch": _watch,
     "export": _export,
+    "gates": _gates,
+    "accept": _accept,
+    "retire": _retire,
+    "rename": _rename,
+    "verify": _verify,
 }

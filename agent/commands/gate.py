@@ -4,9 +4,10 @@
     inputs    show what every input reads
     test      show every signal on the lamps and the buzzer; with --relay, open once too
     timeline  draw the recorded edges of a simulated gate as a picture
+    key       show the public key by which this gate's events are known
 
-All but `timeline` decide in the daemon's place: stop the daemon first. Exit 0 done, 2 usage or
-settings, 3 the pins cannot be had, as with `idgate run`.
+All but `timeline` and `key` decide in the daemon's place: stop the daemon first. Exit 0 done, 2
+usage or settings, 3 the pins cannot be had, as with `idgate run`.
 """
 
 from __future__ import annotations
@@ -152,9 +153,27 @@ def _timeline(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _key(arguments: argparse.Namespace) -> int:
+    from agent.daemon.reporting import GATE_KEY
+    from agent.report.seals import SealKey
+
+    path = load(arguments.config).state_path(GATE_KEY)
+    try:
+        print(SealKey.load(path).public.hex())
+    except FileNotFoundError:
+        made = "the daemon makes it when it first starts with [mqtt]"
+        print(f"idgate gate: {path}: no key yet; {made}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"idgate gate: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 _ACTIONS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "safe": (_safe, "close a gate that nobody decides for, and let go of its outputs"),
     "inputs": (_inputs, "show what every input reads"),
     "test": (_test, "show every signal on the lamps and the buzzer"),
     "timeline": (_timeline, "draw the recorded edges of a simulated gate as a picture"),
+    "key": (_key, "show the public key by which this gate's events are known"),
 }

@@ -52,7 +52,7 @@ from agent.reason import Reason
 from agent.report.topics import GateAddress
 from agent.sandbox.process import REPLY_PATIENCE_S
 from agent.scan.scanner import ScanError
-from agent.settings.model import Config, MqttConfig
+from agent.settings.model import Config, ConfigError, MqttConfig
 from agent.trust.model import OperatorKey, TrustError
 from hal.service_manager import STEP_S, ServiceManager
 
@@ -425,22 +425,32 @@ class Daemon:
         return self.parts.trust.snapshot.operator(kid)
 
     def _report_to(self, mqtt: MqttConfig) -> Reporting:
+        """Build the reporter.
+
+        Raises:
+            ConfigError: a key among the state is none.
+            OSError: the disk refuses.
+        """
         parts, gate = self.parts, self.parts.config.gate
-        return Reporting(
-            mqtt,
-            parts.journal,
-            GateAddress(gate.site, gate.gate),
-            health=self.health,
-            handlers=CommandHandlers(
-                post=parts.controller.post,
-                update=parts.trust.nudge,
-                reload=self.reload_now,
-                identify=lambda: parts.gate.signal(Signal.ALARM),
-                operator=self._operator,
-            ),
-            desired=parts.desired,
-            clock=parts.clock,
-            command_memory=parts.config.state_path("commands.json"),
-            modes=frozenset(parts.config.floor.modes),
-            base_dir=parts.config.path(""),
-        )
+        try:
+            return Reporting(
+                mqtt,
+                parts.journal,
+                GateAddress(gate.site, gate.gate),
+                health=self.health,
+                handlers=CommandHandlers(
+                    post=parts.controller.post,
+                    update=parts.trust.nudge,
+                    reload=self.reload_now,
+                    identify=lambda: parts.gate.signal(Signal.ALARM),
+                    operator=self._operator,
+                ),
+                desired=parts.desired,
+                clock=parts.clock,
+                command_memory=parts.config.state_path("commands.json"),
+                modes=frozenset(parts.config.floor.modes),
+                base_dir=parts.config.path(""),
+                state_dir=parts.config.state_path(""),
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None

@@ -23,14 +23,19 @@ from agent.report.commands import Command, CommandResult
 from agent.report.desired import DesiredConfig
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus
+from agent.report.seals import CollectorPin, SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import MqttConfig
 from agent.trust.model import OperatorKey
 
-__all__ = ["CommandHandlers", "Reporting"]
+__all__ = ["COLLECTOR_KEY", "GATE_KEY", "CommandHandlers", "Reporting"]
 
 WAITING_KEPT = 64
+GATE_KEY = "gate-key.pem"
+"""The gate's own key, with which it seals its events; among the state."""
+COLLECTOR_KEY = "collector-key"
+"""The public key of the collector that was believed first; among the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class Reporting:
         command_memory: file of the accepted commands.
         modes: which ones commands may choose.
         base_dir: what file names are relative to.
+        state_dir: where the gate's key is kept, and the collector's that was believed first.
+
+    Raises:
+        ValueError: a key's file holds none.
+        OSError: the disk refuses.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class Reporting:
         command_memory: Path,
         modes: frozenset[str],
         base_dir: Path,
+        state_dir: Path,
     ) -> None:
         self._handlers = handlers
         self._modes = modes
@@ -102,6 +113,10 @@ class Reporting:
             on_command=self.carry_out,
             subscribers=(desired,),
             command_memory=command_memory,
+            key=SealKey.load_or_create(state_dir / GATE_KEY),
+            collector=CollectorPin(
+                bytes.fromhex(config.collector_key) or None, state_dir / COLLECTOR_KEY
+            ),
         )
 
     def start(self) -> None:

@@ -4,8 +4,10 @@ Rules:
 - A message is confirmed to the broker (PUBACK) after the transaction that stored it, and the gate's
   rows are acknowledged after that: killed at any point, it promised nothing that is not on disk.
 - A database that fails ends the connection; the broker keeps the messages until it is back.
-- What is no event, or names another gate than its topic, is noted, confirmed and dropped: the ACL
-  binds a gate to its topics, and the topic is believed over the content.
+- What is no event, names another gate than its topic, bears no seal or one that does not hold, or
+  is sealed by a key that does not speak for the gate (`agent.fleet.register`), is noted, told,
+  confirmed and dropped: neither stored nor acknowledged, it takes no true event's place.
+- Acknowledgements are sealed by the collector's own key.
 - A message too large to be read ends the connection and is noted; the next one begins with a clean
   session, ten seconds later, or the broker would bring it again at once.
 - Acknowledgements are gathered for a moment, the highest of each boot being enough, and few are
@@ -24,9 +26,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from agent.fleet.store import BootKey, EventStore, StoredEvent
+from agent.fleet.register import Refusal, Refused
+from agent.fleet.store import BootKey, EventStore, RejectedMessage, StoredEvent
 from agent.report import payloads
-from agent.report.cloudevents import decode_event, source
+from agent.report.cloudevents import decode_event, read_seal, source
 from agent.report.link import (
     Connected,
     Delivered,
@@ -38,6 +41,7 @@ from agent.report.link import (
     Received,
     Subscribed,
 )
+from agent.report.seals import SealKey, ack_text
 from agent.report.topics import ROOT, GateAddress, parse_topic, share
 
 __all__ = ["Collector", "CollectorCounts", "ReplaySigner"]
@@ -50,6 +54,11 @@ GAP_PATIENCE_S = 3.0
 GAP_AGAIN_S = 15.0
 REPLAY_ROWS = 2_000
 PRUNE_EVERY_S = 3_600.0
+REGISTER_EVERY_S = 5.0
+TOLD_EVERY_S = 60.0
+_TOLD_KEPT = 1_000
+_LONGEST_NAME = 64
+"""Of a site or a gate, in the database too."""
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)
 _REFUSAL = 128
 
@@ -77,6 +86,7 @@ class Collector:
         group: name of the shared subscription; "" subscribes alone, for brokers without sharing.
         keep_s: how long complete events are kept; 0 is for ever.
         signer: signs replay commands; None never asks.
+        key: seals the acknowledgements; None makes one for this run.
         clock: Unix seconds.
         monotonic: seconds.
     """
@@ -89,6 +99,7 @@ class Collector:
         group: str = "collectors",
         keep_s: float = 0.0,
         signer: ReplaySigner | None = None,
+        key: SealKey | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -100,6 +111,10 @@ class Collector:
         self._keep_s = keep_s
         self._pruned_at = -PRUNE_EVERY_S
         self._signer = signer
+        self._key = key or SealKey.new()
+        self._rejected: list[RejectedMessage] = []
+        self._told: dict[tuple[GateAddress | None, str], float] = {}
+        self._registered_at = 0.0
         self._clock = clock
         self._monotonic = monotonic
         self._link: Link | None = None
@@ -181,7 +196,7 @@ class Collector:
         self._forget_session = True
         self._failures = len(_RETRY_S)
         self.counts.rejected += 1
-        self._store.reject(lost.topic, lost.text, self._clock())
+        self._store.reject([RejectedMessage(lost.topic, lost.text, self._clock())])
         self._lose(now, lost.text)
 
     def _drain(self, now: float) -> int:
@@ -218,8 +233,14 @@ class Collector:
     def _store_batch(self) -> None:
         batch, self._batch = self._batch, []
         found = [event for message in batch if (event := self._read(message)) is not None]
+        rejected, self._rejected = self._rejected, []
+        # What another collector pinned meanwhile is judged when the gate sends it again.
+        lost = self._store.register.settle()
+        found = [event for event in found if event.key.gate not in lost]
         if found:
             self._acks.update(self._store.add(found))
+        if rejected:
+            self._store.reject(rejected)
         self.counts.received += len(batch)
         if self._link is not None:
             for message in batch:
@@ -227,12 +248,28 @@ class Collector:
 
     def _read(self, message: Received) -> StoredEvent | None:
         at = self._clock()
+        address = parse_topic(message.topic)
+        gate = None if address is None else address[0]
         try:
-            return _stored(message, at)
-        except ValueError as error:
-            self.counts.rejected += 1
-            self._store.reject(message.topic, str(error), at)
+            event = _stored(message, at)
+            self._store.register.admit(event.key.gate, event.seal.key if event.seal else b"", at)
+        except Refused as error:
+            self._reject(RejectedMessage(message.topic, str(error), at, gate, error.offered), error)
             return None
+        return event
+
+    def _reject(self, message: RejectedMessage, error: Refused) -> None:
+        """Count what is not stored, and say so, once a minute for each gate and reason."""
+        self.counts.rejected += 1
+        self._rejected.append(message)
+        now, what = self._monotonic(), (message.gate, error.refusal.value)
+        if now - self._told.get(what, -TOLD_EVERY_S) < TOLD_EVERY_S:
+            return
+        if len(self._told) >= _TOLD_KEPT:
+            self._told.clear()
+        self._told[what] = now
+        name = "no gate" if message.gate is None else message.gate.name
+        _LOG.warning("not stored, in the name of %.140r: %.300s", name, message.reason)
 
     def _housekeeping(self, now: float) -> None:
         if self._link is None or not self._up:
@@ -243,6 +280,10 @@ class Collector:
             self._ticked_at = now
             self._link.tick()
             self._ask_for_gaps(now)
+        if now - self._registered_at >= REGISTER_EVERY_S:
+            self._registered_at = now
+            if self._store.register.reload():
+                self._store.forget_progress()
         if self._keep_s and now - self._pruned_at >= PRUNE_EVERY_S:
             self._pruned_at = now
             self._store.prune(self._clock() - self._keep_s)
@@ -250,10 +291,18 @@ class Collector:
     def _send_acks(self, now: float) -> None:
         self._acked_at = now
         for key in list(self._acks)[: OUTSTANDING - self._outstanding]:
-            ack = payloads.Ack(boot_id=key.boot_id, seq=self._acks.pop(key))
-            self._publish(Message(key.gate.topic("ack"), payloads.encode(ack), retain=True))
+            self._publish(self._ack(key, self._acks.pop(key)))
             self.counts.acks += 1
         self._acks_delayed = bool(self._acks)
+
+    def _ack(self, key: BootKey, seq: int) -> Message:
+        ack = payloads.Ack(
+            boot_id=key.boot_id,
+            seq=seq,
+            key=self._key.public.hex(),
+            sig=self._key.seal(ack_text(key.gate, key.boot_id, seq)).hex(),
+        )
+        return Message(key.gate.topic("ack"), payloads.encode(ack), retain=True)
 
     def _ask_for_gaps(self, now: float) -> None:
         """Look again at boots with a gap: another collector may have filled it, else ask."""
@@ -284,18 +333,29 @@ def _stored(message: Received, at: float) -> StoredEvent:
     """Read a message strictly.
 
     Raises:
-        ValueError: it is no event of the gate whose topic it came on.
+        Refused: it is no event that the gate of its topic sealed.
     """
     address = parse_topic(message.topic)
     if address is None or not address[1].startswith("event/"):
-        raise ValueError("not an event's topic")
+        raise Refused(Refusal.NO_EVENT, "not an event's topic")
     gate, path = address
-    envelope, _ = decode_event(message.payload)
+    if max(len(gate.site), len(gate.gate)) > _LONGEST_NAME:
+        raise Refused(Refusal.NO_EVENT, "no gate has so long a name")
+    try:
+        envelope, _ = decode_event(message.payload)
+    except ValueError as error:
+        raise Refused(Refusal.NO_EVENT, str(error)) from None
     if envelope.source != source(gate.site, gate.gate):
-        raise ValueError("the source is not the topic's gate")
+        raise Refused(Refusal.NO_EVENT, "the source is not the topic's gate")
     kind = path.removeprefix("event/")
     if envelope.type != f"idgate.{kind}.v1":
-        raise ValueError("the type is not the topic's")
+        raise Refused(Refusal.NO_EVENT, "the type is not the topic's")
+    try:
+        seal = read_seal(envelope)
+    except ValueError as error:
+        raise Refused(Refusal.FORGED, str(error)) from None
+    if seal is None:
+        raise Refused(Refusal.UNSEALED, "the gate must be of this version or later")
     return StoredEvent(
         BootKey(gate, envelope.bootid),
         envelope.seq,
@@ -303,4 +363,5 @@ def _stored(message: Received, at: float) -> StoredEvent:
         envelope.time,
         at,
         bytes(envelope.data).decode("utf-8"),
+        seal,
     )

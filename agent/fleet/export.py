@@ -10,20 +10,25 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.fleet.live import FleetView, GateView, Viewer
+from agent.fleet.register import KnownGate
 from agent.fleet.store import EventStore
 from agent.report.link import LinkSettings
+from agent.report.topics import GateAddress
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 __all__ = ["COLUMNS", "METRICS", "FleetMetrics", "serve", "write_csv", "write_parquet"]
 
-COLUMNS = ("site", "gate", "boot_id", "seq", "type", "time", "received_at", "data")
+COLUMNS = (
+    "site", "gate", "boot_id", "seq", "type", "time", "received_at", "data", "prevhash", "key",
+    "sig",
+)  # fmt: skip
 
 METRICS: dict[str, str] = {
     "idgate_up": "1 when the gate says online",
@@ -39,6 +44,9 @@ METRICS: dict[str, str] = {
     "idgate_collector_events": "events stored",
     "idgate_collector_gap_boots": "boots with a gap",
     "idgate_collector_rejected": "messages that were no events",
+    "idgate_gates_absent": "expected gates of which nothing ever came",
+    "idgate_refused_total": "messages in the gate's name that the collector did not believe",
+    "idgate_key_offered": "1 where another key wants to speak for the gate",
     "idgate_broker_connected": "1 when the exporter is connected to the broker",
 }
 
@@ -74,21 +82,45 @@ class FleetMetrics:
             METRICS["idgate_decisions_total"],
             labels=("site", "gate", "decision"),
         )
+        register = self._store.register.gates()
+        retired = {each.address for each in register.values() if each.retired_at is not None}
+        absent = 0
         for gate in list(self._view.gates.values()):
+            if gate.address in retired:
+                continue
+            absent += gate.status == "absent" and gate.address not in register
             _fill(gate, families)
             for word, count in gate.decisions.items():
                 decisions.add_metric([gate.address.site, gate.address.gate, word], count)
         yield from families.values()
         yield decisions
+        yield from _refusals(register)
         for name, value in (
             ("idgate_collector_events", self._store.count()),
             ("idgate_collector_gap_boots", self._store.gap_boots()),
             ("idgate_collector_rejected", self._store.rejections()),
+            ("idgate_gates_absent", absent),
             ("idgate_broker_connected", int(self._connected())),
         ):
             family = gauge(name)
             family.add_metric([], value)
             yield family
+
+
+def _refusals(register: Mapping[GateAddress, KnownGate]) -> Iterator[Metric]:
+    """Yield what the collector refused in the names of gates that serve."""
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    names = ("idgate_refused_total", "idgate_key_offered")
+    refused = CounterMetricFamily(names[0], METRICS[names[0]], labels=("site", "gate"))
+    offered = GaugeMetricFamily(names[1], METRICS[names[1]], labels=("site", "gate"))
+    for gate in register.values():
+        if gate.retired_at is None:
+            labels = [gate.address.site, gate.address.gate]
+            refused.add_metric(labels, gate.refused)
+            offered.add_metric(labels, int(bool(gate.offered)))
+    yield refused
+    yield offered
 
 
 def _fill(gate: GateView, families: dict[str, Any]) -> None:
@@ -128,7 +160,7 @@ def serve(
     """
     from prometheus_client import CollectorRegistry, start_http_server
 
-    view = FleetView()
+    view = FleetView(expected=store.register.expected)
     viewer = Viewer(settings, view)
     registry = CollectorRegistry()
     registry.register(FleetMetrics(view, store, lambda: viewer.connected))
@@ -155,8 +187,14 @@ def write_csv(store: EventStore, target: str) -> None:
 
 def _write_rows(writer: Any, store: EventStore) -> None:
     writer.writerow(COLUMNS)
-    for row in store.read():
+    for row in map(_flat, store.read()):
         writer.writerow([row[name] for name in COLUMNS])
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with its seal in hexadecimal; empty where it was stored without one."""
+    seal = {name: (row[name] or b"").hex() for name in ("prevhash", "sig")}
+    return {**row, **seal, "key": row["key"] or ""}
 
 
 def write_parquet(store: EventStore, target: Path) -> None:
@@ -169,14 +207,16 @@ def write_parquet(store: EventStore, target: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ValueError("Parquet needs pyarrow: pip install pyarrow") from None
+        raise ValueError(
+            f"Parquet needs pyarrow: {sys.executable} -m pip install pyarrow"
+        ) from None
     types = (
         pa.string(), pa.string(), pa.string(), pa.int64(), pa.string(), pa.string(), pa.float64(),
-        pa.string(),
+        pa.string(), pa.string(), pa.string(), pa.string(),
     )  # fmt: skip
     table_schema = pa.schema(list(zip(COLUMNS, types, strict=True)))
     with pq.ParquetWriter(target, table_schema) as writer:
-        for rows in _groups(store.read(), 50_000):
+        for rows in _groups(map(_flat, store.read()), 50_000):
             writer.write_table(pa.Table.from_pylist(rows, schema=table_schema))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import msgspec
@@ -24,14 +24,24 @@ __all__ = ["FleetView", "GateView", "Viewer"]
 _GATES = 20_000
 _WINDOW_S = 60.0
 _RETRY_S = 2.0
+_WORST = ("fire", "tamper", "absent", "offline", "unknown", "failed", "stopped")
+"""Problems that come before others, the worst first."""
 
 
 @dataclass(slots=True)
 class GateView:
-    """What is known of one gate."""
+    """What is known of one gate.
+
+    Attributes:
+        status: `online`, `offline` (nobody heard it go), `stopped`, `unknown`; `absent` where it is
+            expected and nothing of it ever came.
+        listed: False where it is not among the gates that are expected.
+        others: named as their types say.
+    """
 
     address: GateAddress
     status: str = "unknown"
+    listed: bool = True
     info: payloads.GateInfo | None = None
     state: payloads.StateReport | None = None
     metrics: payloads.Metrics | None = None
@@ -51,6 +61,8 @@ class GateView:
     def problems(self) -> tuple[str, ...]:
         """Return what is wrong, worst first."""
         found = []
+        if not self.listed:
+            found.append("unlisted")
         if self.status != "online":
             found.append(self.status)
         if self.state is not None:
@@ -60,20 +72,41 @@ class GateView:
             found += [gate.health] if gate.health != "ok" else []
             found += [] if gate.clock_trusted else ["clock"]
             found += [*gate.faults, *self.state.faults]
-        return tuple(dict.fromkeys((*found, *self.faults)))
+        found = [*dict.fromkeys((*found, *self.faults))]
+        return tuple(sorted(found, key=_rank))  # sorted() keeps the order of equals
+
+    def severity(self) -> int:
+        """Return where the gate stands in a list, 0 for the worst."""
+        problems = self.problems()
+        return _rank(problems[0]) if problems else len(_WORST) + 1
+
+
+def _rank(problem: str) -> int:
+    return _WORST.index(problem) if problem in _WORST else len(_WORST)
 
 
 class FleetView:
     """All gates, fed with messages.
+
+    Args:
+        clock: Unix seconds.
+        expected: the gates that there should be; None where nobody says.
 
     Attributes:
         gates: by address.
         refused: messages that were not understood.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        expected: Collection[GateAddress] | None = None,
+    ) -> None:
         self._clock = clock
-        self.gates: dict[GateAddress, GateView] = {}
+        self._expected = expected
+        self.gates: dict[GateAddress, GateView] = {
+            address: GateView(address, "absent") for address in expected or ()
+        }
         self.refused = 0
 
     def feed(self, topic: str, payload: bytes) -> None:
@@ -82,17 +115,20 @@ class FleetView:
         if found is None or (found[0] not in self.gates and len(self.gates) >= _GATES):
             self.refused += 1
             return
-        gate = self.gates.setdefault(found[0], GateView(found[0]))
+        if not payload and found[0] not in self.gates:
+            return  # a retained message was deleted
+        listed = self._expected is None or found[0] in self._expected
+        gate = self.gates.setdefault(found[0], GateView(found[0], listed=listed))
+        if gate.status == "absent":
+            gate.status = "unknown"
         try:
             self._take(gate, found[1], payload)
         except ValueError:
             self.refused += 1
 
     def ordered(self) -> list[GateView]:
-        """Return the gates, those with problems first."""
-        return sorted(
-            self.gates.values(), key=lambda gate: (not gate.problems(), gate.address.name)
-        )
+        """Return the gates, the worst first."""
+        return sorted(self.gates.values(), key=lambda gate: (gate.severity(), gate.address.name))
 
     def _take(self, gate: GateView, path: str, payload: bytes) -> None:
         match path.split("/"):

@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable
 
+from agent.journal.chain import START
 from agent.journal.events import Event, encode_data, event_type
 from agent.journal.model import BootState, JournalFull, Position, Row, new_boot_id
 
@@ -30,6 +31,7 @@ class MemoryOutbox:
         self._capacity = capacity
         self._rows: deque[Row] = deque()
         self._last = 0
+        self._newest = START
         self._acknowledged = 0
         self._listener: Callable[[], None] | None = None
 
@@ -42,16 +44,17 @@ class MemoryOutbox:
         if len(self._rows) >= self._capacity:
             raise JournalFull(f"{len(self._rows)} events wait for the collector")
         self._last += 1
-        self._rows.append(
-            Row(
-                Position(1, self._last),
-                self.boot_id,
-                self._last,
-                event_type(event).value,
-                int(self._clock() * 1_000_000),
-                encode_data(event),
-            )
+        row = Row(
+            Position(1, self._last),
+            self.boot_id,
+            self._last,
+            event_type(event).value,
+            int(self._clock() * 1_000_000),
+            encode_data(event),
+            self._newest,
         )
+        self._rows.append(row)
+        self._newest = row.digest
         if self._listener is not None:
             self._listener()
         return self._last

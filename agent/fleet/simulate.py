@@ -6,6 +6,7 @@ window and outbox (in memory). What they say is the real thing: a collector cann
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import random
 import select
@@ -13,12 +14,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from agent.fleet.memory import MemoryOutbox
 from agent.journal.events import Decision
 from agent.reason import Reason
 from agent.report.engine import Engine, EngineSettings
 from agent.report.link import Link, LinkSettings
 from agent.report.payloads import GateInfo, GateState
+from agent.report.seals import SealKey
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
 
@@ -88,7 +92,15 @@ class _Gate:
             clock=time.time,
             believed=time.time,
         )
-        self.engine = Engine(settings, self.outbox, sources, now=time.monotonic())
+        # The same in each run, or a collector would refuse the second; anybody can make it.
+        seed = hashlib.sha256(f"idgate simulated {address.name}".encode()).digest()
+        self.engine = Engine(
+            settings,
+            self.outbox,
+            sources,
+            key=SealKey.of(Ed25519PrivateKey.from_private_bytes(seed)),
+            now=time.monotonic(),
+        )
         self.watched_link: Link | None = None
         self.watched_fd = -1
 

@@ -1,7 +1,8 @@
 """The collector's database: every event once, and how far each boot is complete.
 
 Rules:
-- Idempotent on gate, boot and `seq`: the same row again changes nothing.
+- Idempotent on gate, boot and `seq`: the same row again changes nothing. Only what a gate sealed
+  comes here (`agent.fleet.collector`), so the first row of a name is the gate's own.
 - `contiguous` is the highest `seq` up to which every row is stored; only that is acknowledged, and
   only after the transaction that stored it was committed.
 - Several collectors may share one database: what another one stored is seen as soon as a gap makes
@@ -12,7 +13,9 @@ SQLite by default (WAL, `synchronous=FULL`); PostgreSQL by URL; both through SQL
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,43 +24,29 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
+from agent.fleet.expected import Expected
+from agent.fleet.register import Register, contiguous_before
+from agent.fleet.tables import boots, events, gates, prepare, rejected, signers
+from agent.report.cloudevents import Seal
 from agent.report.topics import GateAddress
 
-__all__ = ["BootKey", "EventStore", "Gap", "StoredEvent", "open_store", "store_url"]
+__all__ = [
+    "BootKey",
+    "EventStore",
+    "Gap",
+    "RejectedMessage",
+    "StoredEvent",
+    "open_store",
+    "store_url",
+]
 
 _CHUNK = 256
 _REJECTED_KEPT = 10_000
-
-metadata = sa.MetaData()
-boots = sa.Table(
-    "boot",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("site", sa.String(64), nullable=False),
-    sa.Column("gate", sa.String(64), nullable=False),
-    sa.Column("boot_id", sa.String(64), nullable=False),
-    sa.Column("contiguous", sa.Integer, nullable=False, default=0),
-    sa.Column("highest", sa.Integer, nullable=False, default=0),
-    sa.UniqueConstraint("site", "gate", "boot_id"),
-)
-events = sa.Table(
-    "event",
-    metadata,
-    sa.Column("boot", sa.Integer, sa.ForeignKey("boot.id"), primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("type", sa.String(16), nullable=False),
-    sa.Column("time", sa.String(40), nullable=False),
-    sa.Column("received_at", sa.Float, nullable=False),
-    sa.Column("data", sa.Text, nullable=False),
-    sqlite_with_rowid=False,
-)
-rejected = sa.Table(
-    "rejected",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("topic", sa.String(300), nullable=False),
-    sa.Column("reason", sa.String(300), nullable=False),
-    sa.Column("received_at", sa.Float, nullable=False),
+_WITH_A_GAP = sa.and_(
+    boots.c.contiguous < boots.c.highest,
+    ~sa.exists().where(
+        gates.c.site == boots.c.site, gates.c.gate == boots.c.gate, gates.c.retired_at.is_not(None)
+    ),
 )
 
 
@@ -79,6 +68,26 @@ class StoredEvent:
     time: str
     received_at: float
     data: str = field(repr=False)
+    seal: Seal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedMessage:
+    """A message that was not stored.
+
+    Attributes:
+        topic: it came on.
+        reason: why, in a line.
+        at: Unix seconds.
+        gate: in whose name, None where the topic is no gate's.
+        offered: the key that wanted to speak for the gate, or b"".
+    """
+
+    topic: str
+    reason: str
+    at: float
+    gate: GateAddress | None = None
+    offered: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +118,13 @@ def store_url(text: str) -> str:
     return text
 
 
-def open_store(text: str, *, new: bool = True) -> EventStore:
+def open_store(text: str, *, new: bool = True, expected: Expected | None = None) -> EventStore:
     """Open the database that an operator names.
 
     Args:
         text: see `store_url`.
         new: a SQLite file may be made; False is for who only reads.
+        expected: the gates file, or None.
 
     Raises:
         ValueError: it cannot be had; one line, without the password of a URL.
@@ -124,7 +134,7 @@ def open_store(text: str, *, new: bool = True) -> EventStore:
     name = text.partition("://")[0]
     try:
         name = shown(text)
-        return EventStore(text)
+        return EventStore(text, expected)
     except (sa.exc.SQLAlchemyError, ValueError) as error:
         why = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise ValueError(f"{name}: {why}") from None
@@ -140,12 +150,16 @@ class EventStore:
 
     Args:
         url: see `store_url`.
+        expected: the gates file, or None.
+
+    Attributes:
+        register: whose key speaks for which gate.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: no such database; from every method when it fails.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, expected: Expected | None = None) -> None:
         self._engine = sa.create_engine(store_url(url), pool_pre_ping=True)
         self.name = shown(url)
         self._sqlite = self._engine.dialect.name == "sqlite"
@@ -154,8 +168,12 @@ class EventStore:
         insert: Any = sqlite.insert if self._sqlite else postgresql.insert
         self._insert_event = insert(events).on_conflict_do_nothing()
         self._insert_boot = insert(boots).on_conflict_do_nothing()
-        metadata.create_all(self._engine)
+        self._insert_signer = insert(signers).on_conflict_do_nothing()
+        prepare(self._engine)
+        self.register = Register(self._engine, expected)
+        self.register.reload()
         self._known: dict[BootKey, _Progress] = {}
+        self._signers: dict[bytes, int] = {}
 
     def add(self, batch: Iterable[StoredEvent]) -> dict[BootKey, int]:
         """Store a batch in one transaction; return each touched boot's contiguous `seq`."""
@@ -163,7 +181,7 @@ class EventStore:
         for event in batch:
             by_boot.setdefault(event.key, []).append(event)
         changed: dict[BootKey, _Progress] = {}
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             for key in by_boot:
                 known = self._known.get(key) or self._find(connection, key)
                 changed[key] = _Progress(known.id, known.contiguous, known.highest)
@@ -194,17 +212,40 @@ class EventStore:
         self._known.update(changed)
         return {key: progress.contiguous for key, progress in changed.items()}
 
-    def reject(self, topic: str, reason: str, at: float) -> None:
-        """Note a message that is no event; the newest are kept."""
+    def reject(self, messages: Sequence[RejectedMessage]) -> None:
+        """Note messages that were not stored, in one transaction; the newest are kept.
+
+        The gates in whose names they came count them.
+        """
+        names = Counter(each.gate for each in messages if each.gate is not None)
+        offered = {each.gate: each.offered.hex() for each in messages if each.offered}
         with self._engine.begin() as connection:
-            found = connection.execute(
-                sa.insert(rejected).values(topic=topic[:300], reason=reason[:300], received_at=at)
+            connection.execute(
+                sa.insert(rejected),
+                [
+                    {
+                        "topic": each.topic[:300].replace("\0", " "),
+                        "reason": each.reason[:300].replace("\0", " "),
+                        "received_at": each.at,
+                    }
+                    for each in messages
+                ],
             )
-            newest = found.inserted_primary_key
-            if newest is not None:
+            newest = connection.execute(sa.select(sa.func.max(rejected.c.id))).scalar_one()
+            connection.execute(sa.delete(rejected).where(rejected.c.id <= newest - _REJECTED_KEPT))
+            for gate, count in names.items():
+                values: dict[str, Any] = {"refused": gates.c.refused + count}
+                if gate in offered:
+                    values["offered"] = offered[gate]
                 connection.execute(
-                    sa.delete(rejected).where(rejected.c.id <= newest[0] - _REJECTED_KEPT)
+                    sa.update(gates)
+                    .where(gates.c.site == gate.site, gates.c.gate == gate.gate)
+                    .values(values)
                 )
+
+    def forget_progress(self) -> None:
+        """Look up again how far each boot is when it comes next: gates were renamed or retired."""
+        self._known.clear()
 
     def prune(self, before: float) -> int:
         """Forget complete events received before `before` (Unix seconds); return how many.
@@ -221,14 +262,14 @@ class EventStore:
             return done.rowcount
 
     def gaps(self, limit: int = 1_000) -> list[Gap]:
-        """Return what is missing between rows that are there."""
+        """Return what is missing between rows that are there; retired gates are past asking."""
         following = sa.func.lead(events.c.seq).over(
             partition_by=events.c.boot, order_by=events.c.seq
         )
         inner = (
             sa.select(events.c.boot, events.c.seq, following.label("next"))
             .join(boots, boots.c.id == events.c.boot)
-            .where(boots.c.contiguous < boots.c.highest, events.c.seq > boots.c.contiguous)
+            .where(_WITH_A_GAP, events.c.seq > boots.c.contiguous)
             .subquery()
         )
         holes = sa.select(inner.c.boot, inner.c.seq, inner.c.next).where(
@@ -237,7 +278,7 @@ class EventStore:
         first = (
             sa.select(events.c.boot, sa.func.min(events.c.seq).label("next"))
             .join(boots, boots.c.id == events.c.boot)
-            .where(boots.c.contiguous < boots.c.highest, events.c.seq > boots.c.contiguous)
+            .where(_WITH_A_GAP, events.c.seq > boots.c.contiguous)
             .group_by(events.c.boot)
         )
         with self._engine.connect() as connection:
@@ -268,8 +309,9 @@ class EventStore:
     def read(self, *, types: Iterable[str] = ()) -> Iterator[Mapping[str, Any]]:
         """Yield every event as a flat mapping, oldest first by gate, boot and seq."""
         query = (
-            sa.select(boots.c.site, boots.c.gate, boots.c.boot_id, events)
+            sa.select(boots.c.site, boots.c.gate, boots.c.boot_id, events, signers.c.key)
             .join(boots, boots.c.id == events.c.boot)
+            .outerjoin(signers, signers.c.id == events.c.signer)
             .order_by(events.c.boot, events.c.seq)
         )
         wanted = tuple(types)
@@ -278,8 +320,34 @@ class EventStore:
         with self._engine.connect().execution_options(yield_per=1_000) as connection:
             for row in connection.execute(query):
                 found = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
-                del found["boot"]
+                del found["boot"], found["signer"]
                 yield found
+
+    def names(self) -> list[GateAddress]:
+        """Return every name under which a gate has rows."""
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(boots.c.site, boots.c.gate).distinct())
+            return [GateAddress(row.site, row.gate) for row in found]
+
+    def history(self, names: Iterable[GateAddress]) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of one gate under all its names, by boot and `seq`.
+
+        A row is as in `read`, with the boot's `number` in the order in which boots came.
+        """
+        chosen = [sa.and_(boots.c.site == each.site, boots.c.gate == each.gate) for each in names]
+        query = (
+            sa.select(
+                boots.c.id.label("number"), boots.c.site, boots.c.gate, boots.c.boot_id, events,
+                signers.c.key,
+            )
+            .join(boots, boots.c.id == events.c.boot)
+            .outerjoin(signers, signers.c.id == events.c.signer)
+            .where(sa.or_(*chosen))
+            .order_by(boots.c.boot_id, events.c.seq)
+        )  # fmt: skip
+        with self._engine.connect().execution_options(yield_per=1_000) as connection:
+            for row in connection.execute(query):
+                yield dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
 
     def count(self) -> int:
         """Return how many events are stored."""
@@ -289,8 +357,8 @@ class EventStore:
             )
 
     def gap_boots(self) -> int:
-        """Return how many boots have a gap."""
-        query = sa.select(sa.func.count()).where(boots.c.contiguous < boots.c.highest)
+        """Return how many boots of gates that serve have a gap."""
+        query = sa.select(sa.func.count()).select_from(boots).where(_WITH_A_GAP)
         with self._engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -306,6 +374,16 @@ class EventStore:
         self._engine.dispose()
 
     # -- inside -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """Begin; numbers of keys that a failed transaction gave out are forgotten."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except BaseException:
+            self._signers.clear()
+            raise
 
     def _insert(
         self,
@@ -325,20 +403,34 @@ class EventStore:
                     "time": row.time,
                     "received_at": row.received_at,
                     "data": row.data,
+                    "prevhash": None if row.seal is None else row.seal.previous,
+                    "sig": None if row.seal is None else row.seal.signature,
+                    "signer": self._signer(connection, row.seal),
                 }
                 for key, row in fresh
             ],
         )
 
+    def _signer(self, connection: Connection, seal: Seal | None) -> int | None:
+        """Return the number of the key that sealed an event."""
+        if seal is None:
+            return None
+        if seal.key not in self._signers:
+            connection.execute(self._insert_signer, {"key": seal.key.hex()})
+            query = sa.select(signers.c.id).where(signers.c.key == seal.key.hex())
+            self._signers[seal.key] = int(connection.execute(query).scalar_one())
+        return self._signers[seal.key]
+
     def _find(self, connection: Connection, key: BootKey) -> _Progress:
+        done = contiguous_before(connection, key.gate, key.boot_id)
         connection.execute(
             self._insert_boot,
             {
                 "site": key.gate.site,
                 "gate": key.gate.gate,
                 "boot_id": key.boot_id,
-                "contiguous": 0,
-                "highest": 0,
+                "contiguous": done,
+                "highest": done,
             },
         )
         row = connection.execute(

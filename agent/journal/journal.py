@@ -5,6 +5,7 @@ Rules:
   stays closed (or free, where the operator chose that for a full journal).
 - A use and the decision that it led to are one transaction: no crash keeps one without the other.
 - `seq` has no gap: a number is given out only with its row, inside the transaction.
+- Each row carries the hash of the one before it (`agent.journal.chain`).
 - Rows leave in order, oldest first, and only after the collector acknowledged them. A journal full
   of rows that were not is an error, never a silent loss; the last `RESERVE` places are kept for
   faults, tampering and changes of mode, so that the fault itself can still be told.
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from agent import log
+from agent.journal.chain import Link
 from agent.journal.events import Decision, Event, Fault, Passage, encode_data, event_type
 from agent.journal.model import (
     AlreadyUsed,
@@ -373,10 +375,12 @@ class Journal(Store):
                 if free is not None:
                     self._free(db, *free)
                 db.execute(
-                    "INSERT INTO event VALUES(?, ?, ?, ?, ?)",
-                    (boot.number, seq, kind.value, time_us, data),
+                    "INSERT INTO event VALUES(?, ?, ?, ?, ?, ?)",
+                    (boot.number, seq, kind.value, time_us, data, self._newest),
                 )
             boot.last = seq
+            row = Link(self._newest, self.boot_id, seq, kind.value, time_us, data)
+            self._newest = row.digest
             if free is not None:
                 free[0].freed = free[1]
             self._since_checkpoint += 1

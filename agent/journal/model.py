@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from agent.journal.chain import Link
+
 __all__ = [
     "AlreadyUsed",
     "BootState",
@@ -65,6 +67,7 @@ class Row:
         type: `decision`, `passage`, `tamper`, `fault` or `mode`.
         time_us: Unix time in microseconds, by the gate's clock.
         data: the event's JSON, UTF-8.
+        previous: hash of the row before it, see `agent.journal.chain`.
     """
 
     position: Position
@@ -73,6 +76,14 @@ class Row:
     type: str
     time_us: int
     data: bytes = field(repr=False)
+    previous: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """This row's hash, which the next row carries."""
+        return Link(
+            self.previous, self.boot_id, self.seq, self.type, self.time_us, self.data
+        ).digest
 
 
 @dataclass(frozen=True, slots=True)

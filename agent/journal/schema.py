@@ -8,6 +8,7 @@ Rules:
 - The check has a time limit, so that a large journal on a slow card does not delay the gate; pages
   it did not reach are still checked by SQLite when they are read.
 - One process a journal: a second one would count `seq` on its own.
+- A journal of version 1 is taken over where it lies: its rows stand before the chain's beginning.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import sqlite3
 import time
 from pathlib import Path
 
+from agent.journal.chain import START
 from agent.journal.model import JournalFailed
 
 __all__ = ["Lock", "connect", "open_checked"]
 
-VERSION = 1
+VERSION = 2
 CHECK_LIMIT_S = 1.0
 _CHECK_STEPS = 10_000
 """SQLite's own instructions between two looks at the clock."""
@@ -34,7 +36,7 @@ _LOG_BYTES = 4 * 2**20
 _KEEP_ASIDE = 2
 _SUFFIXES = ("", "-wal", "-shm")
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE IF NOT EXISTS boot(
   number INTEGER PRIMARY KEY,
   boot_id TEXT NOT NULL UNIQUE,
@@ -48,6 +50,7 @@ CREATE TABLE IF NOT EXISTS event(
   type TEXT NOT NULL,
   time_us INTEGER NOT NULL,
   data BLOB NOT NULL,
+  previous BLOB NOT NULL DEFAULT X'{START.hex()}',
   PRIMARY KEY(boot, seq)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS used(
@@ -84,6 +87,8 @@ CREATE TABLE IF NOT EXISTS holder(
   at REAL NOT NULL
 );
 """
+_CHAINED = f"ALTER TABLE event ADD COLUMN previous BLOB NOT NULL DEFAULT X'{START.hex()}';"
+"""From version 1 to 2."""
 
 
 class Lock:
@@ -173,10 +178,11 @@ def open_checked(path: Path, *, synchronous: str, now: float) -> tuple[sqlite3.C
 def _open(path: Path, synchronous: str) -> sqlite3.Connection:
     db = connect(path, synchronous=synchronous)
     try:
-        _require_format(db)
+        version = _require_format(db)
         _check(db)
+        change = _CHAINED if version == 1 else ""
         db.executescript(
-            f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;"
+            f"BEGIN IMMEDIATE;{change}{_TABLES}PRAGMA user_version={VERSION};COMMIT;"
             f"PRAGMA journal_size_limit={_LOG_BYTES};"
         )
     except BaseException:
@@ -185,13 +191,15 @@ def _open(path: Path, synchronous: str) -> sqlite3.Connection:
     return db
 
 
-def _require_format(db: sqlite3.Connection) -> None:
+def _require_format(db: sqlite3.Connection) -> int:
+    """Return the version of the file, 0 where it is new."""
     mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise JournalFailed(f"the write-ahead log is refused, journal mode is {mode}")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version not in (0, VERSION):
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= VERSION:
         raise JournalFailed(f"the journal is of version {version}, this program writes {VERSION}")
+    return version
 
 
 def _check(db: sqlite3.Connection) -> None:

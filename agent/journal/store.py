@@ -3,8 +3,8 @@
 Rules:
 - Four connections: the writer (FULL), the marker of acknowledgements (NORMAL: no sync of its own),
   and two read-only ones, for quick questions and for the reporter, which never wait for a writer.
-- The counters of every boot are kept in memory and follow the disk: they change after a commit,
-  and are read again after a commit that failed.
+- The counters of every boot and the hash of the newest row are kept in memory and follow the disk:
+  they change after a commit, and are read again after a commit that failed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from agent.journal.chain import START, Link
 from agent.journal.model import BootState, JournalFailed, Position, Row
 from agent.journal.schema import Lock, connect
 
@@ -27,6 +28,10 @@ _WEAKER = {"FULL": "NORMAL", "OFF": "OFF"}
 _KEEP_BOOTS = 256
 _CHECKPOINT_ROWS = 256
 _START = Position(0, 0)
+_NEWEST = (
+    "SELECT previous, boot_id, seq, type, time_us, data FROM event JOIN boot ON number = boot"
+    " ORDER BY boot DESC, seq DESC LIMIT 1"
+)
 
 Clock = Callable[[], float]
 
@@ -72,6 +77,7 @@ class Store:
         self._quick_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._boots: dict[str, BootCounters]  # as `_load` finds them
+        self._newest: bytes
         self._stale: bool
         self._closed = False
         self._listener: Callable[[], None] | None = None
@@ -213,7 +219,7 @@ class Store:
     # -- inside -------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        """Read the counters of every boot; begin this run's where it is new."""
+        """Read the counters of every boot and the chain's end; begin this run where it is new."""
         db = self._writer
         boots: dict[str, BootCounters] = {}
         for number, boot_id, acknowledged, freed in db.execute(
@@ -232,6 +238,8 @@ class Store:
                     (number, self.boot_id, int(self._clock() * 1_000_000)),
                 )
             boots[self.boot_id] = BootCounters(number, self.boot_id, 0, 0, 0)
+        newest = db.execute(_NEWEST).fetchone()
+        self._newest = START if newest is None else Link(*newest).digest
         self._boots = boots  # in one step: other threads read it without a lock
         self._stale = False
 
@@ -300,13 +308,13 @@ class Store:
                 raise JournalFailed("the journal is closed")
             try:
                 found = self._reader.execute(
-                    "SELECT seq, type, time_us, data FROM event"
+                    "SELECT seq, type, time_us, data, previous FROM event"
                     " WHERE boot = ? AND seq BETWEEN ? AND ? ORDER BY seq LIMIT ?",
                     (boot.number, first, last, limit),
                 ).fetchall()
             except sqlite3.Error as error:
                 raise JournalFailed(f"{self.path.name}: {error}") from error
         return [
-            Row(Position(boot.number, seq), boot.boot_id, seq, kind, time_us, bytes(data))
-            for seq, kind, time_us, data in found
+            Row(Position(boot.number, seq), boot.boot_id, seq, kind, time_us, data, previous)
+            for seq, kind, time_us, data, previous in found
         ]

@@ -35,7 +35,7 @@ _SUMMARIES = {
     "info": "what the gate is: versions, drivers, models, trust",
     "state": "how the gate is: mode, barrier, health, outbox, faults",
     "metrics": "numbers for graphs",
-    "ack": "highest contiguous seq of a boot that the collector stored; only this frees rows",
+    "ack": "highest contiguous seq of a boot that is stored, sealed by the collector; frees rows",
     "config/desired": "signed and versioned settings for the gate",
     "config/reported": "what became of them",
 }
@@ -156,6 +156,9 @@ def _event(kind: EventType, schemas: dict[str, Any]) -> dict[str, Any]:
         "dataschema": {"const": f"urn:idgate:schema:{kind}:1"},
         "bootid": {"type": "string", "pattern": "^[0-9a-f]{8,64}$"},
         "seq": {"type": "integer", "minimum": 1},
+        "prevhash": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "key": {"type": "string", "contentEncoding": "base64", "minLength": 44, "maxLength": 44},
+        "sig": {"type": "string", "contentEncoding": "base64", "minLength": 88, "maxLength": 88},
         "data": {"$ref": f"#/components/schemas/{data['title']}"},
     }
     return {

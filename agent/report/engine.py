@@ -11,6 +11,9 @@ Rules:
 - A message too large to be read (`packets`) ends its connection and is a fault; the next one
   forgets what the broker kept for us and goes without the subscription that brought it, which is
   tried again ten minutes later. Where none did, half a minute or more passes between attempts.
+- Events are sealed by the gate's key as they go. An acknowledgement counts where the collector's
+  seal holds, and is a sign of life where it frees rows: words about boots that never were, old ones
+  and repeated ones leave `silent_collector` to come, over reconnections too.
 - Rows in flight are few; what the broker refuses (135) or nobody reads (16) stays in the journal,
   shows as a fault, and is tried again later.
 - Everything from outside is judged here or refused; nothing received may raise.
@@ -42,6 +45,7 @@ from agent.report.link import (
     matches,
 )
 from agent.report.packets import PACKET_TOO_LARGE
+from agent.report.seals import CollectorPin, SealKey, ack_text
 from agent.report.topics import GateAddress
 from agent.report.values import Sources, Values
 from agent.report.window import Window
@@ -120,6 +124,8 @@ class Engine:
         sources: values to publish.
         inbox: commands, configuration and discovery; None for a gate that only reports.
         tell: receives fault events for the journal.
+        key: seals the events; None makes one for this run.
+        collector: whose acknowledgements are believed; None believes the first of this run.
         now: monotonic seconds.
 
     Attributes:
@@ -137,9 +143,13 @@ class Engine:
         *,
         inbox: Inbox | None = None,
         tell: Callable[[Fault], None] = lambda _fault: None,
+        key: SealKey | None = None,
+        collector: CollectorPin | None = None,
         now: float = 0.0,
     ) -> None:
         self._settings = settings
+        self._key = key or SealKey.new()
+        self._collector = collector or CollectorPin()
         self._outbox = outbox
         self._sources = sources
         self._inbox = inbox
@@ -163,7 +173,8 @@ class Engine:
         self._opened_at = now
         self._connected_at = 0.0
         self._ticked_at = now
-        self._heard_at = now
+        self._unheard_s = 0.0
+        """How long, while connected, rows have waited and none was acknowledged."""
         self._withheld: dict[str, float] = {}
         """Filters that brought a message too large, and when to try each again."""
         self._whole_since = now
@@ -265,7 +276,6 @@ class Engine:
             self.faults.raise_("unstable", "connections end soon: another client of this id?", now)
         self._lived_s = _STABLE_S
         self._opened_at = now
-        self._heard_at = now
         self._connected_at = self._sources.clock()
         assert self.link is not None
         self.broker_until = self.link.peer_until()
@@ -425,19 +435,34 @@ class Engine:
         if not message.payload:
             return
         try:
-            ack = payloads.decode_ack(message.payload)
-            self._free(ack.boot_id, ack.seq, now)
+            self._acknowledged(payloads.decode_ack(message.payload), now)
         except ValueError as error:
             self.faults.raise_("bad_ack", str(error), now)
 
-    def _free(self, boot_id: str, seq: int, now: float) -> None:
-        freed = self._outbox.acknowledge(boot_id, seq)
-        self._heard_at = now
-        self.faults.clear("silent_collector", now)
-        if freed:
-            self.counters.acknowledged += freed
+    def _acknowledged(self, ack: payloads.Ack, now: float) -> None:
+        """Free what the collector says that it stored.
+
+        Raises:
+            ValueError: the collector did not say so, or it cannot be.
+        """
+        key, text = bytes.fromhex(ack.key), ack_text(self._gate, ack.boot_id, ack.seq)
+        self._collector.check(key, bytes.fromhex(ack.sig), text)
+        if self._free(ack.boot_id, ack.seq, now):
             self.faults.clear("bad_ack", now)
+            try:
+                self._collector.keep(key)
+                self.faults.clear("collector_key", now)
+            except OSError as error:
+                self.faults.raise_("collector_key", f"not kept: {error.strerror}", now)
+
+    def _free(self, boot_id: str, seq: int, now: float) -> int:
+        freed = self._outbox.acknowledge(boot_id, seq)
+        if freed:
+            self._unheard_s = 0.0
+            self.faults.clear("silent_collector", now)
+            self.counters.acknowledged += freed
             self._window.acknowledged(now)
+        return freed
 
     # -- sending ------------------------------------------------------------------------------
 
@@ -456,7 +481,7 @@ class Engine:
         mid = self._put(
             Message(
                 self._gate.topic(f"event/{row.type}"),
-                encode_event(row, self._source),
+                encode_event(row, self._source, self._key),
                 expiry_s=EVENT_EXPIRY_S,
                 content_type="application/cloudevents+json; charset=utf-8",
             )
@@ -471,7 +496,8 @@ class Engine:
     # -- time ---------------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
-        if now - self._ticked_at < 1.0:
+        passed_s = now - self._ticked_at
+        if passed_s < 1.0:
             return
         self._ticked_at = now
         self.faults.clear("journal", now)
@@ -484,8 +510,11 @@ class Engine:
             self.faults.clear("unstable", now)
             self.faults.clear("taken_over", now)
         if self._outbox.unacknowledged() == 0:
-            self._heard_at = now
-        elif now - self._heard_at > _SILENT_COLLECTOR_S:
+            self._unheard_s = 0.0
+            self.faults.clear("silent_collector", now)
+        elif self.up:
+            self._unheard_s += passed_s
+        if self._unheard_s > _SILENT_COLLECTOR_S:
             self.faults.raise_("silent_collector", "events wait and nobody acknowledges", now)
 
     def _next_due(self, now: float) -> float:

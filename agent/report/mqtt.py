@@ -28,6 +28,7 @@ from agent.report.engine import Engine, EngineSettings
 from agent.report.faults import FaultBoard
 from agent.report.inbox import CommandDispatcher, CommandHandler, GateInbox, Subscriber
 from agent.report.link import LinkSettings, Message
+from agent.report.seals import CollectorPin, SealKey
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
 from agent.settings.broker_url import parse_url
@@ -96,6 +97,8 @@ class Reporter:
         on_fault: receives faults of the reporter; None writes them into the journal.
         subscribers: further interests, such as `agent.report.desired.DesiredConfig`.
         command_memory: file of the accepted commands; None remembers until the process ends.
+        key: seals the events; None makes one for this run.
+        collector: whose acknowledgements are believed; None believes the first of this run.
         monotonic: seconds.
     """
 
@@ -112,6 +115,8 @@ class Reporter:
         on_fault: Callable[[Event], object] | None = None,
         subscribers: tuple[Subscriber, ...] = (),
         command_memory: Path | None = None,
+        key: SealKey | None = None,
+        collector: CollectorPin | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -160,6 +165,8 @@ class Reporter:
             sources,
             inbox=GateInbox(gate, self._dispatcher, *subscribers),
             tell=self._tell,
+            key=key,
+            collector=collector,
             now=monotonic(),
         )
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)

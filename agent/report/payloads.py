@@ -109,10 +109,17 @@ class Metrics(_Payload, frozen=True):
 
 
 class Ack(_Payload, frozen=True):
-    """The collector's word: every `seq` up to this one is stored."""
+    """The collector's word, sealed: every `seq` up to this one is stored.
+
+    Attributes:
+        key: the collector's public key, in hexadecimal.
+        sig: its signature, in hexadecimal; see `agent.report.seals`.
+    """
 
     boot_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{8,64}$")]
     seq: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    sig: Annotated[str, Meta(pattern=r"^([0-9a-f]{128})?$")] = ""
 
 
 class CommandStatus(StrEnum):

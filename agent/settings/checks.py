@@ -20,6 +20,8 @@ OPTIONAL_LINES: Final = (
 )  # fmt: skip
 """The keys of `[gpio]` at which a pin or `false` can stand."""
 
+COLLECTOR_KEY: Final = re.compile(r"[0-9a-f]{64}")
+
 REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 """ISO 3166-1 or 3166-2, as gates read it in credentials (`agent.credential.native`)."""
 
@@ -105,6 +107,11 @@ def _broker(config: Config) -> Iterator[str]:
     mqtt = config.mqtt
     if mqtt is None:
         return
+    if mqtt.collector_key and not COLLECTOR_KEY.fullmatch(mqtt.collector_key):
+        yield (
+            "key mqtt.collector_key: 64 hexadecimal digits are needed, in small letters, as "
+            "`idgate fleet collect` says them at its start"
+        )
     try:
         _, _, tls = parse_url(mqtt.url)
     except ValueError as error:

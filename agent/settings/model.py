@@ -305,6 +305,9 @@ class MqttConfig(_Section, frozen=True):
     """False: no command is subscribed to."""
     wait_for_ack: bool = True
     """True: a row is free when the collector acknowledges; False: the broker's word is taken."""
+    collector_key: str = ""
+    """The collector's public key, 64 hexadecimal digits, as `idgate fleet collect` says it at its
+    start. Empty: the first one that acknowledges is believed, and kept among the state."""
 
 
 class FloorConfig(_Section, frozen=True):

@@ -159,6 +159,7 @@ class Chaos:
                 sys.executable, "-m", "agent.cli", "fleet", "collect", "--broker", self.url,
                 "--database", self.database, "--client-id", "chaos-collector",
                 "--key", str(self.directory / "operator.key"),
+                "--seal-key", str(self.directory / "collector.key"),
                 *(("--mqtt", "3.1.1", "--group", "") if self.node else ()),
             ]  # fmt: skip
         return [

@@ -24,6 +24,7 @@ from agent.reason import Reason
 from agent.report.commands import Command, CommandResult
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus, GateInfo, GateState
+from agent.report.seals import SealKey
 from agent.report.topics import GateAddress
 from agent.report.values import Sources
 from agent.settings.model import MqttConfig
@@ -70,6 +71,7 @@ def main() -> int:
         Sources(lambda: info, lambda: GateState(mode="normal"), dict, time.time, time.time),
         operator={operator.kid: operator}.get,
         on_command=refuse,
+        key=SealKey.load_or_create(Path(f"{path}.key")),
     )
     reporter.start()
     number = first_open(journal, int(decisions))

@@ -64,3 +64,16 @@ def test_commands_exist(page: Path) -> None:
 
 def test_every_place_of_use_stands_in_the_readme() -> None:
     assert [name for name in SHIPPED if f"`{name}`" not in README] == []
+
+
+WORDS = [*PAGES, *sorted(ROOT.glob("agent/**/*.py")), ROOT / "setup.sh"]
+
+
+@pytest.mark.parametrize("page", WORDS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_nobody_is_sent_to_a_registry_for_this_program(page: Path) -> None:
+    """It is not there, and whoever takes the name there would be installed as root."""
+    text = page.read_text("utf-8")
+    assert re.findall(r"pip3? install[^\n`]*['\" ]idgate(?![\w/-])[^\n`]*", text) == []
+    # In a message: by which Python. A bare `pip` is another's, or refused (PEP 668).
+    if page.suffix == ".py":
+        assert re.findall(r"^.*(?<!-m )pip install.*$", text, re.MULTILINE) == []

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import re
+import shlex
 import shutil
 import socket
+import string
 import subprocess
 import time
 from dataclasses import replace
@@ -17,6 +21,7 @@ import yaml
 from agent.fleet.collector import Collector
 from agent.fleet.export import METRICS
 from agent.fleet.memory import MemoryOutbox
+from agent.fleet.retained import clear_retained
 from agent.fleet.send import OperatorSigner, send_command
 from agent.fleet.store import EventStore
 from agent.issuing.keys import SigningKey
@@ -35,7 +40,7 @@ from tests.support.paths import ROOT
 DOCS = ROOT / "docs"
 GATE = GateAddress("station", "gate-1")
 EVENT = Decision(passage="ab" * 16, decision="denied", reason=Reason.EXPIRED)
-CLIENTS = ("gate-1", "gate-2", "collector", "monitor", "control-room")
+CLIENTS = ("gate-1", "gate-2", "collector", "monitor", "control-room", "caretaker")
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +194,9 @@ ALLOWED, DENIED = {0, 16}, {135}
         ("control-room", "gates/v1/station/gate-1/cmd/open", ALLOWED),
         ("control-room", "gates/v1/station/gate-1/config/desired", ALLOWED),
         ("control-room", "gates/v1/station/gate-1/event/decision", DENIED),
+        ("control-room", "gates/v1/station/gate-1/status", DENIED),
+        ("caretaker", "gates/v1/station/gate-1/event/decision", DENIED),
+        ("caretaker", "gates/v1/station/gate-1/cmd/open", DENIED),
     ],
 )
 def test_who_may_write_what(broker, certificates, name, topic, expected):
@@ -199,6 +207,13 @@ def test_who_may_write_what(broker, certificates, name, topic, expected):
     )
     assert publish_code(link, topic) in expected
     link.close()
+
+
+@pytest.mark.broker
+def test_a_caretaker_may_clear_all_that_a_gate_leaves(broker, certificates):
+    clear_retained(settings(broker, certificates, "caretaker"), GATE)
+    with pytest.raises(LinkError, match=r"lets us not clear .* see its ACL"):
+        clear_retained(settings(broker, certificates, "monitor"), GATE)
 
 
 @pytest.mark.broker
@@ -286,6 +301,46 @@ def test_promtool_agrees(tmp_path):
             ["promtool", "check", "rules", path], check=False, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the command lines of a page's blocks as words, its shell variables put in."""
+    text = page.read_text("utf-8").replace("\\\n", " ")
+    blocks = "\n".join(
+        re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    )
+    blocks += "\n" + "\n".join(re.findall(r"^    (\S.*)$", text, re.MULTILINE))
+    known: dict[str, str] = {}
+    found = []
+    for line in blocks.splitlines():
+        if match := re.fullmatch(r'([a-z]+)="(.*)"', line):
+            known[match[1]] = string.Template(match[2]).substitute(known)
+        elif re.match(r"(sudo )?idgate ", line):
+            words = shlex.split(string.Template(line).substitute(known), comments=True)
+            found.append(words[words.index("idgate") + 1 :])
+    return found
+
+
+def test_each_command_line_of_the_pages_is_one_that_the_command_takes():
+    seen = []
+    for page in sorted(DOCS.glob("*.md")):
+        for command, *words in commands(page):
+            if command not in ("fleet", "gate") and page.name != "fleet.md":
+                continue
+            seen.append((page.name, command, words[0]))
+            parser = argparse.ArgumentParser(prog=f"{page.name}: idgate {command}")
+            importlib.import_module(f"agent.commands.{command}").add_arguments(parser)
+            taken = parser.parse_args(words)
+            # The default is a broker without a name on this machine: no page's.
+            assert getattr(taken, "broker", "") != "mqtt://localhost:1883" or taken.action in (
+                "simulate", "export",
+            ), words  # fmt: skip
+    actions = {action for page, command, action in seen if (page, command) == ("fleet.md", "fleet")}
+    assert actions == {
+        "collect", "watch", "export", "verify", "gates", "accept", "retire", "rename", "send",
+        "configure",
+    }  # fmt: skip
+    assert ("fleet.md", "gate", "key") in seen
 
 
 def test_the_page_names_files_that_are_there():

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import COMMANDS
-from agent.commands import run
+from agent.commands import fleet, run
 from agent.daemon.daemon import JOIN_S, POLL_S, STOP_LIMITS_S, STUCK_S
 from agent.exits import HOPELESS, Exit
 from agent.settings.model import File, ScanConfig
@@ -132,6 +132,51 @@ def test_the_gatekeeper_starts_and_stops_by_one_program() -> None:
     )
     assert start == f"{program} --socket /run/{value(GATEKEEPER, 'RuntimeDirectory')}/socket"
     assert stop == f"{program} --safe"
+
+
+def fleet_environment() -> dict[str, str]:
+    """Return what the shipped fleet.env sets."""
+    lines = (ROOT / "systemd/fleet.env").read_text("utf-8").splitlines()
+    found = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name: text for name, _, text in found}
+
+
+@pytest.mark.parametrize("name", ["collector", "exporter"])
+def test_the_fleets_command_lines_are_ones_that_the_command_takes(name: str) -> None:
+    """As systemd makes words of them: ${X} is one word, $X is split at spaces."""
+    unit, environment = ROOT / f"systemd/idgate-{name}.service", fleet_environment()
+    program, command, *rest = value(unit, "ExecStart").split()
+    assert (program, command) == ("/opt/idgate/venv/bin/idgate", "fleet")
+    words: list[str] = []
+    for word in rest:
+        if word.startswith("${"):
+            words.append(environment[word[2:-1]])
+        else:
+            words += environment[word[1:]].split() if word.startswith("$") else [word]
+    parser = argparse.ArgumentParser()
+    fleet.add_arguments(parser)
+    taken = parser.parse_args(words)
+    assert taken.action == {"collector": "collect", "exporter": "export"}[name]
+    state = Path("/var/lib", value(unit, "StateDirectory"))
+    assert Path(taken.database).parent == state == Path(value(unit, "WorkingDirectory"))
+    handed = [line.partition(":")[0] for line in values(unit, "LoadCredential")]
+    assert [taken.ca, taken.cert, taken.cert_key] == handed
+    offered = re.findall(r"--[a-z-]+", (ROOT / "systemd/fleet.env").read_text("utf-8"))
+    known = parser.format_help() + "".join(
+        action.choices[each].format_help()
+        for action in parser._actions
+        if action.choices
+        for each in ("collect", "export")
+    )
+    assert [option for option in offered if option not in known] == []
+
+
+def test_an_exporter_waits_for_the_collectors_database_and_a_collector_for_nobody() -> None:
+    collector, exporter = (ROOT / f"systemd/idgate-{n}.service" for n in ("collector", "exporter"))
+    told = {int(code) for code in value(collector, "RestartPreventExitStatus").split()}
+    assert told == set(HOPELESS)
+    assert values(exporter, "RestartPreventExitStatus") == []
+    assert collector.name in value(exporter, "After").split()
 
 
 # --- the sandbox

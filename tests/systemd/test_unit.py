@@ -13,7 +13,9 @@ from tests.support.paths import ROOT
 
 UNIT = ROOT / "systemd" / "idgate.service"
 GATEKEEPER = ROOT / "systemd" / "idgate-gatekeeper.service"
-EXPOSURE = {UNIT: 2.0, GATEKEEPER: 1.5}
+COLLECTOR = ROOT / "systemd" / "idgate-collector.service"
+EXPORTER = ROOT / "systemd" / "idgate-exporter.service"
+EXPOSURE = {UNIT: 2.0, GATEKEEPER: 1.5, COLLECTOR: 1.2, EXPORTER: 1.2}
 PROGRAM = re.compile(r"/opt/idgate/venv/bin/\w+")
 
 pytestmark = pytest.mark.skipif(
@@ -91,6 +93,27 @@ def test_what_the_gate_relies_on(line: str) -> None:
 )
 def test_what_the_gatekeeper_relies_on(line: str) -> None:
     assert line in GATEKEEPER.read_text().splitlines()
+
+
+@pytest.mark.parametrize("unit", [COLLECTOR, EXPORTER], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "DynamicUser=yes",
+        "User=idgate-fleet",  # one name: both units share the user, and with it the database
+        "StateDirectory=idgate-fleet",
+        "StateDirectoryMode=0700",
+        "UMask=0077",  # the key that seals acknowledgements lies beside the database
+        "Restart=always",
+        "StartLimitIntervalSec=0",
+        "ProtectSystem=strict",
+        "PrivateDevices=yes",
+        "CapabilityBoundingSet=",
+        "LimitCORE=0",
+    ],
+)
+def test_what_the_fleets_side_relies_on(unit: Path, line: str) -> None:
+    assert line in unit.read_text().splitlines()
 
 
 def test_no_kernel_keeps_the_gatekeeper_from_starting() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,9 @@ def plot(path: Path, scores: NDArray[np.float32], same: NDArray[np.bool_]) -> No
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise ValueError("--plot needs matplotlib: pip install matplotlib") from None
+        raise ValueError(
+            f"--plot needs matplotlib: {sys.executable} -m pip install matplotlib"
+        ) from None
     genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
     steps = np.unique(scores)
     missed = np.searchsorted(genuine, steps, "left") / genuine.size

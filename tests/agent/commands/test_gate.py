@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent import cli
+from agent.report.seals import SealKey
 from hal.simulated.barrier import Barrier, Wiring
 from hal.simulated.pinboard import Function, PinBoard
 from tests.support import gatekeepers
@@ -131,6 +132,22 @@ def test_test_shows_every_signal_and_moves_the_relay_only_when_asked(config, cap
     said = capsys.readouterr().out
     assert "prompt_face" in said
     assert "relay out" in said
+
+
+def test_key_shows_the_public_key_and_makes_none(config, tmp_path, capsys):
+    path = tmp_path / "state" / "gate-key.pem"
+    assert idgate("gate", "key", "--config", config) == 2
+    assert "no key yet; the daemon makes it" in capsys.readouterr().err
+    assert not path.exists()
+    path.parent.mkdir(exist_ok=True)
+    public = SealKey.load_or_create(path).public.hex()
+    assert idgate("gate", "key", "--config", config) == 0
+    assert capsys.readouterr().out == f"{public}\n"
+    path.write_text("junk")
+    assert idgate("gate", "key", "--config", config) == 2
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert error.count("\n") == 1
 
 
 def test_timeline(config, tmp_path, capsys):

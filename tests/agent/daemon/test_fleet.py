@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,12 +20,15 @@ from agent.issuing.issue import sign1
 from agent.issuing.keys import SigningKey
 from agent.journal.events import Mode
 from agent.journal.journal import Journal
+from agent.report.cloudevents import decode_event, read_seal
 from agent.report.desired import CONFIG_TYPE, desired_claims
 from agent.report.link import LinkSettings
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.trust.roster import RosterEntry, write_roster
 from agent.trust.status import encode_statuses
 from agent.trust.update import pin_root, update
+from tests.support.acks import sealed_ack
 from tests.support.databases import edited
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 from tests.support.trust_sets import Publisher
@@ -364,7 +368,37 @@ def test_a_journal_without_any_room_is_handed_over_all_the_same(
     gate.run()
     gate.ready()
     until(lambda: len(fleet.on("event/mode")) >= 1_000, "handed over")
-    fleet.client.publish(GATE.topic("ack"), json.dumps({"boot_id": boot, "seq": 1_000}), 1, True)
+    ack = sealed_ack(SealKey.new(), GATE, boot, 1_000)
+    fleet.client.publish(GATE.topic("ack"), ack, 1, True)
     until(lambda: waiting(gate) < 100, "freed")
     gate.show(gate.code())
     until(lambda: gate.board.level(RELAY), "a grant, once there is room")
+
+
+def test_a_key_file_without_a_key_is_said_and_nothing_is_sealed_by_another(
+    gate: GateOnDisk,
+) -> None:
+    gate.write(mqtt='url = "mqtt://127.0.0.1:1"')
+    (gate.path / "state").mkdir(exist_ok=True)
+    (gate.path / "state" / "gate-key.pem").write_text("junk")
+    gate.run()
+    assert gate.processes[-1].wait(30) == 2
+    (line,) = [line for line in gate.log().splitlines() if line.startswith("idgate run:")]
+    assert line.endswith("put the right one back, or move it away for a new one")
+
+
+def test_the_gates_key_is_its_own_and_outlives_a_restart(gate: GateOnDisk, fleet: Fleet) -> None:
+    heard = fleet.heard.setdefault(GATE.topic("event/mode"), [])
+
+    def boots() -> set[str]:
+        return {decode_event(each)[0].bootid for each in heard}
+
+    for number in (1, 2):
+        gate.run()
+        until(lambda number=number: len(boots()) == number, "its start, told", 30)
+        gate.processes[-1].send_signal(signal.SIGTERM)
+        assert gate.processes[-1].wait(20) == 0
+    path = gate.path / "state" / "gate-key.pem"
+    assert path.stat().st_mode & 0o777 == 0o600
+    seals = [read_seal(decode_event(each)[0]) for each in heard]
+    assert {seal and seal.key for seal in seals} == {SealKey.load(path).public}

@@ -22,7 +22,7 @@ from agent.fleet.memory import MemoryOutbox
 from agent.fleet.send import OperatorSigner, send_command
 from agent.fleet.simulate import simulate
 from agent.fleet.store import BootKey, EventStore, Gap, StoredEvent
-from agent.fleet.watch import table
+from agent.fleet.watch import dashboard
 from agent.issuing.keys import SigningKey
 from agent.journal.events import Decision, Fault
 from agent.journal.model import Position
@@ -33,6 +33,7 @@ from agent.report.desired import DesiredConfig
 from agent.report.link import Link, LinkSettings, Message, Received
 from agent.report.mqtt import Reporter
 from agent.report.payloads import CommandStatus, GateInfo, GateState
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import Config, GateConfig, MqttConfig
@@ -43,6 +44,7 @@ from tests.support.paths import ROOT
 pytestmark = pytest.mark.broker
 GATE = GateAddress("station", "gate-1")
 EVENT = Decision(passage="ab" * 16, decision="denied", reason=Reason.EXPIRED)
+KEY = SealKey.new()
 
 
 def link_settings(broker, client_id: str, **more) -> LinkSettings:
@@ -118,7 +120,7 @@ def test_an_event_too_large_is_noted_and_the_others_are_stored(mosquitto, store,
     run_until(lambda: collector.counts.rejected, collector, wire)
     run_until(lambda: collector.counts.connections == 2, collector, wire)
     for row in made:
-        wire.say(topic, encode_event(row, source("station", "gate-1")))
+        wire.say(topic, encode_event(row, source("station", "gate-1"), KEY))
     run_until(lambda: store.count() == 2, collector, wire)
     assert (collector.counts.connections, collector.counts.rejected) == (2, 1)
     assert store.rejections() == 1
@@ -133,13 +135,14 @@ def test_what_is_stored_is_acknowledged_and_only_that(mosquitto, store):
     outbox, made = rows(6)
     for number in (0, 1, 1, 3, 0, 4):
         wire.say(
-            GATE.topic("event/decision"), encode_event(made[number], source("station", "gate-1"))
+            GATE.topic("event/decision"),
+            encode_event(made[number], source("station", "gate-1"), KEY),
         )
     run_until(lambda: store.count() == 4, collector, wire)
     run_until(lambda: wire.heard, collector, wire)
     run_until(lambda: json.loads(wire.heard[-1].payload)["seq"] == 2, collector, wire)
     assert store.gaps() == [Gap(BootKey(GATE, outbox.boot_id), 3, 3)]
-    wire.say(GATE.topic("event/decision"), encode_event(made[2], source("station", "gate-1")))
+    wire.say(GATE.topic("event/decision"), encode_event(made[2], source("station", "gate-1"), KEY))
     run_until(lambda: json.loads(wire.heard[-1].payload)["seq"] == 5, collector, wire)
     assert all(json.loads(each.payload)["boot_id"] == outbox.boot_id for each in wire.heard)
     collector.run(lambda: True)
@@ -151,7 +154,7 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
     wire = Wire(broker, "gates/v1/+/+/ack")
     run_until(lambda: "$share/collectors" in broker.log(), collector)
     _, (row, *_) = rows(1)
-    good = encode_event(row, source("station", "gate-1"))
+    good = encode_event(row, source("station", "gate-1"), KEY)
     for topic, payload in [
         (GATE.topic("event/decision"), b"not json"),
         (GATE.topic("event/decision"), b""),
@@ -161,9 +164,10 @@ def test_what_is_no_event_is_noted_and_never_acknowledged(mosquitto, store):
         (GateAddress("station", "gate-2").topic("event/decision"), good),
         (GATE.topic("event/decision"), good.replace(b'"seq":1', b'"seq":2')),
         (GATE.topic("event/decision"), b"[" * 60_000),
+        (GateAddress("s" * 65, "g").topic("event/decision"), good),
     ]:
         wire.say(topic, payload)
-    run_until(lambda: store.rejections() == 8, collector, wire)
+    run_until(lambda: store.rejections() == 9, collector, wire)
     assert store.count() == 0
     wire.say(GATE.topic("event/decision"), good)
     run_until(lambda: len(wire.heard) == 1, collector, wire)
@@ -225,7 +229,7 @@ def test_two_collectors_share_the_events_and_finish_each_others_gaps(mosquitto, 
     broker = mosquitto()
     stores = [EventStore(str(tmp_path / "fleet.sqlite")) for _ in range(2)]
     collectors = [
-        Collector(link_settings(broker, f"collector-{number}", manual_ack=True), store)
+        Collector(link_settings(broker, f"collector-{number}", manual_ack=True), store, key=KEY)
         for number, store in enumerate(stores)
     ]
     run_until(lambda: broker.log().count("$share/collectors") >= 4, *collectors)
@@ -405,7 +409,7 @@ def test_watch_and_export_show_what_gates_say(mosquitto, store, tmp_path):
     assert gate.last_reason == "expired"
     assert gate.problems() == ("camera:timeout",)
     assert [each.address.gate for each in view.ordered()] == ["gate-1", "gate-0"]
-    text = render(table(view, now=time.time(), connected=True))
+    text = render(dashboard(view, now=time.time(), connected=True))
     assert "2 gates, 2 online, 1 with problems" in text
     assert "camera:timeout" in text
     assert text.index("gate-1") < text.index("gate-0")
@@ -563,4 +567,7 @@ def test_usage_errors_are_one_line(capsys):
     ):
         assert agent.cli.main(words) == 2
         assert capsys.readouterr().err.count("\n") == 1
-    assert set(fleet._ACTIONS) == {"collect", "simulate", "send", "configure", "watch", "export"}
+    assert set(fleet._ACTIONS) == {
+        "collect", "simulate", "send", "configure", "watch", "export", "gates", "accept", "retire",
+        "rename", "verify",
+    }  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.fleet.store import BootKey, EventStore, Gap, StoredEvent, store_url
+from agent.fleet.store import BootKey, EventStore, Gap, RejectedMessage, StoredEvent, store_url
 from agent.report.topics import GateAddress
 
 KEY = BootKey(GateAddress("s", "g1"), "aa" * 16)
@@ -148,8 +148,8 @@ def test_pruning_takes_complete_rows_only_and_old_rows_do_not_come_back(make):
 
 def test_rejections_are_kept_and_counted(make):
     store = make()
-    store.reject("t" * 1_000, "r" * 1_000, 0.0)
-    assert store.rejections() == 1
+    store.reject([RejectedMessage("t" * 1_000, "r\0" * 1_000, 0.0) for _ in range(2)])
+    assert store.rejections() == 2
 
 
 @settings(

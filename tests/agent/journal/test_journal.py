@@ -818,7 +818,7 @@ def test_a_hundred_thousand_events_fit_and_open_quickly(make):
     journal = make(capacity=110_000)
     with journal._transaction(journal._writer) as db:
         db.executemany(
-            "INSERT INTO event VALUES(1, ?, 'decision', 0, ?)",
+            "INSERT INTO event(boot, seq, type, time_us, data) VALUES(1, ?, 'decision', 0, ?)",
             ((seq, b"x" * 300) for seq in range(1, 100_001)),
         )
     journal.close()

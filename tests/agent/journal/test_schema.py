@@ -168,7 +168,7 @@ def test_a_connection_writes_unless_it_is_told_not_to(path):
 def test_a_new_journal_is_write_ahead_bounded_and_of_this_version(path):
     db, aside = open_checked(path, synchronous="FULL", now=T0)
     pragmas = {
-        "journal_mode": "wal", "synchronous": 2, "user_version": 1, "journal_size_limit": 4 * 2**20,
+        "journal_mode": "wal", "synchronous": 2, "user_version": 2, "journal_size_limit": 4 * 2**20,
     }  # fmt: skip
     assert {name: db.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas} == pragmas
     assert aside == ""
@@ -178,15 +178,39 @@ def test_a_new_journal_is_write_ahead_bounded_and_of_this_version(path):
     db.close()
 
 
-@pytest.mark.parametrize("version", [-1, 2, 99])
+@pytest.mark.parametrize("version", [-1, 3, 99])
 def test_another_version_is_refused_and_let_go_of(path, version):
     db = sqlite3.connect(path)
     db.execute(f"PRAGMA user_version={version}")
     db.close()
-    said = f"^the journal is of version {version}, this program writes 1$"
+    said = f"^the journal is of version {version}, this program writes 2$"
     with pytest.raises(JournalFailed, match=said) as refused:
         open_checked(path, synchronous="OFF", now=T0)
     assert open_files(path.parent) == [], refused.value
+
+
+def test_a_journal_of_version_1_is_taken_over_where_it_lies(path):
+    """Its rows stand before the chain's beginning; tables that came later are made beside them."""
+    db = sqlite3.connect(path)
+    db.executescript("""
+        CREATE TABLE event(boot INTEGER NOT NULL, seq INTEGER NOT NULL, type TEXT NOT NULL,
+          time_us INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY(boot, seq)) WITHOUT ROWID;
+        INSERT INTO event VALUES(7, 1, 'fault', 5, X'7B7D');
+        PRAGMA user_version=1;
+    """)
+    db.close()
+    for _ in range(2):
+        db, aside = open_checked(path, synchronous="OFF", now=T0)
+        assert aside == ""
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("SELECT * FROM event").fetchall() == [
+            (7, 1, "fault", 5, b"{}", bytes(32))
+        ]
+        assert db.execute("SELECT count(*) FROM holder").fetchone() == (0,)
+        db.execute(
+            "INSERT INTO boot(number, boot_id, started_us) VALUES(NULL, hex(randomblob(8)), 1)"
+        )
+        db.close()
 
 
 def test_a_disk_without_a_write_ahead_log_is_refused():
@@ -297,7 +321,7 @@ def damaged(path) -> Path:
     db = sqlite3.connect(path)
     rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 3000)"
     db.execute(
-        f"INSERT INTO event {rows} SELECT 1, i, 'decision', 0, iif(i < 3000, 'x', NULL) FROM n"
+        f"INSERT INTO event(boot, seq, type, time_us, data) {rows} SELECT 1, i, 'decision', 0, iif(i < 3000, 'x', NULL) FROM n"
     )
     db.execute("PRAGMA writable_schema=1")
     db.execute("UPDATE sqlite_master SET sql = replace(sql, 'data BLOB', 'data BLOB NOT NULL')")

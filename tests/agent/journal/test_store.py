@@ -59,6 +59,7 @@ def test_a_row_is_whole(make, clock):
         type="fault",
         time_us=1_800_000_000_250_000,
         data=b'{"part":"camera","code":"timeout"}',
+        previous=journal.pending()[0].digest,
     )
     assert "camera" not in repr(journal.pending()[1])
 

@@ -25,6 +25,7 @@ from agent.journal.model import Position, Row
 from agent.reason import Reason
 from agent.report.asyncapi import document
 from agent.report.cloudevents import decode_event, encode_event, schema, source
+from agent.report.seals import SealKey
 from agent.report.topics import TOPICS, GateAddress, parse_topic, share
 from tests.support.paths import ROOT
 
@@ -99,8 +100,8 @@ def test_events_hold_their_shipped_schema_and_come_back(event):
     data = encode_data(event)
     kind = event_type(event)
     jsonschema.validate(json.loads(data), schema(kind))
-    row = Row(Position(1, 7), "ab" * 16, 7, kind.value, 1_800_000_000_123_456, data)
-    payload = encode_event(row, source("s", "g"))
+    row = Row(Position(1, 7), "ab" * 16, 7, kind.value, 1_800_000_000_123_456, data, bytes(32))
+    payload = encode_event(row, source("s", "g"), SealKey.new())
     envelope, back = decode_event(payload)
     assert back == event
     assert (envelope.seq, envelope.time) == (7, "2027-01-15T08:00:00.123456Z")

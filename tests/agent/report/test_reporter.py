@@ -16,12 +16,15 @@ from agent.reason import Reason
 from agent.report.cloudevents import decode_event
 from agent.report.commands import CommandResult
 from agent.report.link import Link, LinkError, LinkSettings, Message
-from agent.report.payloads import Ack, CommandStatus, GateState, encode
+from agent.report.payloads import CommandStatus, GateState
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.settings.broker_url import parse_url
 from agent.settings.secrets import optional_secret_path
+from tests.support.acks import sealed_ack
 
 GATE = GateAddress("station", "gate-1")
+COLLECTOR = SealKey.new()
 
 pytestmark = pytest.mark.broker
 EVENT = Decision(passage="ab" * 16, decision="denied", reason=Reason.EXPIRED)
@@ -35,7 +38,7 @@ def eventually(what, timeout_s: float = 10.0) -> None:
 
 
 def acknowledge(listener, outbox, seq: int) -> None:
-    ack = encode(Ack(boot_id=outbox.boot_id, seq=seq))
+    ack = sealed_ack(COLLECTOR, GATE, outbox.boot_id, seq)
     listener.say(GATE.topic("ack"), ack, retain=True)
 
 

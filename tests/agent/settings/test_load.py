@@ -83,6 +83,12 @@ def test_tolerances_are_those_of_the_reader_unless_they_are_set(tmp_path) -> Non
         ('[gate]\nsite = "Ä b"\ngate = "g"\n', ["gate.site"]),
         (GOOD + '[mqtt]\nurl = "http://x"\n', ["mqtt.url", "allowed are mqtt://"]),
         (GOOD + '[mqtt]\nurl = "mqtt://x:99999"\n', ["mqtt.url", "0-65535"]),
+        (GOOD + '[mqtt]\ncollector_key = "abcd"\n', ["mqtt.collector_key", "64 hexadecimal"]),
+        (
+            GOOD + f'[mqtt]\ncollector_key = "{"AB" * 32}"\n',
+            ["mqtt.collector_key", "small letters"],
+        ),
+        (GOOD + f'[mqtt]\ncollector_key = "{"ab" * 32}\\n"\n', ["mqtt.collector_key", "64 hexa"]),
         (GOOD + '[mqtt]\nversion = "4"\n', ["mqtt.version"]),
         ('base_dir = "/x"\n' + GOOD, ["base_dir", "allowed: gate, camera"]),
         (GOOD + 'region = "Berlin"\n', ["gate.region", "'Berlin'", "ISO 3166-2"]),
