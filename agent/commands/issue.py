@@ -17,10 +17,10 @@ import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands import values
 from agent.credential.model import BiometricReference, Kind, StatusReference
 from agent.trust.model import COMMAND_ROLES
 
@@ -91,14 +91,16 @@ def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
     parser.add_argument("--subject", required=True, help="opaque identifier at this issuer")
     parser.add_argument("--kind", default=kind, choices=[*Kind])
     parser.add_argument("--valid-days", type=float, default=30.0)
-    parser.add_argument("--at", type=_moment, metavar="TIME", help="issue time; ISO 8601 or Unix")
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME", help="issue time; ISO 8601 or Unix"
+    )
     parser.add_argument("--status", type=_status, metavar="URI#INDEX", help="status list entry")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE")
 
 
 def _identity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=int, default=1, choices=(1, 2), help="2 is upgraded")
-    parser.add_argument("--birth-date", type=_date, metavar="YYYY-MM-DD")
+    parser.add_argument("--birth-date", type=values.date, metavar="YYYY-MM-DD")
     parser.add_argument(
         "--region", action="append", default=[], type=_region, help="ISO 3166-2; repeatable"
     )
@@ -113,8 +115,12 @@ def _present_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("credential", type=Path, help="file of `issue credential`")
     parser.add_argument("--holder", type=Path, metavar="KEY", help="left out: a static code")
     parser.add_argument("--aud", default="*", help="SITE/GATE, SITE, GROUP.* or *")
-    parser.add_argument("--at", type=_moment, metavar="TIME", help="time of use; ISO 8601 or Unix")
-    parser.add_argument("--challenge", type=bytes.fromhex, metavar="HEX", help="the gate's nonce")
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME", help="time of use; ISO 8601 or Unix"
+    )
+    parser.add_argument(
+        "--challenge", type=values.hexadecimal, metavar="HEX", help="the gate's nonce"
+    )
     parser.add_argument("--ticket", type=Path, metavar="FILE", help="file of `issue ticket`")
     parser.add_argument("--site-key", type=Path, metavar="FILE", help="32 bytes: encrypt the code")
     parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code")
@@ -288,18 +294,6 @@ def _now(moment: int | None) -> int:
     return int(time.time()) if moment is None else moment
 
 
-def _moment(text: str) -> int:
-    """Parse Unix seconds or ISO 8601 (UTC where no zone is named)."""
-    if text.isdecimal():
-        return int(text)
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _date(text: str) -> str:
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()
-
-
 def _region(text: str) -> str:
     from agent.settings.checks import REGION
 
@@ -311,5 +305,5 @@ def _region(text: str) -> str:
 def _status(text: str) -> StatusReference:
     uri, _, index = text.rpartition("#")
     if not uri:
-        raise ValueError(text)
-    return StatusReference(uri, int(index))
+        raise argparse.ArgumentTypeError(f"{text[:80]!r}: an entry is named URI#INDEX")
+    return StatusReference(uri, values.count(0, 2**32)(index))

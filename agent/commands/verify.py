@@ -10,9 +10,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from agent.commands import values
 
 if TYPE_CHECKING:
     from agent.policy.judge import Judgement, Place
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from agent.trust.model import TrustView
 
 __all__ = ["add_arguments", "run"]
+
+_MOMENTS = frozenset({"valid_from", "valid_until"})
+"""Printed as ISO 8601; in JSON they are Unix seconds, as everywhere."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,10 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the gate that codes may be made out to",
     )  # fmt: skip
     parser.add_argument(
-        "--challenge", type=bytes.fromhex, metavar="HEX",
+        "--challenge", type=values.hexadecimal, metavar="HEX",
         help="the nonce that the gate shows; default: the settings' challenge_file",
     )  # fmt: skip
-    parser.add_argument("--at", metavar="TIME", help="judge at this time (ISO 8601 or Unix)")
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME",
+        help="judge at this time, ISO 8601 or Unix seconds; default: now",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
         "--show-claims", action="store_true", help="show what the credential says; personal data"
@@ -105,18 +112,8 @@ def _usage(message: str) -> int:
     return 2
 
 
-def _clock(at: str | None) -> Callable[[], float]:
-    if at is None:
-        return time.time
-    try:
-        moment = float(at)
-    except ValueError:
-        try:
-            parsed = datetime.fromisoformat(at)
-        except ValueError:
-            raise ValueError(f"--at {at}: neither ISO 8601 nor Unix seconds") from None
-        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    return lambda: moment
+def _clock(at: int | None) -> Callable[[], float]:
+    return time.time if at is None else lambda: at
 
 
 def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
@@ -226,8 +223,10 @@ def _plain(value: object) -> object:
 
 
 def _text(shown: dict[str, Any]) -> str:
+    from agent.clock.moment import moment_text
+
     facts = [
-        f"{name} {value}"
+        f"{name} {moment_text(value) if name in _MOMENTS else value}"
         for name, value in shown.items()
         if name not in {"decision", "timings_ms"} and value is not None
     ]

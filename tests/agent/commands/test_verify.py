@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli import main
+from agent.clock.moment import moment_text
 from agent.issuing.issue import Holder, Issuer, new_issuer, present, qr_png, sign_credential
 
 NOW = int(time.time())
@@ -172,7 +173,6 @@ def test_a_picture(tmp_path, issuer, capsys) -> None:
         ([], "give one payload"),
         (["X"], "--config FILE or --trust DIR"),
         (["--trust", "/nowhere/at/all", "X"], "/nowhere/at/all"),
-        (["--trust", ".", "--at", "noon", "X"], "--at noon"),
         (["--config", "/nowhere.toml", "X"], "/nowhere.toml"),
         (["--trust", "TRUST", "--site", "palace", "X"], "palace"),
     ],
@@ -220,3 +220,32 @@ def test_a_gate_is_named_whole(capsys, gate: str) -> None:
         main(["verify", "--trust", "trust", "--gate", gate, "x"])
     assert left.value.code == 2
     assert "SITE/GATE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "at", ["noon", "inf", "nan", "-inf", "1e30", "-1", "-1e30", "", "253402300800", "9" * 400]
+)
+@pytest.mark.parametrize("command", ["verify", "present", "credential"])
+def test_a_time_of_no_calendar_is_one_line_that_names_the_option(
+    capsys, command: str, at: str
+) -> None:
+    words = {
+        "verify": ["verify", "--trust", "trust", "x"],
+        "present": ["issue", "present", "card"],
+        "credential": ["issue", "credential", "--issuer", "k", "--subject", "1", "--out", "x"],
+    }
+    with pytest.raises(SystemExit) as left:
+        main([*words[command], f"--at={at}"])
+    assert left.value.code == 2
+    assert "--at" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_times_are_printed_as_iso_8601_and_are_numbers_in_json(tmp_path, issuer, capsys) -> None:
+    words = ["verify", "--trust", str(tmp_path / "trust"), "--at", moment_text(NOW), code(issuer)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    for name in ("valid_from", "valid_until"):
+        assert f"{name} {moment_text(shown[name])}" in told
+        assert isinstance(shown[name], int)
