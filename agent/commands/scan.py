@@ -18,6 +18,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands import values
 from agent.settings.model import ScanConfig
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--deadline-ms",
-        type=_deadline,
+        type=values.count(20, 60_000),
         default=5_000,
         metavar="MS",
-        help="longest time for one picture, 20 to 60000 (default 5000)",
+        help="longest time for one picture, 20 to 60000",
     )
 
 
@@ -119,10 +120,3 @@ def _shown(payload: dict[str, Any]) -> str:
     if text is not None and text.isprintable():
         return str(text)
     return f"base64:{payload['base64']}"
-
-
-def _deadline(word: str) -> int:
-    value = int(word)
-    if not 20 <= value <= 60_000:
-        raise argparse.ArgumentTypeError("20 to 60000")
-    return value

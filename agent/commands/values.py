@@ -43,15 +43,14 @@ def date(text: str) -> str:
     return found.isoformat()
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """Return a reader of plain numbers from `least` to `most`."""
+def number(least: float, most: float, *, above: bool = False) -> Callable[[str], float]:
+    """Return a reader of plain numbers from `least`, or `above` it, to `most`."""
+    span = f"{'more than' if above else 'at least'} {least:.12g}, at most {most:.12g}"
 
     def read(text: str) -> float:
         value = float(text) if _NUMBER.fullmatch(text) else -1.0
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(
-                f"{text[:40]!r}: a number from {least:g} to {most:g} is needed"
-            )
+        if not least <= value <= most or (above and value == least):
+            raise argparse.ArgumentTypeError(f"{text[:40]!r}: a number, {span}, is needed")
         return value
 
     return read
@@ -64,7 +63,7 @@ def count(least: int, most: int) -> Callable[[str], int]:
         value = int(text) if _COUNT.fullmatch(text) else -1
         if not least <= value <= most:
             raise argparse.ArgumentTypeError(
-                f"{text[:40]!r}: a whole number from {least} to {most} is needed"
+                f"{text[:40]!r}: a whole number, at least {least}, at most {most}, is needed"
             )
         return value
 

@@ -31,10 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", type=Path, metavar="FILE", help="a gate's settings")
     source.add_argument("--trust", type=Path, metavar="DIR", help="directory of issuer keys")
-    parser.add_argument("--site", metavar="PROFILE", help="site profile: a shipped name or a file")
+    parser.add_argument(
+        "--site",
+        metavar="PROFILE",
+        help="site profile, a shipped name or a file; default: the settings', else library",
+    )
     parser.add_argument(
         "--gate", metavar="SITE/GATE", type=_gate, default=("", ""),
-        help="the gate that codes may be made out to",
+        help="the gate that codes may be made out to; default: the settings', else none",
     )  # fmt: skip
     parser.add_argument(
         "--challenge", type=values.hexadecimal, metavar="HEX",

@@ -17,13 +17,19 @@ __all__ = ["add_broker_arguments", "settings_from"]
 def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that name a broker."""
     group = parser.add_argument_group("broker")
-    group.add_argument("--broker", default="mqtt://localhost:1883", metavar="URL")
+    group.add_argument(
+        "--broker", default="mqtt://localhost:1883", metavar="URL", help="mqtt:// or mqtts://"
+    )
     group.add_argument("--mqtt", choices=("5", "3.1.1"), default="5", help="protocol version")
-    group.add_argument("--client-id", default="", metavar="ID")
-    group.add_argument("--username", default="", metavar="NAME")
-    group.add_argument("--password-file", default="", metavar="FILE")
-    group.add_argument("--ca", default="", metavar="FILE", help="private CA (PEM)")
-    group.add_argument("--cert", default="", metavar="FILE", help="client certificate (PEM)")
+    group.add_argument("--client-id", default="", metavar="ID", help="default: from role and host")
+    group.add_argument("--username", default="", metavar="NAME", help="default: none")
+    group.add_argument("--password-file", default="", metavar="FILE", help="default: no password")
+    group.add_argument(
+        "--ca", default="", metavar="FILE", help="private CA (PEM); default: the system's"
+    )
+    group.add_argument(
+        "--cert", default="", metavar="FILE", help="client certificate (PEM); default: none"
+    )
     group.add_argument("--cert-key", default="", metavar="FILE", help="its key (PEM)")
 
 

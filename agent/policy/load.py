@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 
 from agent.policy.profile import SHIPPED, Profile, ProfileError, parse_profile
+from agent.settings.errors import did_you_mean
 
 __all__ = ["load_profile", "shipped_profile"]
 
@@ -29,7 +30,7 @@ def load_profile(name: str, *, base_dir: Path) -> Profile:
         text = path.read_bytes()
     except OSError as error:
         raise ProfileError(
-            f"profile {name!r}: cannot be read: {error.strerror}; "
+            f"profile {name!r}: cannot be read: {error.strerror}{did_you_mean(name, SHIPPED)}; "
             f"shipped ones are {', '.join(SHIPPED)}"
         ) from None
     return parse_profile(text, source=str(path))
