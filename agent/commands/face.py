@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.commands import values
+from agent.exits import Exit
 
 if TYPE_CHECKING:
     from agent.biometrics.face.embed import Embedder
@@ -127,6 +128,7 @@ def _action(
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
     from agent.biometrics.errors import FaceRejected, ModelError
+    from agent.reason import Reason
 
     actions = {
         "enroll": _enroll, "compare": _compare, "evaluate": _evaluate, "calibrate": _calibrate,
@@ -136,7 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
         return actions[arguments.action](arguments)
     except FaceRejected as error:
         print(f"idgate face: {error}", file=sys.stderr)
-        return 1
+        # A file that is no picture is a mistake of the call; a face that is no good is an answer.
+        return Exit.SETTINGS if error.reason is Reason.REFERENCE_INVALID else Exit.NO
     except OSError as error:
         print(f"idgate face: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2

@@ -8,7 +8,8 @@
     test     look at the module, light its ring, take a picture
     pair     give the module a new pairing secret and, with --password, a new password
 
-The module has one owner: stop the daemon first. Exit 0 done or matched, 1 not, 2 usage or settings.
+The module has one owner: stop the daemon first. Exit 0 done or matched, 1 not, 2 usage or settings,
+3 the module cannot be had.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from pathlib import Path
 from agent.biometrics.finger.table import EnrolmentTable, Row, TableError
 from agent.commands import values
 from agent.daemon.owner import require_owner
+from agent.exits import Exit
 from agent.settings.load import load
 from agent.settings.model import Config, ConfigError, FingerConfig
 from agent.settings.secrets import secret_path
 from hal.errors import HalError
-from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light
+from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light, SensorRefused
 
 __all__ = ["add_arguments", "run"]
 
@@ -106,14 +108,15 @@ def run(arguments: argparse.Namespace) -> int:
         require_owner(config, "finger ...")
         act, _ = _ACTIONS[arguments.action]
         return act(config, arguments)
-    except ConfigError as error:
+    except (ConfigError, SubjectKeyError) as error:
         print(f"idgate finger: {error}", file=sys.stderr)
-        return 2
-    except (HalError, TableError, EnrolmentFailed, SubjectKeyError) as error:
+        return Exit.SETTINGS
+    except (TableError, EnrolmentFailed, SensorRefused) as error:
         print(f"idgate finger: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 1
+        return Exit.NO
+    except HalError as error:
+        print(f"idgate finger: {error}", file=sys.stderr)
+        return Exit.UNAVAILABLE
 
 
 def _with_module(

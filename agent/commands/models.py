@@ -16,6 +16,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from agent.exits import Exit
+
 __all__ = ["add_arguments", "run"]
 
 
@@ -56,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return actions[arguments.action](arguments)
     except ModelError as error:
         print(f"idgate models: {error}", file=sys.stderr)
-        return 1
+        return Exit.SETTINGS
     except OSError as error:
         print(f"idgate models: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2

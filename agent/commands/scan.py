@@ -2,7 +2,7 @@
 
 A file that is no picture gets one line on standard error, and the others are read all the same.
 Exit codes: 0 every file held a code, 1 some held none (or the decoder failed on it), 2 some could
-not be read as a picture, or the decoder is missing.
+not be read as a picture, 3 the decoder cannot be started.
 
 With `--json` one object a line: `file`, `payloads` (each `text`, null where the bytes are not
 UTF-8, `base64`, `corners` in pixels of the upright picture, `decoder`), `ms` in the decoders, and
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.commands import values
+from agent.exits import Exit
 from agent.settings.model import ScanConfig
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             scanner.wait_ready()
         except ScanError as error:
             print(f"idgate scan: {error}", file=sys.stderr)
-            return 2
+            return Exit.UNAVAILABLE
         for path in arguments.images:
             code = max(code, _scan_one(scanner, path, arguments))
     return code

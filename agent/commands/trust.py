@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.commands import values
+from agent.exits import Exit
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -197,8 +198,8 @@ def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; 0 done, 1 refused."""
-    from agent.trust.model import TrustError
+    """Do it; 0 done, 1 an update is refused or did not come, 2 what cannot be used."""
+    from agent.trust.model import TrustError, UpdateRefused
 
     action: str = arguments.action
     try:
@@ -213,9 +214,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _change(arguments)
     except TrustError as error:
         print(f"idgate trust {action}: {error}", file=sys.stderr)
+        return Exit.NO if isinstance(error, UpdateRefused) else Exit.SETTINGS
     except OSError as error:
         print(f"idgate trust {action}: {error.filename}: {error.strerror}", file=sys.stderr)
-    return 1
+        return Exit.SETTINGS
 
 
 def _check_profile(text: str, source: str) -> None:

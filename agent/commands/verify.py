@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from agent.commands import values
+from agent.exits import Exit
 
 if TYPE_CHECKING:
     from agent.policy.judge import Judgement, Place
@@ -64,7 +65,7 @@ def _gate(text: str) -> tuple[str, str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge; 0 granted, 1 denied, 2 usage."""
+    """Judge; 0 granted, 1 denied or no code in the picture, 2 usage, 3 no decoder."""
     from agent.credential.keys import KeyFileError
     from agent.policy.profile import ProfileError
     from agent.settings.model import ConfigError
@@ -80,13 +81,18 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         payloads = _payloads(arguments)
         granted = _judge_all(arguments, payloads, place, trust, clock)
-    except _Unusable as error:
-        return _usage(str(error))
+    except _NoPayload as error:
+        _usage(str(error))
+        return error.code
     return 0 if granted else 1
 
 
-class _Unusable(Exception):
-    """The input cannot be read at all."""
+class _NoPayload(Exception):
+    """There is nothing to judge; with the exit code that `idgate scan` has for it."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _judge_all(
@@ -182,18 +188,21 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _in_picture(path: Path) -> Iterator[bytes]:
     from agent.scan.picture import PictureError, load_luma
-    from agent.scan.scanner import Scanner
+    from agent.scan.scanner import ScanError, Scanner
     from agent.settings.model import ScanConfig
 
     try:
         luma = load_luma(path)
     except PictureError as error:
-        raise _Unusable(str(error)) from None
+        raise _NoPayload(str(error), Exit.SETTINGS) from None
     with Scanner(ScanConfig()) as scanner:
-        scanner.wait_ready()
+        try:
+            scanner.wait_ready()
+        except ScanError as error:
+            raise _NoPayload(str(error), Exit.UNAVAILABLE) from None
         result = scanner.scan_luma(luma, thorough=True, deadline_ms=5_000)
     if not result.payloads:
-        raise _Unusable(f"{path}: no QR code found")
+        raise _NoPayload(f"{path}: no QR code found", Exit.NO)
     for payload in result.payloads:
         yield payload.data
 

@@ -50,10 +50,14 @@ def settings_from(
 
     Raises:
         ValueError: the URL is none.
+        OSError: a file that is named cannot be read.
     """
     host, port, tls = parse_url(arguments.broker)
     suffix = socket.gethostname() if stable else f"{socket.gethostname()}-{os.getpid()}"
-    here = Path.cwd()
+    password, ca, cert, key = (
+        _readable(name)
+        for name in (arguments.password_file, arguments.ca, arguments.cert, arguments.cert_key)
+    )
     return LinkSettings(
         host=host,
         port=port,
@@ -61,10 +65,18 @@ def settings_from(
         client_id=arguments.client_id or f"idgate-{role}-{suffix}",
         version5=arguments.mqtt == "5",
         username=arguments.username,
-        password_file=optional_secret_path(arguments.password_file, here),
-        ca_file=optional_secret_path(arguments.ca, here),
-        cert_file=optional_secret_path(arguments.cert, here),
-        key_file=optional_secret_path(arguments.cert_key, here),
+        password_file=password,
+        ca_file=ca,
+        cert_file=cert,
+        key_file=key,
         session_expiry_s=86_400 * 7 if stable else 0,
         manual_ack=manual_ack,
     )
+
+
+def _readable(name: str) -> Path | None:
+    """Return the path of a secret's file; the link would tell only that it does not connect."""
+    path = optional_secret_path(name, Path.cwd())
+    if path is not None:
+        path.open("rb").close()
+    return path

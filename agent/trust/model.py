@@ -20,6 +20,10 @@ class TrustError(ValueError):
     """Trust data that cannot be believed; one line that names the file and the fault."""
 
 
+class UpdateRefused(TrustError):
+    """An update was looked at and is not taken, or did not come."""
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorKey:
     """A key whose holder may command gates.
