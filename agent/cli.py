@@ -18,7 +18,7 @@ from agent.commands.output import OutputLost, end_of_output, own_streams
 from agent.commands.parser import PROGRAM, Parser
 from agent.exits import Exit
 
-__all__ = ["COMMANDS", "main", "make_parser"]
+__all__ = ["COMMANDS", "HELP", "main", "make_parser"]
 
 COMMANDS = {
     "run": "run the gate daemon",
@@ -35,6 +35,7 @@ COMMANDS = {
     "demo": "play a day at two simulated gates",
 }
 HELP = "help"
+"""The word that asks for a command's help; no module of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -61,7 +61,8 @@ def completions() -> dict[Path, str]:
             elif kind in _FILES:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return {
-        COMPLETIONS / name: shtab.complete(parser, shell=shell) for shell, name in SHELLS.items()
+        COMPLETIONS / name: shtab.complete(parser, shell=shell).rstrip("\n") + "\n"
+        for shell, name in SHELLS.items()
     }
 
 

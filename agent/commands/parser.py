@@ -10,9 +10,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -41,8 +39,8 @@ class Formatter(argparse.HelpFormatter):
     """Help within 80 columns, each option with its default."""
 
     def __init__(self, prog: str) -> None:
-        columns = min(COLUMNS, shutil.get_terminal_size((COLUMNS, 24)).columns)
-        super().__init__(prog, max_help_position=26, width=max(40, columns - 1))
+        # Not the terminal's width: to ask for it costs an import at each start.
+        super().__init__(prog, max_help_position=26, width=COLUMNS - 1)
 
     def add_argument(self, action: argparse.Action) -> None:
         """Add one; the names of actions stand further in, which `argparse` forgets."""
@@ -53,7 +51,7 @@ class Formatter(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         """Wrap a sentence; leave a table as it stands."""
         if "\n" in text:
-            return textwrap.indent(text, indent)
+            return "".join(f"{indent}{line}" for line in text.splitlines(keepends=True))
         return super()._fill_text(text, width, indent)
 
     def _get_help_string(self, action: argparse.Action) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ READ = [
     ("2026-05-01T02:30:00-05:30", 1_777_622_400),
     ("2026-05-01T08:00:00.999999Z", 1_777_622_400),
     ("2026-05-01T08:00:00.123456789012+00:00", 1_777_622_400),
+    ("2026-05-01T08:00:00." + "9" * 20, 1_777_622_400),  # 40 characters, the longest
     ("0", 0),
     ("1777622400", 1_777_622_400),
     ("1777622400.9", 1_777_622_400),
@@ -53,6 +56,8 @@ NONE = [
     "2026-05-01T25:00:00Z",
     "2026-05-01T08:00:00Z\n",
     "2026-05-01T08:00:00 Europe/Berlin",
+    "2026-05-01T08:00:00." + "9" * 21,
+    "2026-05-01\u00e908:00:00",  # any character stands between date and time, if Python is asked
     "\u0661\u0667\u0667",  # digits of another script
     "\uff12026-05-01",
     "2026-05-01T08:00:00Z" + "0" * 30,
@@ -106,6 +111,17 @@ def test_a_moment_of_no_calendar_is_refused(text: str) -> None:
 )
 def test_a_moment_is_written_in_utc(moment: float, text: str) -> None:
     assert moment_text(moment) == text
+
+
+def test_the_zone_of_this_machine_is_of_no_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment_text(0) == "1970-01-01T00:00:00Z"
+        assert parse_moment("1970-01-01T00:00:00") == 0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.integers(0, LAST))

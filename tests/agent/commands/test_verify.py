@@ -13,10 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from agent.cli import main
 from agent.clock.moment import moment_text
 from agent.issuing.issue import Holder, Issuer, new_issuer, present, qr_png, sign_credential
+from agent.scan.scanner import ScanError
 
 NOW = int(time.time())
 DAY = 86_400
@@ -165,6 +167,30 @@ def test_a_picture(tmp_path, issuer, capsys) -> None:
     status, lines, err = verify(capsys, *words, str(picture))
     assert (status, lines) == (2, [])
     assert str(picture) in err
+
+
+def test_a_picture_without_a_code_is_an_answer_as_for_scan(tmp_path, issuer, capsys) -> None:
+    picture = tmp_path / "blank.png"
+    Image.new("L", (200, 200), 255).save(picture)
+    words = ["--trust", str(tmp_path / "trust"), "--image", str(picture)]
+    status, lines, err = verify(capsys, *words)
+    assert (status, lines) == (1, [])
+    assert err == f"idgate verify: {picture}: no QR code found\n"
+    assert main(["scan", str(picture)]) == 1
+
+
+def test_a_decoder_that_does_not_start_is_told_as_by_scan(
+    tmp_path, issuer, capsys, monkeypatch
+) -> None:
+    picture = tmp_path / "blank.png"
+    Image.new("L", (200, 200), 255).save(picture)
+
+    def missing(_scanner: object) -> None:
+        raise ScanError("no decoder is installed")
+
+    monkeypatch.setattr("agent.scan.scanner.Scanner.wait_ready", missing)
+    words = ["--trust", str(tmp_path / "trust"), "--image", str(picture)]
+    assert verify(capsys, *words)[0] == main(["scan", str(picture)]) == 3
 
 
 @pytest.mark.parametrize(
