@@ -122,7 +122,9 @@ class Parser(argparse.ArgumentParser):
         line = " ".join((self._unknown_option() or message).split())
         if len(line) > 2 * _LONGEST:
             line = f"{line[: 2 * _LONGEST]}..."
-        self.exit(Exit.SETTINGS, f"{self.prog}: {line} (see {self.prog} --help)\n")
+        # What is wrong with a value says itself what would do; for the rest there is the help.
+        help_ = "" if line.startswith("argument ") else f" (see {self.prog} --help)"
+        self.exit(Exit.SETTINGS, f"{self.prog}: {line}{help_}\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of the choices, with the nearest."""
