@@ -8,17 +8,14 @@ A stream that was closed at the start is occupied, so that no file opened later 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from agent.exits import Exit
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 __all__ = ["OutputLost", "end_of_output", "own_streams"]
 
@@ -31,26 +28,39 @@ class OutputLost(Exception):
         self.nobody_reads = error.errno == errno.EPIPE
 
 
-class _Output(io.FileIO):
-    """The descriptor of standard output."""
+# Above the buffer, not below it: a signal that comes between a write and its return would make the
+# buffer write the same again.
+class _Output(io.TextIOWrapper):
+    """Standard output, whose failures are `OutputLost`."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of `data`; return how much."""
+    def write(self, text: str, /) -> int:
+        """Write text; return how much."""
         try:
-            return super().write(data)
+            return super().write(text)
+        except OSError as error:
+            raise OutputLost(error) from None
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        try:
+            super().flush()
         except OSError as error:
             raise OutputLost(error) from None
 
 
-class _Errors(io.FileIO):
-    """The descriptor of standard error: where it takes nothing, nobody can be told so."""
+class _Errors(io.TextIOWrapper):
+    """Standard error: where it takes nothing, nobody can be told so."""
 
-    def write(self, data: ReadableBuffer, /) -> int:
-        """Write some of `data`, or drop it; return how much."""
-        try:
-            return super().write(data)
-        except OSError:
-            return memoryview(data).nbytes
+    def write(self, text: str, /) -> int:
+        """Write text, or drop it; return how much."""
+        with contextlib.suppress(OSError):
+            return super().write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or drop it."""
+        with contextlib.suppress(OSError):
+            super().flush()
 
 
 def own_streams() -> None:
@@ -67,13 +77,14 @@ def own_streams() -> None:
             os.open(os.devnull, mode)
     if sys.stdin is None:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = _text_on(_Output(1, "w", closefd=False), sys.stdout)
-    sys.stderr = _text_on(_Errors(2, "w", closefd=False), sys.stderr)
+    sys.stdout = _text_on(1, sys.stdout, _Output)
+    sys.stderr = _text_on(2, sys.stderr, _Errors)
 
 
-def _text_on(raw: io.FileIO, found: object) -> io.TextIOWrapper:
+def _text_on(number: int, found: object, kind: type[_Output | _Errors]) -> io.TextIOWrapper:
     """Return a text stream on a descriptor, as Python made the one that was found."""
-    return io.TextIOWrapper(
+    raw = io.FileIO(number, "w", closefd=False)
+    return kind(
         io.BufferedWriter(raw),
         encoding=getattr(found, "encoding", "utf-8"),
         errors="backslashreplace",

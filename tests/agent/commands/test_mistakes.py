@@ -271,3 +271,17 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(desk: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"nonsense-\\udcff.key.pem" in done.stdout
+
+
+def test_a_signal_at_any_moment_makes_no_line_come_twice(desk: Path) -> None:
+    """Python code below the buffer can be left between a write and its return, and writes again."""
+    code = (
+        "import io, sys; from agent.commands.output import own_streams; own_streams()\n"
+        "print(*(type(each.buffer.raw) is io.FileIO for each in (sys.stdout, sys.stderr)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=desk, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout == "True True\n"
