@@ -199,6 +199,7 @@ do_install() {
     as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "${build}[pi]"
     as_root rm -rf "$build"
     as_root ln -sfn /opt/idgate/venv/bin/idgate "$root/usr/local/bin/idgate"
+    as_root "$here/packaging/install-manuals" "$root" /usr/local
     if [ ! -e "$root/etc/idgate/config.toml" ]; then
         as_root install -m 0640 -g "$(group_id)" "$here/systemd/config.toml" "$root/etc/idgate/config.toml"
     fi
@@ -240,6 +241,7 @@ do_uninstall() {
         as_root rm -f "$root/etc/systemd/system/$unit"
     done
     as_root rm -f "$root/usr/local/bin/idgate"
+    as_root "$here/packaging/install-manuals" --remove "$root" /usr/local
     as_root rm -rf "$root/opt/idgate"
     if [ -z "$root" ] && systemd_runs; then as_root systemctl daemon-reload; fi
     if [ "$purge" = 1 ]; then

@@ -1,23 +1,24 @@
 """The `idgate` command: one module of `agent.commands` a subcommand, imported only when chosen.
 
 Each module offers `add_arguments(parser)` and `run(arguments) -> int`; the exit codes are those of
-`agent.exits`.
+`agent.exits`. What all share is here and in `agent.commands.parser`, `.output` and `.values`.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from agent import __version__
+from agent.commands.output import OutputLost, end_of_output, own_streams
+from agent.commands.parser import PROGRAM, Parser
 from agent.exits import Exit
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "HELP", "main", "make_parser"]
 
 COMMANDS = {
     "run": "run the gate daemon",
@@ -34,40 +35,65 @@ COMMANDS = {
     "doctor": "check every part of this gate and say what to do",
     "demo": "play a day at two simulated gates",
 }
+HELP = "help"
+"""The word that asks for a command's help; no module of its own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+    """Run the command line; return the exit code.
+
+    Raises:
+        SystemExit: help was asked for, or the words are a mistake (exit code 2).
+    """
+    if argv is None:
+        own_streams()
     words = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(
-        prog="idgate",
+    try:
+        try:
+            return _main(words)
+        finally:
+            sys.stdout.flush()
+    except OutputLost as lost:
+        return end_of_output(lost)
+
+
+def make_parser(loaded: Collection[str]) -> Parser:
+    """Return the whole parser, with the arguments of those commands that are named."""
+    parser = Parser(
+        prog=PROGRAM,
         description="Offline gate verifier: signed QR identities, face and finger on the device.",
+        epilog="`idgate help COMMAND` or `idgate COMMAND --help` say more of each.",
     )
     parser.add_argument("--version", action="version", version=f"idgate {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
     for name, summary in COMMANDS.items():
-        sub = commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-        )
-        if name == chosen:
-            module = importlib.import_module(f"agent.commands.{name}")
-            module.add_arguments(sub)
-    arguments = parser.parse_args(words)
+        sub = commands.add_parser(name, help=summary)
+        if name in loaded:
+            importlib.import_module(f"agent.commands.{name}").add_arguments(sub)
+    helper = commands.add_parser(HELP, help="show the help of a command")
+    helper.add_argument("words", nargs="*", metavar="COMMAND", help="a command, and its action")
+    return parser
+
+
+def _main(words: list[str]) -> int:
+    if words[:1] == [HELP] and words[1:] not in (["-h"], ["--help"]):
+        words = [*words[1:], "--help"]
+    chosen = next((word for word in words if not word.startswith("-")), "")
+    arguments = make_parser({chosen}).parse_args(words)
     module = importlib.import_module(f"agent.commands.{arguments.command}")
     return _guarded(module.run, arguments)
 
 
 def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
-    """Run a command; an end that is none of its own is one line or none, and an exit code."""
+    """Run a command; an end that is none of its own is one line, and an exit code."""
     try:
         return run(arguments)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Who read the output has enough; what is left in the buffer must not be flushed at it.
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-        return Exit.NO_READER
+    except OutputLost:
+        raise
     except Exception as error:  # noqa: BLE001 - a traceback may quote input, and says exit code 1
         frames = traceback.extract_tb(error.__traceback__)[-3:]
         where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["HOPELESS", "Exit"]
+__all__ = ["HOPELESS", "MEANING", "Exit"]
 
 
 class Exit(IntEnum):
@@ -19,9 +19,9 @@ class Exit(IntEnum):
     DONE = 0
     """Done, granted, or stopped as asked."""
     NO = 1
-    """Denied, or a check failed."""
+    """Looked, and the answer is no: denied, no match, a check failed, the other side refused."""
     SETTINGS = 2
-    """Usage, or settings, trust, profile or models that cannot be used: it takes somebody."""
+    """A call, a file, settings, trust, profile or models that cannot be used: it takes somebody."""
     UNAVAILABLE = 3
     """A device, disk or part is not there; it may come back."""
     FAULT = 70
@@ -36,3 +36,13 @@ class Exit(IntEnum):
 
 HOPELESS: Final = frozenset({Exit.SETTINGS})
 """What no new start mends: the service stays down, and says why, until somebody was there."""
+
+MEANING: Final = {
+    Exit.DONE: "done, granted, or stopped as asked",
+    Exit.NO: "looked, and the answer is no: denied, no match, failed, refused",
+    Exit.SETTINGS: "this call, or a file or setting that it names, cannot be used",
+    Exit.UNAVAILABLE: "a device, disk or part is not there; it may come back",
+    Exit.FAULT: "a fault of this program",
+    Exit.INTERRUPTED: "interrupted from the keyboard",
+}
+"""What help says of each that somebody meets."""

@@ -14,10 +14,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.add_argument("--fast", action="store_true", help="no pauses for the eye")
     parser.add_argument(
-        "--broker", metavar="URL", default="", help="mqtt://HOST[:PORT] instead of the embedded one"
+        "--broker", metavar="URL", default="", help="mqtt://HOST[:PORT]; default: an embedded one"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where pictures and state go; a new one by default"
+        "--out", type=Path, metavar="DIR", help="where pictures and state go; default: a new one"
     )
 
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.commands import colours
 from agent.exits import Exit
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--color", choices=colours.WHEN, default="auto", help="colour the words on a terminal"
+    )
     parser.add_argument(
         "--no-hardware",
         action="store_true",
@@ -62,11 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         print(f"idgate doctor: {error}", file=sys.stderr)
         return Exit.SETTINGS
-    _say(view, as_json=arguments.json)
+    coloured = colours.wanted(sys.stdout, arguments.color)
+    _say(view, as_json=arguments.json, coloured=coloured)
     failed = False
     for finding in examine(config, hardware=not arguments.no_hardware):
         failed = failed or finding.state == "failed"
-        _say(finding, as_json=arguments.json)
+        _say(finding, as_json=arguments.json, coloured=coloured)
     return Exit.NO if failed else Exit.DONE
 
 
@@ -75,12 +80,15 @@ def _words(arguments: argparse.Namespace) -> list[str]:
     words = ["doctor", "--config", str(arguments.config.absolute()), "--inside"]
     if arguments.json:
         words.append("--json")
+    else:  # the service's environment is not the terminal's
+        coloured = colours.wanted(sys.stdout, arguments.color)
+        words += ["--color", "always" if coloured else "never"]
     if arguments.no_hardware:
         words.append("--no-hardware")
     return words
 
 
-def _say(finding: Finding, *, as_json: bool) -> None:
+def _say(finding: Finding, *, as_json: bool, coloured: bool) -> None:
     if as_json:
         text = json.dumps(
             {
@@ -91,7 +99,9 @@ def _say(finding: Finding, *, as_json: bool) -> None:
             }
         )
     else:
-        text = f"{MARKS[finding.state]}  {finding.part:<10} {finding.detail}"
+        mark = MARKS[finding.state]
+        mark = colours.paint(mark, finding.state) if coloured else mark
+        text = f"{mark}  {finding.part:<10} {finding.detail}"
         if finding.remedy:
             text += f"\n{'':17}-> {finding.remedy}"
     print(text, flush=True)

@@ -18,6 +18,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands import values
+from agent.exits import Exit
+
 if TYPE_CHECKING:
     from agent.biometrics.face.embed import Embedder
     from agent.biometrics.types import FaceDetector
@@ -29,34 +32,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     enroll = _action(actions, "enroll", "make a template from pictures of one person")
-    enroll.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    enroll.add_argument("--out", type=Path, required=True, metavar="FILE", help="128 bytes")
+    enroll.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="pictures")
+    enroll.add_argument("--out", type=Path, required=True, metavar="FILE", help="the template")
     enroll.add_argument(
-        "--photo", type=int, metavar="PX", help="write a WebP photo of this size, not a template"
+        "--photo",
+        type=values.count(16, 512),
+        metavar="PX",
+        help="write a WebP photo of this size, not a template",
     )
     compare = _action(actions, "compare", "compare two pictures or templates")
-    compare.add_argument("a", type=Path, help="the reference: picture or 128-byte template")
-    compare.add_argument("b", type=Path, help="the probe: picture or 128-byte template")
-    compare.add_argument("--rate", default="1e-4", help="false match rate of the threshold")
+    compare.add_argument("a", type=Path, metavar="REFERENCE", help="picture or 128-byte template")
+    compare.add_argument("b", type=Path, metavar="PROBE", help="picture or 128-byte template")
+    compare.add_argument(
+        "--rate", default="1e-4", metavar="RATE", help="false match rate of the threshold"
+    )
     evaluate = _action(actions, "evaluate", "measure accuracy on pairs of pictures")
-    evaluate.add_argument("--images", type=Path, required=True, metavar="DIR")
-    evaluate.add_argument("--pairs", type=Path, required=True, metavar="FILE")
+    evaluate.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures")
+    evaluate.add_argument(
+        "--pairs", type=Path, required=True, metavar="FILE", help="which to compare, as LFW's"
+    )
     evaluate.add_argument("--plot", type=Path, metavar="PNG", help="DET curve and histogram")
     evaluate.add_argument(
-        "--photo", type=int, metavar="PX", help="first pictures as WebP photos of this size"
+        "--photo",
+        type=values.count(16, 512),
+        metavar="PX",
+        help="first pictures as WebP photos of this size",
     )
     calibrate = _action(actions, "calibrate", "measure thresholds on folders of people")
-    calibrate.add_argument("--images", type=Path, required=True, metavar="DIR")
-    calibrate.add_argument("--out", type=Path, metavar="DIR", help="instead of beside the manifest")
+    calibrate.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="a folder of pictures a person"
+    )
+    calibrate.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where the thresholds go; default: beside the manifest",
+    )
     render = _action(actions, "spoof-render", "render attack and bona fide clips")
     render.add_argument("--faces", type=Path, required=True, metavar="DIR", help="pictures")
-    render.add_argument("--out", type=Path, required=True, metavar="DIR")
-    render.add_argument("--clips", type=int, default=20, help="clips a species")
-    render.add_argument("--frames", type=int, default=15, help="frames a clip, 15 a second")
-    render.add_argument("--seed", type=int, default=1)
+    render.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the clips go")
+    render.add_argument(
+        "--clips", type=values.count(1, 10_000), default=20, metavar="N", help="clips a species"
+    )
+    render.add_argument(
+        "--frames",
+        type=values.count(1, 10_000),
+        default=15,
+        metavar="N",
+        help="frames a clip, 15 a second",
+    )
+    render.add_argument(
+        "--seed",
+        type=values.count(0, 2**32 - 1),
+        default=1,
+        metavar="N",
+        help="the same seed draws the same clips",
+    )
     spoof = _action(actions, "spoof-eval", "measure the liveness layer on folders of clips")
-    spoof.add_argument("--clips", type=Path, required=True, metavar="DIR")
-    spoof.add_argument("--fps", type=float, default=15.0)
+    spoof.add_argument(
+        "--clips", type=Path, required=True, metavar="DIR", help="a folder of clips a species"
+    )
+    spoof.add_argument(
+        "--fps",
+        type=values.number(1, 240),
+        default=15.0,
+        metavar="N",
+        help="frames a second of the clips",
+    )
 
 
 def _action(
@@ -66,17 +108,27 @@ def _action(
 ) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     action.add_argument("--json", action="store_true", help="machine-readable result")
-    action.add_argument("--models", metavar="DIR", default="", help="instead of the shipped")
-    action.add_argument("--detector", default="", metavar="NAME")
-    action.add_argument("--embedder", default="", metavar="NAME")
-    action.add_argument("--runtime", default="auto", choices=("auto", "litert", "tflite-runtime"))
-    action.add_argument("--threads", type=int, default=1)
+    action.add_argument(
+        "--models", metavar="DIR", default="", help="your models; default: the shipped"
+    )
+    action.add_argument("--detector", default="", metavar="NAME", help="default: the manifest's")
+    action.add_argument("--embedder", default="", metavar="NAME", help="default: the manifest's")
+    action.add_argument(
+        "--runtime",
+        default="auto",
+        choices=("auto", "litert", "tflite-runtime"),
+        help="what computes",
+    )
+    action.add_argument(
+        "--threads", type=values.count(1, 64), default=1, metavar="N", help="of the network"
+    )
     return action
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
     from agent.biometrics.errors import FaceRejected, ModelError
+    from agent.reason import Reason
 
     actions = {
         "enroll": _enroll, "compare": _compare, "evaluate": _evaluate, "calibrate": _calibrate,
@@ -86,7 +138,8 @@ def run(arguments: argparse.Namespace) -> int:
         return actions[arguments.action](arguments)
     except FaceRejected as error:
         print(f"idgate face: {error}", file=sys.stderr)
-        return 1
+        # A file that is no picture is a mistake of the call; a face that is no good is an answer.
+        return Exit.SETTINGS if error.reason is Reason.REFERENCE_INVALID else Exit.NO
     except OSError as error:
         print(f"idgate face: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2

@@ -8,7 +8,8 @@
     test     look at the module, light its ring, take a picture
     pair     give the module a new pairing secret and, with --password, a new password
 
-The module has one owner: stop the daemon first. Exit 0 done or matched, 1 not, 2 usage or settings.
+The module has one owner: stop the daemon first. Exit 0 done or matched, 1 not, 2 usage or settings,
+3 the module cannot be had.
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.biometrics.finger.table import EnrolmentTable, Row, TableError
+from agent.commands import values
 from agent.daemon.owner import require_owner
+from agent.exits import Exit
 from agent.settings.load import load
 from agent.settings.model import Config, ConfigError, FingerConfig
 from agent.settings.secrets import secret_path
 from hal.errors import HalError
-from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light
+from hal.fingerprint import PROBE, REFERENCE, FingerprintSensor, Light, SensorRefused
 
 __all__ = ["add_arguments", "run"]
+
+_SLOT = {"enroll": "a free one", "delete": "none", "export": "a new touch"}
+"""What is taken where no slot is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +56,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        action.add_argument("--config", type=Path, required=True, metavar="FILE")
-        action.add_argument("--timeout", type=float, default=20.0, metavar="S", help="for a touch")
+        action.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
+        action.add_argument(
+            "--timeout",
+            type=values.number(0, 3_600, above=True),
+            default=20.0,
+            metavar="S",
+            help="seconds to wait for a touch",
+        )
         if name in {"enroll", "delete", "verify"}:
-            action.add_argument("--issuer", default="", help="as the trust set names it")
             action.add_argument(
-                "--subject", default="", help="in the issuer's realm; - asks for it"
+                "--issuer", default="", metavar="NAME", help="as the trust set names it"
+            )
+            action.add_argument(
+                "--subject", default="", metavar="ID", help="in the issuer's realm; - asks for it"
             )
         if name in {"enroll", "delete", "export"}:
-            action.add_argument("--slot", type=int, metavar="N", help="in the module's library")
+            action.add_argument(
+                "--slot",
+                type=values.count(0, 65_535),
+                metavar="N",
+                help=f"in the module's library; default: {_SLOT[name]}",
+            )
         if name == "enroll":
             action.add_argument(
                 "--staff", action="store_true", help="a search may find this finger"
@@ -68,7 +87,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "list":
             action.add_argument("--json", action="store_true", help="machine-readable")
         if name == "export":
-            action.add_argument("--out", type=Path, required=True, metavar="FILE")
+            action.add_argument(
+                "--out", type=Path, required=True, metavar="FILE", help="a new file"
+            )
             action.add_argument(
                 "--biometric", action="store_true",
                 help="confirm that a person's template shall leave the module",
@@ -87,14 +108,15 @@ def run(arguments: argparse.Namespace) -> int:
         require_owner(config, "finger ...")
         act, _ = _ACTIONS[arguments.action]
         return act(config, arguments)
-    except ConfigError as error:
+    except (ConfigError, SubjectKeyError) as error:
         print(f"idgate finger: {error}", file=sys.stderr)
-        return 2
-    except (HalError, TableError, EnrolmentFailed, SubjectKeyError) as error:
+        return Exit.SETTINGS
+    except (TableError, EnrolmentFailed, SensorRefused) as error:
         print(f"idgate finger: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 1
+        return Exit.NO
+    except HalError as error:
+        print(f"idgate finger: {error}", file=sys.stderr)
+        return Exit.UNAVAILABLE
 
 
 def _with_module(

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from agent.commands import values
 from agent.fleet.connection import add_broker_arguments, settings_from
 from agent.report.topics import CommandName, GateAddress
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _DATABASE = "fleet.sqlite"
+MOST_DAYS = 36_525
+LONGEST_S = 86_400 * MOST_DAYS
 _EXTRA = frozenset({"sqlalchemy", "psycopg", "prometheus_client", "rich"})
 """What only the fleet's side needs."""
 _INSTALL = f"{sys.executable} -m pip install '.[fleet]'"
@@ -33,49 +36,107 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_collect(actions)
     simulate = actions.add_parser("simulate", help="play many gates with the real reporting code")
     add_broker_arguments(simulate)
-    simulate.add_argument("--gates", type=int, default=100)
-    simulate.add_argument("--rate", type=float, default=1.0, help="decisions a second and gate")
-    simulate.add_argument("--seconds", type=float, default=60.0)
-    simulate.add_argument("--site", default="simulated")
-    simulate.add_argument("--drain-s", type=float, default=60.0)
+    simulate.add_argument(
+        "--gates", type=values.count(1, 100_000), default=100, metavar="N", help="how many"
+    )
+    simulate.add_argument(
+        "--rate",
+        type=values.number(0, 1_000_000, above=True),
+        default=1.0,
+        metavar="N",
+        help="decisions a second and gate",
+    )
+    simulate.add_argument(
+        "--seconds",
+        type=values.number(0, LONGEST_S, above=True),
+        default=60.0,
+        metavar="S",
+        help="how long",
+    )
+    simulate.add_argument("--site", default="simulated", metavar="NAME", help="the gates' site")
+    simulate.add_argument(
+        "--drain-s",
+        type=values.number(0, LONGEST_S),
+        default=60.0,
+        metavar="S",
+        help="longest wait for the last acknowledgements",
+    )
 
     send = actions.add_parser("send", help="sign a command and send it")
     add_broker_arguments(send)
-    send.add_argument("--key", type=Path, required=True, help="operator key (PEM)")
-    send.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
-    send.add_argument("--timeout-s", type=float, default=10.0)
+    send.add_argument("--key", type=Path, required=True, metavar="FILE", help="operator key (PEM)")
+    send.add_argument(
+        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
+    )
+    send.add_argument(
+        "--timeout-s",
+        type=values.number(0, 3_600, above=True),
+        default=10.0,
+        metavar="S",
+        help="longest wait for an answer",
+    )
     send.add_argument("--json", action="store_true", help="the answer as a JSON object")
-    send.add_argument("gate", help="SITE/GATE")
-    send.add_argument("name", choices=[name.value for name in CommandName])
-    send.add_argument("arguments", nargs="*", metavar="NAME=VALUE")
+    send.add_argument("gate", metavar="SITE/GATE", help="which gate")
+    send.add_argument("name", choices=[name.value for name in CommandName], help="the command")
+    send.add_argument("arguments", nargs="*", metavar="NAME=VALUE", help="the command's arguments")
 
     configure = actions.add_parser("configure", help="sign and send a desired configuration")
     add_broker_arguments(configure)
-    configure.add_argument("--key", type=Path, required=True, help="operator key (PEM)")
-    configure.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
-    configure.add_argument("--timeout-s", type=float, default=10.0)
-    configure.add_argument("--version", type=int, required=True, help="above the last one")
+    configure.add_argument(
+        "--key", type=Path, required=True, metavar="FILE", help="operator key (PEM)"
+    )
+    configure.add_argument(
+        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
+    )
+    configure.add_argument(
+        "--timeout-s",
+        type=values.number(0, 3_600, above=True),
+        default=10.0,
+        metavar="S",
+        help="longest wait for an answer",
+    )
+    configure.add_argument(
+        "--version",
+        type=values.count(1, 2**53 - 1),
+        required=True,
+        metavar="N",
+        help="above the last one",
+    )
     configure.add_argument("--json", action="store_true", help="the report as a JSON object")
-    configure.add_argument("gate", help="SITE/GATE")
+    configure.add_argument("gate", metavar="SITE/GATE", help="which gate")
     configure.add_argument("values", nargs="*", metavar="SECTION.KEY=VALUE", help="the whole state")
 
     watch = actions.add_parser("watch", help="show the fleet in the terminal, problems first")
     add_broker_arguments(watch)
-    watch.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+    watch.add_argument(
+        "--for-s",
+        type=values.number(0, LONGEST_S),
+        default=0.0,
+        metavar="S",
+        help="stop after so many seconds; 0: never",
+    )
     watch.add_argument("--once", action="store_true", help="print one table and stop")
     watch.add_argument("--json", action="store_true", help="one JSON object a gate, and stop")
     watch.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
 
     export = actions.add_parser("export", help="Prometheus endpoint, CSV or Parquet")
     add_broker_arguments(export)
-    export.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    export.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
     export.add_argument("--csv", metavar="FILE", help="write all events and stop; - is stdout")
     export.add_argument("--parquet", metavar="FILE", help="write all events and stop")
     export.add_argument(
         "--listen", default="127.0.0.1:9464", metavar="HOST:PORT", help=":PORT is every address"
     )
     export.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
-    export.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
+    export.add_argument(
+        "--for-s",
+        type=values.number(0, LONGEST_S),
+        default=0.0,
+        metavar="S",
+        help="stop after so many seconds; 0: never",
+    )
     _add_register(actions)
 
 
@@ -83,30 +144,60 @@ def _add_collect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the collector."""
     collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
     add_broker_arguments(collect)
-    collect.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
-    collect.add_argument("--group", default="collectors", help="shared subscription; empty: none")
-    collect.add_argument("--keep-days", type=float, default=0.0, help="0 keeps events for ever")
-    collect.add_argument("--key", type=Path, help="operator key (PEM) for replay commands")
-    collect.add_argument("--kid", default="", help="its id (hex), where the trust set names one")
+    collect.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
+    collect.add_argument(
+        "--group",
+        default="collectors",
+        metavar="NAME",
+        help="shared subscription; empty: none",
+    )
+    collect.add_argument(
+        "--keep-days",
+        type=values.number(0, MOST_DAYS),
+        default=0.0,
+        metavar="DAYS",
+        help="days to keep events; 0: for ever",
+    )
+    collect.add_argument(
+        "--key",
+        type=Path,
+        metavar="FILE",
+        help="operator key (PEM) for replay commands; default: none are sent",
+    )
+    collect.add_argument(
+        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
+    )
+    collect.add_argument(
+        "--for-s",
+        type=values.number(0, LONGEST_S),
+        default=0.0,
+        metavar="S",
+        help="stop after so many seconds; 0: never",
+    )
     collect.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
     collect.add_argument(
         "--seal-key",
         type=Path,
         metavar="FILE",
-        help="seals the acknowledgements; made where there is none (default: DATABASE.key)",
+        help="seals the acknowledgements; made where there is none; default: DATABASE.key",
     )
-    collect.add_argument("--for-s", type=float, default=0.0, help="stop after so many seconds")
 
 
 def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-commands over the register of gates."""
     gates = actions.add_parser("gates", help="list the gates, their keys, and who never came")
-    gates.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    gates.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
     gates.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
     gates.add_argument("--json", action="store_true", help="one JSON object a gate")
 
     accept = actions.add_parser("accept", help="believe another key of a gate, or a retired gate")
-    accept.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    accept.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
     accept.add_argument("gate", help="SITE/GATE")
     accept.add_argument(
         "key", metavar="KEY", help="64 hexadecimal digits, or the 16 that `fleet gates` shows"
@@ -114,12 +205,16 @@ def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     retire = actions.add_parser("retire", help="end a gate: no longer believed, shown or missed")
     add_broker_arguments(retire)
-    retire.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    retire.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
     retire.add_argument("gate", help="SITE/GATE")
 
     rename = actions.add_parser("rename", help="let a gate go on under another name, with its key")
     add_broker_arguments(rename)
-    rename.add_argument("--database", default=_DATABASE, metavar="FILE|URL")
+    rename.add_argument(
+        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
+    )
     rename.add_argument("gate", help="SITE/GATE as it was")
     rename.add_argument("to", metavar="NEW", help="SITE/GATE as it is now")
 
@@ -164,8 +259,6 @@ def _collect(arguments: argparse.Namespace) -> int:
     from agent.report.seals import SealKey
     from agent.settings.secrets import secret_path
 
-    if not 0 <= arguments.keep_days < float("inf"):
-        raise ValueError("--keep-days: 0 for ever, or more")
     signer = None
     if arguments.key is not None:
         key = secret_path(str(arguments.key), Path.cwd())
@@ -212,8 +305,6 @@ def _seal_key(database: str) -> Path:
 def _simulate(arguments: argparse.Namespace) -> int:
     from agent.fleet.simulate import simulate
 
-    if arguments.gates < 1 or arguments.rate <= 0 or arguments.seconds <= 0:
-        raise ValueError("--gates, --rate and --seconds must be greater than 0")
     result = simulate(
         settings_from(arguments, "simulated"),
         gates=arguments.gates,
@@ -266,8 +357,6 @@ def _configure(arguments: argparse.Namespace) -> int:
     from agent.report.link import LinkError
 
     gate = _gate(arguments.gate)
-    if not 0 < arguments.version < 2**53:
-        raise ValueError("--version: 1 or more, above the last one")
     signer = OperatorSigner.from_file(arguments.key, _kid(arguments))
     try:
         report = send_desired(

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.commands import values
 from agent.daemon.gatekeeper import looking, make_gate_safe, visiting
 from agent.daemon.pins import draw_record, pin_map
 from agent.gatekeeper.pinmap import Line, inputs
@@ -47,25 +48,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action = actions.add_parser(
             name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
         )
-        action.add_argument("--config", type=Path, required=True, metavar="FILE")
+        action.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings")
         if name == "inputs":
             action.add_argument("--json", action="store_true", help="one JSON object a line")
             action.add_argument(
                 "--watch", action="store_true", help="and each change, until interrupted"
             )
         if name == "test":
-            action.add_argument("--seconds", type=_seconds, default=2.0, help="for each signal")
+            action.add_argument(
+                "--seconds",
+                type=values.number(0, LONGEST_S, above=True),
+                default=2.0,
+                metavar="S",
+                help="how long each signal lasts",
+            )
             action.add_argument("--relay", action="store_true", help="open once in each direction")
         if name == "timeline":
-            action.add_argument("--out", type=Path, default=Path("timeline.png"), metavar="PNG")
-            action.add_argument("--last", type=float, default=10.0, help="seconds to show")
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= LONGEST_S:
-        raise argparse.ArgumentTypeError(f"more than 0, at most {LONGEST_S:g}")
-    return seconds
+            action.add_argument(
+                "--out",
+                type=Path,
+                default=Path("timeline.png"),
+                metavar="PNG",
+                help="the picture",
+            )
+            action.add_argument(
+                "--last",
+                type=values.number(0, 86_400, above=True),
+                default=10.0,
+                metavar="S",
+                help="seconds to show, before the last edge",
+            )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -17,10 +17,10 @@ import json
 import os
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands import values
 from agent.credential.model import BiometricReference, Kind, StatusReference
 from agent.trust.model import COMMAND_ROLES
 
@@ -74,55 +74,117 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _key_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="the issuer's or operator's name in the trust set")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="private key")
-    parser.add_argument("--trust", type=Path, metavar="DIR", help="public files (OUT/trust)")
     parser.add_argument(
-        "--algorithm", default="ES256", choices=("ES256", "ES384", "EdDSA", "PS256", "SM2")
+        "name", metavar="NAME", help="the issuer's or operator's name in the trust set"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where the private key goes"
+    )
+    parser.add_argument(
+        "--trust", type=Path, metavar="DIR", help="where the public files go; default: OUT/trust"
+    )
+    parser.add_argument(
+        "--algorithm",
+        default="ES256",
+        choices=("ES256", "ES384", "EdDSA", "PS256", "SM2"),
+        help="what the key signs with",
     )
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--holder", action="store_true", help="a holder's key: no trust files")
     whose.add_argument("--operator", action="store_true", help="a key that commands gates")
     parser.add_argument(
         "--role", action="append", default=[], choices=sorted(COMMAND_ROLES),
-        help="what the operator may command; repeatable",
+        metavar="COMMAND", help="what the operator may command, repeatable: one of %(choices)s",
     )  # fmt: skip
-    parser.add_argument("--iss", metavar="URI", help="what its credentials say in iss")
     parser.add_argument(
-        "--kind", action="append", default=[], choices=[*Kind], help="what it may sign; repeatable"
+        "--iss",
+        metavar="URI",
+        help="what its credentials say in iss; default: urn:idgate:issuer:NAME",
+    )
+    parser.add_argument(
+        "--kind",
+        action="append",
+        default=[],
+        choices=[*Kind],
+        metavar="KIND",
+        help="what it may sign, repeatable; default: any. One of %(choices)s",
     )
 
 
 def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
     parser.add_argument("--issuer", type=Path, required=True, metavar="KEY", help="private key")
     parser.add_argument("--holder", type=Path, metavar="KEY", help="the holder's key; for dynamic")
-    parser.add_argument("--subject", required=True, help="opaque identifier at this issuer")
-    parser.add_argument("--kind", default=kind, choices=[*Kind])
-    parser.add_argument("--valid-days", type=float, default=30.0)
-    parser.add_argument("--at", type=_moment, metavar="TIME", help="issue time; ISO 8601 or Unix")
+    parser.add_argument(
+        "--subject", required=True, metavar="ID", help="opaque identifier at this issuer"
+    )
+    parser.add_argument(
+        "--kind",
+        default=kind,
+        choices=[*Kind],
+        metavar="KIND",
+        help="what it is: one of %(choices)s",
+    )
+    parser.add_argument(
+        "--valid-days",
+        type=values.number(0, MOST_DAYS, above=True),
+        default=30.0,
+        metavar="DAYS",
+        help="how long it is valid from its issue on",
+    )
+    parser.add_argument(
+        "--at",
+        type=values.moment,
+        metavar="TIME",
+        help="issue time, ISO 8601 or Unix seconds; default: now",
+    )
     parser.add_argument("--status", type=_status, metavar="URI#INDEX", help="status list entry")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="what is signed, in CBOR"
+    )
 
 
 def _identity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=int, default=1, choices=(1, 2), help="2 is upgraded")
-    parser.add_argument("--birth-date", type=_date, metavar="YYYY-MM-DD")
     parser.add_argument(
-        "--region", action="append", default=[], type=_region, help="ISO 3166-2; repeatable"
+        "--birth-date", type=values.date, metavar="YYYY-MM-DD", help="the holder's birth date"
+    )
+    parser.add_argument(
+        "--region",
+        action="append",
+        default=[],
+        type=_region,
+        metavar="CODE",
+        help="where it is valid, ISO 3166-2, repeatable; default: everywhere",
     )
     parser.add_argument("--face", type=Path, metavar="FILE", help="128-byte template or picture")
     parser.add_argument("--face-model", default="", metavar="ID", help="model of the template")
     parser.add_argument("--finger", type=Path, metavar="FILE", help="the sensor's template")
-    parser.add_argument("--finger-family", default="r503", metavar="NAME")
-    parser.add_argument("--finger-position", type=int, default=51, choices=range(50, 60))
+    parser.add_argument(
+        "--finger-family", default="r503", metavar="NAME", help="the sensor that made it"
+    )
+    parser.add_argument(
+        "--finger-position",
+        type=int,
+        default=51,
+        choices=range(50, 60),
+        metavar="N",
+        help="which finger it is: 50, the right thumb, to 59, the left little finger",
+    )
 
 
 def _present_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("credential", type=Path, help="file of `issue credential`")
+    parser.add_argument("credential", type=Path, metavar="FILE", help="file of `issue credential`")
     parser.add_argument("--holder", type=Path, metavar="KEY", help="left out: a static code")
-    parser.add_argument("--aud", default="*", help="SITE/GATE, SITE, GROUP.* or *")
-    parser.add_argument("--at", type=_moment, metavar="TIME", help="time of use; ISO 8601 or Unix")
-    parser.add_argument("--challenge", type=bytes.fromhex, metavar="HEX", help="the gate's nonce")
+    parser.add_argument("--aud", default="*", metavar="GATE", help="SITE/GATE, SITE, GROUP.* or *")
+    parser.add_argument(
+        "--at",
+        type=values.moment,
+        metavar="TIME",
+        help="time of use, ISO 8601 or Unix seconds; default: now",
+    )
+    parser.add_argument(
+        "--challenge", type=values.hexadecimal, metavar="HEX", help="the gate's nonce"
+    )
     parser.add_argument("--ticket", type=Path, metavar="FILE", help="file of `issue ticket`")
     parser.add_argument("--site-key", type=Path, metavar="FILE", help="32 bytes: encrypt the code")
     parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code")
@@ -231,8 +293,6 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
     at = _now(arguments.at)
     if not arguments.subject:
         raise ValueError("--subject is empty; every gate refuses such a credential")
-    if not 0 < arguments.valid_days <= MOST_DAYS:
-        raise ValueError(f"--valid-days: more than 0, at most {MOST_DAYS}")
     return {
         "subject": arguments.subject,
         "issued_at": at,
@@ -301,18 +361,6 @@ def _now(moment: int | None) -> int:
     return int(time.time()) if moment is None else moment
 
 
-def _moment(text: str) -> int:
-    """Parse Unix seconds or ISO 8601 (UTC where no zone is named)."""
-    if text.isdecimal():
-        return int(text)
-    moment = datetime.fromisoformat(text)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-
-
-def _date(text: str) -> str:
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()
-
-
 def _region(text: str) -> str:
     from agent.settings.checks import REGION
 
@@ -324,5 +372,5 @@ def _region(text: str) -> str:
 def _status(text: str) -> StatusReference:
     uri, _, index = text.rpartition("#")
     if not uri:
-        raise ValueError(text)
-    return StatusReference(uri, int(index))
+        raise argparse.ArgumentTypeError(f"{text[:80]!r}: an entry is named URI#INDEX")
+    return StatusReference(uri, values.count(0, 2**32)(index))

@@ -16,6 +16,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from agent.exits import Exit
+
 __all__ = ["add_arguments", "run"]
 
 
@@ -24,17 +26,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, text in (("list", "show the manifest"), ("verify", "try every model")):
         action = actions.add_parser(name, help=text)
-        action.add_argument("--models", type=Path, metavar="DIR", help="instead of the shipped")
-        action.add_argument("--json", action="store_true")
+        action.add_argument(
+            "--models", type=Path, metavar="DIR", help="your models; default: the shipped"
+        )
+        action.add_argument("--json", action="store_true", help="one JSON array")
         if name == "verify":
             action.add_argument(
-                "--runtime", default="all", choices=("all", "litert", "tflite-runtime")
+                "--runtime",
+                default="all",
+                choices=("all", "litert", "tflite-runtime"),
+                help="which one tries them",
             )
     add = actions.add_parser("add", help="bring a model")
-    add.add_argument("file", type=Path)
+    add.add_argument("file", type=Path, metavar="FILE", help="the model, TFLite")
     add.add_argument("--to", type=Path, required=True, metavar="DIR", help="your models directory")
     add.add_argument("--entry", type=Path, required=True, metavar="TOML", help="what it is")
-    add.add_argument("--runtime", default="auto", choices=("auto", "litert", "tflite-runtime"))
+    add.add_argument(
+        "--runtime",
+        default="auto",
+        choices=("auto", "litert", "tflite-runtime"),
+        help="which one tries it",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return actions[arguments.action](arguments)
     except ModelError as error:
         print(f"idgate models: {error}", file=sys.stderr)
-        return 1
+        return Exit.SETTINGS
     except OSError as error:
         print(f"idgate models: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2

@@ -2,7 +2,7 @@
 
 A file that is no picture gets one line on standard error, and the others are read all the same.
 Exit codes: 0 every file held a code, 1 some held none (or the decoder failed on it), 2 some could
-not be read as a picture, or the decoder is missing.
+not be read as a picture, 3 the decoder cannot be started.
 
 With `--json` one object a line: `file`, `payloads` (each `text`, null where the bytes are not
 UTF-8, `base64`, `corners` in pixels of the upright picture, `decoder`), `ms` in the decoders, and
@@ -18,6 +18,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.commands import values
+from agent.exits import Exit
 from agent.settings.model import ScanConfig
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--deadline-ms",
-        type=_deadline,
+        type=values.count(20, 60_000),
         default=5_000,
         metavar="MS",
-        help="longest time for one picture, 20 to 60000 (default 5000)",
+        help="longest time for one picture, 20 to 60000",
     )
 
 
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
             scanner.wait_ready()
         except ScanError as error:
             print(f"idgate scan: {error}", file=sys.stderr)
-            return 2
+            return Exit.UNAVAILABLE
         for path in arguments.images:
             code = max(code, _scan_one(scanner, path, arguments))
     return code
@@ -119,10 +121,3 @@ def _shown(payload: dict[str, Any]) -> str:
     if text is not None and text.isprintable():
         return str(text)
     return f"base64:{payload['base64']}"
-
-
-def _deadline(word: str) -> int:
-    value = int(word)
-    if not 20 <= value <= 60_000:
-        raise argparse.ArgumentTypeError("20 to 60000")
-    return value

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.commands import values
+from agent.exits import Exit
+
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
@@ -43,31 +46,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
     )
     for role in ("root", "targets"):
-        init.add_argument(f"--{role}-keys", type=int, default=1, metavar="N")
-        init.add_argument(f"--{role}-threshold", type=int, default=1, metavar="N")
+        init.add_argument(
+            f"--{role}-keys",
+            type=values.count(1, 99),
+            default=1,
+            metavar="N",
+            help=f"keys of {role} to make",
+        )
+        init.add_argument(
+            f"--{role}-threshold",
+            type=values.count(1, 99),
+            default=1,
+            metavar="N",
+            help=f"how many of them must sign {role}",
+        )
     for role, days in zip(_ROLES, (730, 180, 30, 30), strict=True):
-        init.add_argument(f"--{role}-days", type=int, default=days, metavar="N")
+        init.add_argument(
+            f"--{role}-days",
+            type=values.count(1, 36_525),
+            default=days,
+            metavar="N",
+            help=f"how long a version of {role} is valid",
+        )
     _add_arguments_of_add(action)
     remove = action("remove", "take files out of the next set")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `show` lists them")
     rotate = action("rotate", "give a role new keys")
-    rotate.add_argument("role", choices=_ROLES)
+    rotate.add_argument("role", choices=_ROLES, help="whose keys")
     _key_arguments(rotate)
-    rotate.add_argument("--no-password", action="store_true")
     rotate.add_argument(
-        "--count", type=int, metavar="N", help="new keys to make; default: as many as are retired"
+        "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
     )
-    rotate.add_argument("--retire", action="append", metavar="KEYID", help="default: all it had")
-    rotate.add_argument("--threshold", type=int, metavar="N")
+    rotate.add_argument(
+        "--count",
+        type=values.count(0, 99),
+        metavar="N",
+        help="new keys to make; default: as many as are retired",
+    )
+    rotate.add_argument(
+        "--retire",
+        action="append",
+        metavar="KEYID",
+        help="a key to take out, repeatable; default: all it had",
+    )
+    rotate.add_argument(
+        "--threshold",
+        type=values.count(1, 99),
+        metavar="N",
+        help="how many must sign from now on; default: as before",
+    )
     renew = action("renew", "begin a new version that only lasts longer")
-    renew.add_argument("role", choices=_ROLES[:2])
+    renew.add_argument("role", choices=_ROLES[:2], help="what lasts longer")
     sign = action("sign", "sign what waits for signatures")
     _key_arguments(sign, several=True)
     publish = action("publish", "publish what is signed, with a fresh timestamp")
     _key_arguments(publish, several=True)
     update = action("update", "bring a gate's cache up to date", "cache")
     update.add_argument(
-        "--from", dest="source", required=True, metavar="URL|DIR", help="https URL or directory"
+        "--from",
+        dest="source",
+        required=True,
+        metavar="URL|DIR",
+        help="where the set is: https URL, or directory",
     )
     update.add_argument("--root", type=Path, metavar="FILE", help="pin this root, the first time")
     show = action("show", "show a repository, a gate's cache or a plain directory", "directory")
@@ -75,10 +115,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _key_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
-    parser.add_argument("--keys", type=Path, metavar="DIR", help="directory of private keys (PEM)")
+    parser.add_argument(
+        "--keys",
+        type=Path,
+        metavar="DIR",
+        help="directory of private keys (PEM); default: REPOSITORY-keys",
+    )
     if several:
-        parser.add_argument("--key", type=Path, action="append", default=[], metavar="FILE")
-    parser.add_argument("--password-file", type=Path, metavar="FILE")
+        parser.add_argument(
+            "--key",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="a private key, repeatable; default: all of --keys that fit",
+        )
+    parser.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="password of the keys; default: it is asked for",
+    )
 
 
 def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -88,19 +145,49 @@ def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -
         ("add-operator", "add the key of an operator who may command gates"),
     ):
         sub = make(name, summary)
-        sub.add_argument("file", type=Path, metavar="FILE")
-        sub.add_argument("--name", help="name in the set; default: the file's")
+        sub.add_argument("file", type=Path, metavar="FILE", help="what is added")
+        sub.add_argument("--name", metavar="NAME", help="name in the set; default: the file's")
         sub.add_argument("--describe", type=Path, metavar="TOML", help="what it is trusted for")
         if name == "add-issuer":
-            sub.add_argument("--kind", action="append", default=[], metavar="KIND")
-            sub.add_argument("--format", action="append", default=[], metavar="FORMAT")
-            sub.add_argument("--iss", action="append", default=[], metavar="ISS")
+            sub.add_argument(
+                "--kind",
+                action="append",
+                default=[],
+                metavar="KIND",
+                help="what it may sign, repeatable; default: any kind",
+            )
+            sub.add_argument(
+                "--format",
+                action="append",
+                default=[],
+                metavar="FORMAT",
+                help="in which formats, repeatable; default: any format",
+            )
+            sub.add_argument(
+                "--iss",
+                action="append",
+                default=[],
+                metavar="ISS",
+                help="what its credentials say in iss, repeatable; default: anything",
+            )
         if name == "add-operator":
-            sub.add_argument("--role", action="append", default=[], metavar="COMMAND")
+            sub.add_argument(
+                "--role",
+                action="append",
+                default=[],
+                metavar="COMMAND",
+                help="a command that the operator may sign, repeatable",
+            )
     roster = make("add-roster", "add a roster, from CSV or as it is")
-    roster.add_argument("file", type=Path, metavar="FILE")
-    roster.add_argument("--name")
-    roster.add_argument("--roster-key", type=Path, required=True, metavar="FILE")
+    roster.add_argument("file", type=Path, metavar="FILE", help="the roster, or CSV")
+    roster.add_argument("--name", metavar="NAME", help="name in the set; default: the file's")
+    roster.add_argument(
+        "--roster-key",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="32 bytes that hide the subjects; the gates have them too",
+    )
     roster.add_argument("--block", action="store_true", help="a list of blocked subjects")
     for name, summary in (
         ("add-status", "add a Token Status List"),
@@ -109,13 +196,13 @@ def _add_arguments_of_add(make: Callable[[str, str], argparse.ArgumentParser]) -
         ("add-model", "add a model file"),
     ):
         sub = make(name, summary)
-        sub.add_argument("file", type=Path, metavar="FILE")
-        sub.add_argument("--name")
+        sub.add_argument("file", type=Path, metavar="FILE", help="what is added")
+        sub.add_argument("--name", metavar="NAME", help="name in the set; default: the file's")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do it; 0 done, 1 refused."""
-    from agent.trust.model import TrustError
+    """Do it; 0 done, 1 an update is refused or did not come, 2 what cannot be used."""
+    from agent.trust.model import TrustError, UpdateRefused
 
     action: str = arguments.action
     try:
@@ -130,9 +217,10 @@ def run(arguments: argparse.Namespace) -> int:
         return _change(arguments)
     except TrustError as error:
         print(f"idgate trust {action}: {error}", file=sys.stderr)
+        return Exit.NO if isinstance(error, UpdateRefused) else Exit.SETTINGS
     except OSError as error:
         print(f"idgate trust {action}: {error.filename}: {error.strerror}", file=sys.stderr)
-    return 1
+        return Exit.SETTINGS
 
 
 def _check_profile(text: str, source: str) -> None:

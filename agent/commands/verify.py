@@ -10,9 +10,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from agent.commands import values
+from agent.exits import Exit
 
 if TYPE_CHECKING:
     from agent.policy.judge import Judgement, Place
@@ -21,22 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
+_MOMENTS = frozenset({"valid_from", "valid_until"})
+"""Printed as ISO 8601; in JSON they are Unix seconds, as everywhere."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the command line."""
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--config", type=Path, metavar="FILE", help="a gate's settings")
     source.add_argument("--trust", type=Path, metavar="DIR", help="directory of issuer keys")
-    parser.add_argument("--site", metavar="PROFILE", help="site profile: a shipped name or a file")
+    parser.add_argument(
+        "--site",
+        metavar="PROFILE",
+        help="site profile, a shipped name or a file; default: the settings', else library",
+    )
     parser.add_argument(
         "--gate", metavar="SITE/GATE", type=_gate, default=("", ""),
-        help="the gate that codes may be made out to",
+        help="the gate that codes may be made out to; default: the settings', else none",
     )  # fmt: skip
     parser.add_argument(
-        "--challenge", type=bytes.fromhex, metavar="HEX",
+        "--challenge", type=values.hexadecimal, metavar="HEX",
         help="the nonce that the gate shows; default: the settings' challenge_file",
     )  # fmt: skip
-    parser.add_argument("--at", metavar="TIME", help="judge at this time (ISO 8601 or Unix)")
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME",
+        help="judge at this time, ISO 8601 or Unix seconds; default: now",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
         "--show-claims", action="store_true", help="show what the credential says; personal data"
@@ -53,7 +65,7 @@ def _gate(text: str) -> tuple[str, str]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Judge; 0 granted, 1 denied, 2 usage."""
+    """Judge; 0 granted, 1 denied or no code in the picture, 2 usage, 3 no decoder."""
     from agent.credential.keys import KeyFileError
     from agent.policy.profile import ProfileError
     from agent.settings.model import ConfigError
@@ -69,13 +81,18 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         payloads = _payloads(arguments)
         granted = _judge_all(arguments, payloads, place, trust, clock)
-    except _Unusable as error:
-        return _usage(str(error))
+    except _NoPayload as error:
+        _usage(str(error))
+        return error.code
     return 0 if granted else 1
 
 
-class _Unusable(Exception):
-    """The input cannot be read at all."""
+class _NoPayload(Exception):
+    """There is nothing to judge; with the exit code that `idgate scan` has for it."""
+
+    def __init__(self, message: str, code: Exit) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def _judge_all(
@@ -105,18 +122,8 @@ def _usage(message: str) -> int:
     return 2
 
 
-def _clock(at: str | None) -> Callable[[], float]:
-    if at is None:
-        return time.time
-    try:
-        moment = float(at)
-    except ValueError:
-        try:
-            parsed = datetime.fromisoformat(at)
-        except ValueError:
-            raise ValueError(f"--at {at}: neither ISO 8601 nor Unix seconds") from None
-        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    return lambda: moment
+def _clock(at: int | None) -> Callable[[], float]:
+    return time.time if at is None else lambda: at
 
 
 def _place(arguments: argparse.Namespace, now: int) -> tuple[Place, TrustView]:
@@ -182,18 +189,21 @@ def _lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def _in_picture(path: Path) -> Iterator[bytes]:
     from agent.scan.picture import PictureError, load_luma
-    from agent.scan.scanner import Scanner
+    from agent.scan.scanner import ScanError, Scanner
     from agent.settings.model import ScanConfig
 
     try:
         luma = load_luma(path)
     except PictureError as error:
-        raise _Unusable(str(error)) from None
+        raise _NoPayload(str(error), Exit.SETTINGS) from None
     with Scanner(ScanConfig()) as scanner:
-        scanner.wait_ready()
+        try:
+            scanner.wait_ready()
+        except ScanError as error:
+            raise _NoPayload(str(error), Exit.UNAVAILABLE) from None
         result = scanner.scan_luma(luma, thorough=True, deadline_ms=5_000)
     if not result.payloads:
-        raise _Unusable(f"{path}: no QR code found")
+        raise _NoPayload(f"{path}: no QR code found", Exit.NO)
     for payload in result.payloads:
         yield payload.data
 
@@ -228,8 +238,10 @@ def _plain(value: object) -> object:
 
 
 def _text(shown: dict[str, Any]) -> str:
+    from agent.clock.moment import moment_text
+
     facts = [
-        f"{name} {value}"
+        f"{name} {moment_text(value) if name in _MOMENTS else value}"
         for name, value in shown.items()
         if name not in {"decision", "timings_ms"} and value is not None
     ]

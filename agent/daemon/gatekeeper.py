@@ -262,7 +262,8 @@ def make_gate_safe(path: Path) -> list[str]:
 
 def _places(path: Path, config: Config | None) -> Iterator[Path]:
     """Yield the directories in which the gatekeeper of a settings file keeps its map."""
-    resolved = path.resolve()
+    # `Path.resolve` raises a RuntimeError of links that lead in a circle, before Python 3.13.
+    resolved = Path(os.path.realpath(path))
     if config is not None and not config.gpio.gatekeeper:
         yield gatekeeper_dir(config)
         return

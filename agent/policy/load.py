@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.policy.hours import keeps_hours
 from agent.policy.localzone import ZoneError, own_zone
 from agent.policy.profile import SHIPPED, Profile, ProfileError, parse_profile
+from agent.settings.errors import did_you_mean
 
 __all__ = ["load_profile", "own_zone_for", "shipped_profile"]
 
@@ -36,7 +37,8 @@ def load_profile(name: str, *, base_dir: Path) -> Profile:
         return parse_profile(_read(path), source=str(path))
     except _NotRead as error:
         raise ProfileError(
-            f"profile {name!r}: cannot be read: {error}; shipped ones are {', '.join(SHIPPED)}"
+            f"profile {name!r}: cannot be read: {error}{did_you_mean(name, SHIPPED)}; "
+            f"shipped ones are {', '.join(SHIPPED)}"
         ) from None
 
 

@@ -10,11 +10,12 @@ import enum
 import re
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
-__all__ = ["NAME", "explain"]
+__all__ = ["NAME", "did_you_mean", "explain"]
 
 NAME: Final = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 """What names of sites, gates, zones and the like look like."""
@@ -23,7 +24,11 @@ _NAME_IN_WORDS: Final = "a name of lower-case letters, digits, '.', '_' and '-',
 LONGEST: Final = 300
 """Characters of a file's own words that a line repeats."""
 
+_LONGEST_NAME: Final = 80
+"""Characters of a wrong name that are compared: the time grows with their square."""
+
 _WHERE = re.compile(r"(?P<text>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+_WRONG = re.compile(r"(?:unknown field|enum value) [`']([^`']*)[`']")
 _STEP = re.compile(r"[^.\[\]]+|\[[^\]]*\]")
 
 
@@ -40,7 +45,19 @@ def explain(error: msgspec.ValidationError, kind: Any) -> str:
     text = _plain(_short(text), _short(path))
     path = _short(path)
     line = f"key {path}: {text}" if path else text
-    return f"{line}; allowed: {', '.join(allowed)}" if allowed else line
+    if not allowed:
+        return line
+    wrong = _WRONG.search(text)
+    near = did_you_mean(wrong[1], allowed) if wrong else ""
+    return f"{line}{near}; allowed: {', '.join(allowed)}"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean NAME?` with the known name that is nearest, or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word[:_LONGEST_NAME], list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def _short(text: str) -> str:

@@ -24,6 +24,10 @@ class TrustError(ValueError):
     """Trust data that cannot be believed; one line that names the file and the fault."""
 
 
+class UpdateRefused(TrustError):
+    """An update was looked at and is not taken, or did not come."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """A file of a trust directory that is not believed, and why.

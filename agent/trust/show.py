@@ -7,10 +7,10 @@ than names, counts and times: there is nothing personal in them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.clock.moment import moment_text
 from agent.trust.expiry import days_left
 from agent.trust.snapshot import TrustSnapshot
 
@@ -48,8 +48,8 @@ def lines(what: dict[str, Any]) -> Iterator[str]:
         return
     if what["what"] == "cache":
         yield f"signed set, version {what['version']}"
-        yield f"  published {_moment(what['updated_at'])}, {_span(what['age_s'])} ago"
-        yield f"  updates of this age are taken until {_moment(what['expires_at'])}"
+        yield f"  published {moment_text(what['updated_at'])}, {_span(what['age_s'])} ago"
+        yield f"  updates of this age are taken until {moment_text(what['expires_at'])}"
     else:
         yield "plain directory"
     for key in what["keys"]:
@@ -62,7 +62,7 @@ def lines(what: dict[str, Any]) -> Iterator[str]:
     for key in what["operators"]:
         yield f"  operator {key['kid']} {key['name']}: {', '.join(key['roles'])}{_validity(key)}"
     for entry in what["status_lists"]:
-        until = f", until {_moment(entry['expires_at'])}" if entry["expires_at"] else ""
+        until = f", until {moment_text(entry['expires_at'])}" if entry["expires_at"] else ""
         yield (
             f"  status list {entry['uri']}: {entry['entries']} entries of {entry['issuer']}, "
             f"{_span(entry['age_s'])} old{until}"
@@ -175,7 +175,7 @@ def _repository_lines(what: dict[str, Any]) -> Iterator[str]:
     for role, entry in what["roles"].items():
         if entry["version"]:
             word = "EXPIRED" if entry["expired"] else "expires"
-            state = f"version {entry['version']}, {word} {_moment(entry['expires_at'])}"
+            state = f"version {entry['version']}, {word} {moment_text(entry['expires_at'])}"
         else:
             state = "not published yet"
         keys = ", ".join(keyid[:16] for keyid in entry["keys"])
@@ -200,10 +200,6 @@ def _validity(key: dict[str, Any]) -> str:
         over = days is not None and days < 0
         return f"; NOT VALID NOW{f', for {-days} days' if over else ''}"
     return "" if days is None else f"; {days} days left"
-
-
-def _moment(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _span(seconds: int) -> str:

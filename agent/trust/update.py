@@ -37,7 +37,7 @@ from agent.trust.cache import (
     sweep,
     write_pointer,
 )
-from agent.trust.model import TrustError
+from agent.trust.model import TrustError, UpdateRefused
 from agent.trust.snapshot import DATED_AHEAD_S, TrustSnapshot
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def update(
 
     Raises:
         TrustError: one line; the set before stays current.
+        UpdateRefused: among them, that what came is not believed, or that nothing came.
     """
     from tuf.api.exceptions import DownloadError, RepositoryError
 
@@ -128,9 +129,9 @@ def update(
             updater = _refresh(cache, before, base, fetcher)
             return _swap(cache, before, updater, now, roster_key=roster_key, max_bytes=max_bytes)
         except (RepositoryError, DownloadError) as error:
-            raise TrustError(f"{source}: update refused: {_text(error)}") from None
+            raise UpdateRefused(f"{source}: update refused: {_text(error)}") from None
         except OSError as error:
-            raise TrustError(f"{cache}: update failed: {error}") from None
+            raise UpdateRefused(f"{cache}: update failed: {error}") from None
 
 
 def _refresh(cache: Path, before: Pointer | None, base: str, fetcher: FetcherInterface) -> Updater:

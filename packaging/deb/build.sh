@@ -48,6 +48,7 @@ install -D -m 0640 "$source/systemd/config.toml" "$tree/etc/idgate/config.toml"
 install -D -m 0644 "$source/LICENSE" "$tree/usr/share/doc/idgate/copyright"
 install -d "$tree/etc/idgate/trust" "$tree/usr/bin" "$tree/DEBIAN"
 ln -s /opt/idgate/venv/bin/idgate "$tree/usr/bin/idgate"
+"$source/packaging/install-manuals" "$tree" /usr
 for script in postinst prerm postrm; do
     install -m 0755 "$here/$script" "$tree/DEBIAN/$script"
 done

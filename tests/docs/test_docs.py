@@ -57,7 +57,7 @@ def test_commands_exist(page: Path) -> None:
     help_text = (ROOT / "setup.sh").read_text("utf-8")
     for block in blocks:
         for word in re.findall(r"(?:^|[\s`(])idgate (?!idgate)([a-z]+)\b", block):
-            assert word in cli.COMMANDS, block
+            assert word in {*cli.COMMANDS, cli.HELP}, block
         for word in re.findall(r"\./setup\.sh(?: --dry-run)? ([a-z][a-z0-9-]*)", block):
             assert re.search(rf"^    {word}\)", help_text, re.MULTILINE), block
 

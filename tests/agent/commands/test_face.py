@@ -228,7 +228,7 @@ def test_models_list_verify_and_add(tmp_path, capsys, runtime, pictures):
     _, _, error = run(capsys, "face", "calibrate", "--models", mine, "--images", pictures)
     assert "4 pairs of different people are too few" in error
     code, _, error = run(capsys, *words)
-    assert code == 1
+    assert code == 2
     assert "already" in error
     (mine / spec.file).write_bytes(b"\0" + model.read_bytes()[1:])
     code, text, _ = run(capsys, "models", "verify", "--models", mine)

@@ -137,7 +137,7 @@ def test_thresholds_are_met_on_two_machines(capsys: pytest.CaptureFixture[str]) 
     )
     ok("sign", "repo", "--key", "repo-keys/root-1.pem", "--password-file", "pw")
     assert "root needs 1 more" in capsys.readouterr().out
-    assert idgate("publish", "repo", "--password-file", "pw") == 1
+    assert idgate("publish", "repo", "--password-file", "pw") == 2
     assert "root: 1 more signature(s) needed" in capsys.readouterr().err
     ok(
         "sign",
@@ -230,10 +230,10 @@ def test_keys_are_encrypted_private_and_never_overwritten(
         assert key.stat().st_mode & 0o777 == 0o600
         assert b"BEGIN ENCRYPTED PRIVATE KEY" in key.read_bytes()
     Path("wrong").write_text("guess")
-    assert idgate("sign", "repo", "--password-file", "wrong") == 1
+    assert idgate("sign", "repo", "--password-file", "wrong") == 2
     assert "wrong password, or no private key" in capsys.readouterr().err
     before = Path("repo-keys/root-1.pem").read_bytes()
-    assert idgate("init", "repo", "--password-file", "pw") == 1
+    assert idgate("init", "repo", "--password-file", "pw") == 2
     assert Path("repo-keys/root-1.pem").read_bytes() == before
     inside = subprocess.run(["openssl", "pkey", "-in", "repo-keys/root-1.pem", "-passin", "file:pw", "-noout", "-text"],
                             capture_output=True, text=True, check=True)  # fmt: skip
@@ -248,7 +248,7 @@ def test_a_password_is_asked_for(
     monkeypatch.setattr("getpass.getpass", lambda _prompt: next(answers))
     ok("init", "repo")
     answers = iter(["secret", "other"])
-    assert idgate("init", "second") == 1
+    assert idgate("init", "second") == 2
     assert "the passwords are empty or differ" in capsys.readouterr().err
     monkeypatch.setattr("getpass.getpass", lambda _prompt: "secret")
     ok("sign", "repo")
@@ -286,7 +286,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("words", "message"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED]
 )
-def test_a_refusal_is_one_line_and_exit_1(
+def test_what_cannot_be_used_is_one_line_and_exit_2(
     words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     subprocess.run(
@@ -295,7 +295,7 @@ def test_a_refusal_is_one_line_and_exit_1(
     Path("private.pem").write_bytes(Path("stranger.pem").read_bytes())
     ok("init", "repo", "--no-password")
     capsys.readouterr()
-    assert idgate(*words) == 1
+    assert idgate(*words) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.startswith(f"idgate trust {words[0]}: ")
@@ -307,7 +307,7 @@ def test_nothing_is_published_that_a_gate_would_refuse(capsys: pytest.CaptureFix
     make()
     ok("add-status", "repo", "list.bin")  # signed by a key that is not in the set
     ok("sign", "repo", "--password-file", "pw")
-    assert idgate("publish", "repo", "--password-file", "pw") == 1
+    assert idgate("publish", "repo", "--password-file", "pw") == 2
     assert (
         "gates would refuse this set: status/list.cwt: status list: no trusted key"
         in capsys.readouterr().err
@@ -324,7 +324,7 @@ def test_a_draft_changed_behind_its_signature_is_not_published(
     make()
     ok("sign", "repo", "--password-file", "pw")
     Path("repo/draft/files/issuers/ministry.pem").write_bytes(new_public_pem())
-    assert idgate("publish", "repo", "--password-file", "pw") == 1
+    assert idgate("publish", "repo", "--password-file", "pw") == 2
     assert "missing, or changed since it was added" in capsys.readouterr().err
 
 
@@ -338,7 +338,7 @@ def test_what_expired_must_be_renewed(
     publish()
     later = time.time() + 11 * 86_400
     monkeypatch.setattr("agent.commands.trust.time.time", lambda: later)
-    assert idgate("publish", "repo", "--password-file", "pw") == 1
+    assert idgate("publish", "repo", "--password-file", "pw") == 2
     assert "targets: expired; renew and sign it first" in capsys.readouterr().err
     ok("show", "repo")
     assert "EXPIRED" in capsys.readouterr().out

@@ -13,9 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from agent.cli import main
+from agent.clock.moment import moment_text
 from agent.issuing.issue import Holder, Issuer, new_issuer, present, qr_png, sign_credential
+from agent.scan.scanner import ScanError
 
 NOW = int(time.time())
 DAY = 86_400
@@ -166,13 +169,36 @@ def test_a_picture(tmp_path, issuer, capsys) -> None:
     assert str(picture) in err
 
 
+def test_a_picture_without_a_code_is_an_answer_as_for_scan(tmp_path, issuer, capsys) -> None:
+    picture = tmp_path / "blank.png"
+    Image.new("L", (200, 200), 255).save(picture)
+    words = ["--trust", str(tmp_path / "trust"), "--image", str(picture)]
+    status, lines, err = verify(capsys, *words)
+    assert (status, lines) == (1, [])
+    assert err == f"idgate verify: {picture}: no QR code found\n"
+    assert main(["scan", str(picture)]) == 1
+
+
+def test_a_decoder_that_does_not_start_is_told_as_by_scan(
+    tmp_path, issuer, capsys, monkeypatch
+) -> None:
+    picture = tmp_path / "blank.png"
+    Image.new("L", (200, 200), 255).save(picture)
+
+    def missing(_scanner: object) -> None:
+        raise ScanError("no decoder is installed")
+
+    monkeypatch.setattr("agent.scan.scanner.Scanner.wait_ready", missing)
+    words = ["--trust", str(tmp_path / "trust"), "--image", str(picture)]
+    assert verify(capsys, *words)[0] == main(["scan", str(picture)]) == 3
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
         ([], "give one payload"),
         (["X"], "--config FILE or --trust DIR"),
         (["--trust", "/nowhere/at/all", "X"], "/nowhere/at/all"),
-        (["--trust", ".", "--at", "noon", "X"], "--at noon"),
         (["--config", "/nowhere.toml", "X"], "/nowhere.toml"),
         (["--trust", "TRUST", "--site", "palace", "X"], "palace"),
     ],
@@ -220,3 +246,32 @@ def test_a_gate_is_named_whole(capsys, gate: str) -> None:
         main(["verify", "--trust", "trust", "--gate", gate, "x"])
     assert left.value.code == 2
     assert "SITE/GATE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "at", ["noon", "inf", "nan", "-inf", "1e30", "-1", "-1e30", "", "253402300800", "9" * 400]
+)
+@pytest.mark.parametrize("command", ["verify", "present", "credential"])
+def test_a_time_of_no_calendar_is_one_line_that_names_the_option(
+    capsys, command: str, at: str
+) -> None:
+    words = {
+        "verify": ["verify", "--trust", "trust", "x"],
+        "present": ["issue", "present", "card"],
+        "credential": ["issue", "credential", "--issuer", "k", "--subject", "1", "--out", "x"],
+    }
+    with pytest.raises(SystemExit) as left:
+        main([*words[command], f"--at={at}"])
+    assert left.value.code == 2
+    assert "--at" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_times_are_printed_as_iso_8601_and_are_numbers_in_json(tmp_path, issuer, capsys) -> None:
+    words = ["verify", "--trust", str(tmp_path / "trust"), "--at", moment_text(NOW), code(issuer)]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert main([*words, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    for name in ("valid_from", "valid_until"):
+        assert f"{name} {moment_text(shown[name])}" in told
+        assert isinstance(shown[name], int)

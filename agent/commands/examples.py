@@ -1,0 +1,131 @@
+"""One or two examples of each command, which its help ends with.
+
+A test parses each with the command's own parser, and finds a command that has none.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["EXAMPLES"]
+
+_CONFIG: Final = "--config /etc/idgate/config.toml"
+_BROKER: Final = "--broker mqtts://broker:8883"
+
+EXAMPLES: Final = {
+    "": (
+        "idgate demo",
+        "idgate verify --trust pilot/trust CODE",
+        f"sudo idgate doctor {_CONFIG}",
+    ),
+    "help": ("idgate help fleet send",),
+    "run": (f"idgate run {_CONFIG}",),
+    "scan": ("idgate scan photo.jpg", "idgate scan --json --stream frames/*.png"),
+    "verify": (
+        "idgate verify --trust pilot/trust CODE",
+        "idgate verify --trust pilot/trust --site hotel --at 2026-05-01T08:00:00Z CODE",
+        f"idgate verify {_CONFIG} --json --image code.png",
+    ),
+    "issue": (
+        "idgate issue key city --out pilot --kind online-id",
+        "idgate issue present pilot/card.cbor --png code.png",
+    ),
+    "issue key": (
+        "idgate issue key city --out pilot --kind online-id",
+        "idgate issue key phone --out pilot --holder",
+        "idgate issue key duty --out pilot --operator --role open",
+    ),
+    "issue credential": (
+        "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
+        "    --holder pilot/phone.key.pem --level 2 --out pilot/card.cbor",
+    ),
+    "issue ticket": (
+        "idgate issue ticket --issuer pilot/rail.key.pem --subject 42 \\",
+        "    --detail train=G7 --valid-days 1 --out pilot/ticket.cbor",
+    ),
+    "issue present": (
+        "idgate issue present pilot/card.cbor --holder pilot/phone.key.pem \\",
+        "    --aud hall/gate-1 --png code.png",
+    ),
+    "trust": (
+        "idgate trust init repository",
+        "idgate trust show /etc/idgate/trust",
+    ),
+    "trust init": ("idgate trust init repository --root-keys 3 --root-threshold 2",),
+    "trust add-issuer": (
+        "idgate trust add-issuer repository city.pem --kind online-id",
+    ),
+    "trust add-root": ("idgate trust add-root repository ca.pem --name city-ca",),
+    "trust add-operator": (
+        "idgate trust add-operator repository duty.pem --role open --role mode",
+    ),
+    "trust add-roster": (
+        "idgate trust add-roster repository staff.csv --roster-key roster.key",
+    ),
+    "trust add-status": ("idgate trust add-status repository list.cwt",),
+    "trust add-profile": ("idgate trust add-profile repository hall.toml",),
+    "trust add-model": ("idgate trust add-model repository face.tflite",),
+    "trust remove": ("idgate trust remove repository issuers/city.pem",),
+    "trust rotate": ("idgate trust rotate repository targets",),
+    "trust renew": ("idgate trust renew repository root",),
+    "trust sign": ("idgate trust sign repository --key targets-1.pem",),
+    "trust publish": ("idgate trust publish repository --password-file password",),
+    "trust update": (
+        "idgate trust update /var/lib/idgate/trust --from https://trust.example \\",
+        "    --root 1.root.json",
+    ),
+    "trust show": ("idgate trust show /etc/idgate/trust --json",),
+    "finger": (f"sudo -u idgate idgate finger test {_CONFIG}",),
+    "finger enroll": (
+        f"sudo -u idgate idgate finger enroll {_CONFIG} \\",
+        "    --issuer city --subject -",
+    ),
+    "finger delete": (f"sudo -u idgate idgate finger delete {_CONFIG} --slot 7",),
+    "finger list": (f"sudo -u idgate idgate finger list {_CONFIG}",),
+    "finger verify": (f"sudo -u idgate idgate finger verify {_CONFIG}",),
+    "finger export": (
+        f"sudo -u idgate idgate finger export {_CONFIG} \\",
+        "    --biometric --out finger.bin",
+    ),
+    "finger test": (f"sudo -u idgate idgate finger test {_CONFIG}",),
+    "finger pair": (f"sudo -u idgate idgate finger pair {_CONFIG} --password",),
+    "face": ("idgate face enroll a.jpg b.jpg --out face.bin",),
+    "face enroll": (
+        "idgate face enroll a.jpg b.jpg --out face.bin",
+        "idgate face enroll a.jpg --photo 64 --out face.webp",
+    ),
+    "face compare": ("idgate face compare face.bin probe.jpg --rate 1e-4",),
+    "face evaluate": ("idgate face evaluate --images lfw --pairs pairs.txt --plot det.png",),
+    "face calibrate": ("idgate face calibrate --images people --models models",),
+    "face spoof-render": ("idgate face spoof-render --faces pictures --out clips",),
+    "face spoof-eval": ("idgate face spoof-eval --clips clips --json",),
+    "models": ("idgate models verify",),
+    "models list": ("idgate models list --json",),
+    "models verify": ("idgate models verify --runtime litert",),
+    "models add": ("idgate models add net.tflite --to models --entry entry.toml",),
+    "gate": (f"sudo -u idgate idgate gate inputs {_CONFIG}",),
+    "gate safe": (f"idgate gate safe {_CONFIG}",),
+    "gate inputs": (f"sudo -u idgate idgate gate inputs {_CONFIG} --watch",),
+    "gate test": (f"sudo -u idgate idgate gate test {_CONFIG} --relay",),
+    "gate timeline": (f"idgate gate timeline {_CONFIG} --last 30",),
+    "fleet": (f"idgate fleet watch {_BROKER}",),
+    "fleet collect": (
+        f"idgate fleet collect {_BROKER} --keep-days 90",
+    ),
+    "fleet simulate": ("idgate fleet simulate --gates 500 --rate 2",),
+    "fleet send": (
+        f"idgate fleet send {_BROKER} --key operator.pem \\",
+        "    hall/gate-1 mode mode=locked",
+    ),
+    "fleet configure": (
+        f"idgate fleet configure {_BROKER} --key operator.pem \\",
+        "    --version 7 hall/gate-1 gate.pulse_ms=700",
+    ),
+    "fleet watch": (f"idgate fleet watch {_BROKER}", f"idgate fleet watch {_BROKER} --once"),
+    "fleet export": (
+        "idgate fleet export --database fleet.sqlite --csv events.csv",
+        f"idgate fleet export {_BROKER} --listen 127.0.0.1:9464",
+    ),
+    "doctor": (f"sudo idgate doctor {_CONFIG}", f"sudo idgate doctor {_CONFIG} --no-hardware"),
+    "demo": ("idgate demo --fast --out pictures",),
+}  # fmt: skip
