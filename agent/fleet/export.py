@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.fleet.live import FleetView, GateView, Viewer
 from agent.fleet.store import EventStore
+from agent.reason import Reason
 from agent.report.link import LinkSettings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ METRICS: dict[str, str] = {
     "idgate_up": "1 when the gate says online",
     "idgate_info": "1, with the gate's version and profile as labels",
     "idgate_decisions_total": "decisions seen since the exporter started",
+    "idgate_denials_total": "denials since the gate started, by reason code, as the gate counts",
     "idgate_outbox_rows": "events that wait for the collector",
     "idgate_trust_age_seconds": "age of the trust data",
     "idgate_decision_latency_ms": "milliseconds of the last decisions, as the gate reports",
@@ -72,12 +74,20 @@ class FleetMetrics:
             METRICS["idgate_decisions_total"],
             labels=("site", "gate", "decision"),
         )
+        denials = CounterMetricFamily(
+            "idgate_denials_total",
+            METRICS["idgate_denials_total"],
+            labels=("site", "gate", "reason"),
+        )
         for gate in list(self._view.gates.values()):
             _fill(gate, families)
+            for reason, count in _denials(gate).items():
+                denials.add_metric([gate.address.site, gate.address.gate, reason.value], count)
             for word, count in gate.decisions.items():
                 decisions.add_metric([gate.address.site, gate.address.gate, word], count)
         yield from families.values()
         yield decisions
+        yield denials
         for name, value in (
             ("idgate_collector_events", self._store.count()),
             ("idgate_collector_gap_boots", self._store.gap_boots()),
@@ -87,6 +97,11 @@ class FleetMetrics:
             family = gauge(name)
             family.add_metric([], value)
             yield family
+
+
+def _denials(gate: GateView) -> dict[Reason, int]:
+    """Return the gate's own counts, which no exporter that starts later has missed."""
+    return {} if gate.state is None else gate.state.gate.reasons
 
 
 def _fill(gate: GateView, families: dict[str, Any]) -> None:
