@@ -39,6 +39,10 @@ EXAMPLES: Final = {
         "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
         "    --holder pilot/phone.key.pem --level 2 --out pilot/card.cbor",
     ),
+    "issue cards": (
+        "idgate issue cards people.csv --issuer pilot/city.key.pem \\",
+        "    --kind library-card --valid-days 365 --out cards",
+    ),
     "issue ticket": (
         "idgate issue ticket --issuer pilot/rail.key.pem --subject 42 \\",
         "    --detail train=G7 --valid-days 1 --out pilot/ticket.cbor",
