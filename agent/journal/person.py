@@ -225,14 +225,10 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside; a failure ends the connection, and with it the transaction."""
     db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
+    yield
+    db.execute("COMMIT")
 
 
 def _alone(path: Path) -> Lock | None:

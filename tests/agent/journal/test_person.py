@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from agent.journal.browse import Filter, entries, looking
 from agent.journal.events import Decision, Fault, Passage
 from agent.journal.journal import Journal
 from agent.journal.model import GiveBack, JournalFailed, Position, Way
-from agent.journal.person import BATCH, DAY_S, Person, erase, find
+from agent.journal.person import BATCH, DAY_S, Person, _traces, erase, find
 from agent.journal.subjects import SubjectHasher, SubjectKeyError
 from agent.reason import Reason
 from tests.agent.journal.conftest import T0, FakeClock
@@ -139,6 +138,9 @@ def test_what_says_who_is_gone_from_every_file(make, clock, path, runs) -> None:
     assert (done.rows, done.memory) == (3 * BATCH, 3)
     assert (done.waiting, done.newest) == (0, False)
     assert done.traces == 0
+    assert {file.name for file in path.parent.iterdir()} <= {
+        path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}.lock",
+    }  # fmt: skip
     assert not any(name.encode() in bytes_of(path) for name in ada)
     after = data(path)
     assert after == [
@@ -172,8 +174,10 @@ def test_the_journal_goes_on_while_and_after(journal, path) -> None:
     assert journal.last_zone(local(BOB)) is not None
     rows = journal.pending()
     assert [row.seq for row in rows] == [1, 2, 3, 4, 5, 6, 7]
-    assert b"subject" not in rows[0].data
-    assert json.loads(rows[0].data)["reason"] == "granted"
+    assert rows[0].data == (
+        b'{"passage":"%s","decision":"granted","reason":"granted","profile":"library",'
+        b'"total_ms":1.5}' % (b"1" * 32)
+    )
 
 
 def test_erased_rows_are_named_until_they_are_freed(journal, path) -> None:
@@ -194,7 +198,7 @@ def test_erased_rows_are_named_until_they_are_freed(journal, path) -> None:
 
 def test_the_newest_row_stays_until_one_follows(journal, path) -> None:
     done = erase(path, person(BOB), collected=False)
-    assert (done.rows, done.newest, done.memory) == (2, True, 4)
+    assert (done.rows, done.newest, done.memory, done.waiting) == (2, True, 4, 0)
     assert done.traces == 0, "the name stands in a row that was left: no trace"
     assert [entry.position.seq for entry in find(path, person(BOB)).rows] == [6]
     journal.append(Fault(part="camera", code="reopened"))
@@ -238,3 +242,21 @@ def test_a_refusal_in_the_middle_leaves_whole_transactions(journal, path) -> Non
 def test_no_journal_is_none_to_erase(tmp_path) -> None:
     with pytest.raises(JournalFailed, match="no journal"):
         erase(tmp_path / "none", person(), collected=False)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 32, 1_000])
+def test_a_trace_is_counted_once_wherever_it_stands(path, monkeypatch, chunk) -> None:
+    monkeypatch.setattr("agent.journal.person.CHUNK", chunk)
+    path.write_bytes(b"..aaab" + b"b" * 40 + b"aaab")
+    path.with_name(f"{path.name}-wal").write_bytes(b"aaab.cccc")
+    assert _traces(path, {"aaab", "cccc"}) == 4
+    assert _traces(path, set()) == 0
+    path.unlink()
+    assert _traces(path, {"aaab"}) == 1
+
+
+def test_an_empty_journal_holds_nobody(make, path) -> None:
+    make()
+    found = find(path, person())
+    assert (found.rows, found.newest) == ((), Position(0, 0))
+    assert erase(path, person(), collected=False).rows == 0
