@@ -124,13 +124,18 @@ def entries(
     """Yield the rows that are wanted, in writing order or against it."""
     rows = db.execute(_NEWEST_FIRST if newest_first else _IN_ORDER)
     for boot, seq, boot_id, kind, time_us, waits, raw in rows:
-        try:
-            data = json.loads(raw)
-        except ValueError:  # damaged, or of another version: still a row
-            data = None
         entry = Entry(
             Position(boot, seq), boot_id, kind, time_us, bool(waits), bytes(raw),
-            data if isinstance(data, dict) else {},
+            _decoded(raw),
         )  # fmt: skip
         if wanted.takes(entry):
             yield entry
+
+
+def _decoded(raw: bytes) -> dict[str, Any]:
+    """Return an event's fields; a row that is damaged, or of another version, has none."""
+    with contextlib.suppress(ValueError):
+        data = json.loads(raw)
+        if isinstance(data, dict):
+            return data
+    return {}

@@ -56,6 +56,17 @@ _MARKS = (
     " at REAL NOT NULL, PRIMARY KEY(boot, seq)) WITHOUT ROWID"
 )
 
+_PLACE = "SELECT zone, direction FROM presence WHERE subject = ?"
+_WITHOUT = "UPDATE event SET data = ? WHERE boot = ? AND seq = ?"
+_MARK = "INSERT OR REPLACE INTO erased VALUES(?, ?, ?)"
+_UNMARK_FREED = (
+    "DELETE FROM erased WHERE NOT EXISTS (SELECT 1 FROM event"
+    " WHERE event.boot = erased.boot AND event.seq = erased.seq)"
+)
+_BEGIN, _COMMIT = "BEGIN IMMEDIATE", "COMMIT"
+_REWRITE, _EMPTY_LOG = "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"
+_OVERWRITE, _IN_MEMORY = "PRAGMA secure_delete = ON", "PRAGMA temp_store = MEMORY"
+
 
 class Person:
     """One person, as the journal may name them.
@@ -149,9 +160,7 @@ def find(path: Path, person: Person) -> Found:
             table: db.execute(count, (person.local,)).fetchone()[0]
             for table, count in _COUNT.items()
         }
-        place = db.execute(
-            "SELECT zone, direction FROM presence WHERE subject = ?", (person.local,)
-        ).fetchone()
+        place = db.execute(_PLACE, (person.local,)).fetchone()
     zone, direction = place or ("", "")
     return Found(tuple(rows), memory, zone, direction, newest)
 
@@ -182,15 +191,12 @@ def erase(path: Path, person: Person, *, collected: bool) -> Erased:
             time.sleep(PAUSE_S)
         with _transaction(db):
             memory = sum(db.execute(forget, (person.local,)).rowcount for forget in _FORGET)
-            db.execute(
-                "DELETE FROM erased WHERE NOT EXISTS (SELECT 1 FROM event"
-                " WHERE event.boot = erased.boot AND event.seq = erased.seq)"
-            )
+            db.execute(_UNMARK_FREED)
         alone = _alone(path)
         if alone is not None:
             with contextlib.closing(alone):
-                db.execute("VACUUM")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                db.execute(_REWRITE)
+        db.execute(_EMPTY_LOG).fetchone()
     left = tuple(entry for entry in found.rows if entry not in rows)
     names = {str(entry.data["subject"]) for entry in found.rows} | {person.local}
     standing = {str(entry.data["subject"]) for entry in left}
@@ -206,10 +212,10 @@ def erase(path: Path, person: Person, *, collected: bool) -> Erased:
 def _anonymise(db: sqlite3.Connection, entry: Entry) -> None:
     data = {name: value for name, value in entry.data.items() if name != "subject"}
     db.execute(
-        "UPDATE event SET data = ? WHERE boot = ? AND seq = ?",
+        _WITHOUT,
         (json.dumps(data, separators=(",", ":")).encode(), *entry.position),
     )
-    db.execute("INSERT OR REPLACE INTO erased VALUES(?, ?, ?)", (*entry.position, time.time()))
+    db.execute(_MARK, (*entry.position, time.time()))
 
 
 @contextlib.contextmanager
@@ -218,17 +224,17 @@ def _writing(path: Path) -> Iterator[sqlite3.Connection]:
         refused(path),
         contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=WAIT_S)) as db,
     ):
-        db.execute("PRAGMA secure_delete = ON").fetchone()
-        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute(_OVERWRITE).fetchone()
+        db.execute(_IN_MEMORY)
         yield db
 
 
 @contextlib.contextmanager
 def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Commit what is done inside; a failure ends the connection, and with it the transaction."""
-    db.execute("BEGIN IMMEDIATE")
+    db.execute(_BEGIN)
     yield
-    db.execute("COMMIT")
+    db.execute(_COMMIT)
 
 
 def _alone(path: Path) -> Lock | None:
