@@ -9,11 +9,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-import traceback
 from collections.abc import Callable, Collection, Sequence
-from pathlib import Path
 
-from agent import __version__
+from agent import __version__, exits
 from agent.commands.output import OutputLost, end_of_output, own_streams
 from agent.commands.parser import PROGRAM, Parser
 from agent.exits import Exit
@@ -31,6 +29,7 @@ COMMANDS = {
     "face": "enrol, compare and evaluate faces",
     "models": "list, verify and add TFLite models",
     "gate": "hardware helpers: put every pin into its safe state, read the inputs",
+    "journal": "show, export and search the journal; find or erase a person's rows",
     "fleet": "collect, watch, export, simulate and command gates over MQTT",
     "doctor": "check every part of this gate and say what to do",
     "demo": "play a day at two simulated gates",
@@ -94,12 +93,10 @@ def _guarded(run: Callable[[argparse.Namespace], int], arguments: argparse.Names
         return Exit.INTERRUPTED
     except OutputLost:
         raise
-    except Exception as error:  # noqa: BLE001 - a traceback may quote input, and says exit code 1
-        frames = traceback.extract_tb(error.__traceback__)[-3:]
-        where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
-        fault = f"{type(error).__name__} at {where}"
-        sys.stderr.write(f"idgate {arguments.command}: internal fault: {fault}\n")
-        return Exit.FAULT
+    except Exception as error:  # noqa: BLE001 - said in one line that quotes no input, and coded
+        code, line = exits.ending(error)
+        sys.stderr.write(f"idgate {arguments.command}: {line}\n")
+        return code
 
 
 if __name__ == "__main__":

@@ -7,10 +7,14 @@ hour finds a gate that still tries.
 
 from __future__ import annotations
 
+import traceback
 from enum import IntEnum
+from pathlib import Path
 from typing import Final
 
-__all__ = ["HOPELESS", "MEANING", "Exit"]
+from hal import library
+
+__all__ = ["HOPELESS", "MEANING", "Exit", "ending"]
 
 
 class Exit(IntEnum):
@@ -46,3 +50,28 @@ MEANING: Final = {
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }
 """What help says of each that somebody meets."""
+
+
+def ending(error: Exception) -> tuple[Exit, str]:
+    """Return how a command ends by an exception that is none of its own, and the line that says it.
+
+    The line quotes an exception's text only where it names files, libraries or the database: any
+    other may quote what a person showed.
+    """
+    match error:
+        case EOFError():
+            return Exit.SETTINGS, "standard input ended before the answer: run it in a terminal"
+        case ImportError():
+            return Exit.UNAVAILABLE, library.explain(error, "run ./setup.sh")
+        case MemoryError():
+            return Exit.UNAVAILABLE, "out of memory: end other programs, or give it more"
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return Exit.UNAVAILABLE, f"{where}{error.strerror or type(error).__name__}"
+    if type(error).__module__ == "sqlite3":
+        return Exit.UNAVAILABLE, f"database: {library.explain(error)}"
+    if what := library.remedy(error):
+        return Exit.UNAVAILABLE, f"a library does not work here ({type(error).__name__}): {what}"
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames)
+    return Exit.FAULT, f"internal fault: {type(error).__name__} at {where}"

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from hal.errors import DeviceFault, DeviceUnavailable
+from hal.library import starting
 
 if TYPE_CHECKING:
     import serial
@@ -73,10 +74,8 @@ class OsdpReader:
         self._thread.start()
 
     def _make(self, address: int, key: bytes) -> Any:
-        try:
+        with starting("OSDP", "run ./setup.sh, which installs libosdp"):
             import osdp
-        except ImportError as error:
-            raise DeviceUnavailable(f'OSDP: {error}; install "idgate[osdp]"') from error
         port = self._port
 
         class Bus(osdp.Channel):  # type: ignore[misc]
@@ -177,9 +176,7 @@ class OsdpReader:
 
 
 def _open(port: str, baud: int) -> serial.Serial:
-    import serial
+    with starting(f"OSDP port {port}", "check gpio.osdp_port and the adapter"):
+        import serial
 
-    try:
         return serial.Serial(port, baud, timeout=0, write_timeout=0.5, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise DeviceUnavailable(f"OSDP port {port}: {error}") from None

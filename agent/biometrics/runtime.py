@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from agent.biometrics.errors import ModelError
 from agent.biometrics.manifest import Golden, ModelSpec
+from hal import library
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -199,8 +200,10 @@ def _interpreter(name: str, data: bytes, runtime: str, options: Options) -> Any:
     delegate = options.delegate
     try:
         module = importlib.import_module(RUNTIMES[runtime])
-    except (ImportError, OSError) as error:
-        raise ModelError(f"TFLite runtime {runtime} cannot be loaded: {error}") from None
+    except Exception as error:
+        raise ModelError(
+            f"TFLite runtime {runtime} cannot be loaded: {library.explain(error)}"
+        ) from error
     arguments: dict[str, Any] = {"model_content": data, "num_threads": options.threads}
     if delegate == "none":
         plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -39,6 +39,10 @@ EXAMPLES: Final = {
         "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
         "    --holder pilot/phone.key.pem --level 2 --out pilot/card.cbor",
     ),
+    "issue cards": (
+        "idgate issue cards people.csv --issuer pilot/city.key.pem \\",
+        "    --kind library-card --valid-days 365 --out cards",
+    ),
     "issue ticket": (
         "idgate issue ticket --issuer pilot/rail.key.pem --subject 42 \\",
         "    --detail train=G7 --valid-days 1 --out pilot/ticket.cbor",
@@ -108,6 +112,26 @@ EXAMPLES: Final = {
     "gate inputs": (f"sudo -u idgate idgate gate inputs {_CONFIG} --watch",),
     "gate test": (f"sudo -u idgate idgate gate test {_CONFIG} --relay",),
     "gate timeline": (f"idgate gate timeline {_CONFIG} --last 30",),
+    "journal": (
+        f"idgate journal show {_CONFIG}",
+        f"idgate journal find {_CONFIG} --issuer city",
+    ),
+    "journal show": (
+        f"idgate journal show {_CONFIG} --last 100 \\",
+        "    --kind decision --reason unknown_issuer --since 2026-05-01",
+    ),
+    "journal export": (
+        f"idgate journal export {_CONFIG} \\",
+        "    --format csv --out may.csv --since 2026-05-01",
+    ),
+    "journal find": (
+        f"idgate journal find {_CONFIG} \\",
+        "    --issuer city --subject-file who.txt",
+    ),
+    "journal erase": (
+        f"idgate journal erase {_CONFIG} \\",
+        "    --issuer city --subject-file who.txt",
+    ),
     "fleet": (f"idgate fleet watch {_BROKER}",),
     "fleet collect": (
         f"idgate fleet collect {_BROKER} --keep-days 90",

@@ -5,6 +5,7 @@
     idgate issue key duty --out pilot --operator --role open    who may command gates
     idgate issue credential --issuer pilot/city.key.pem --holder pilot/phone.key.pem \
         --subject 42 --level 2 --out pilot/card.cbor
+    idgate issue cards people.csv --issuer pilot/city.key.pem --out cards    many at once
     idgate issue present pilot/card.cbor --holder pilot/phone.key.pem --aud library --png code.png
 
 Private keys are written readable by their owner only. Exit code 2 for anything that cannot be used.
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.clock.moment import moment_text
 from agent.commands import values
 from agent.credential.model import BiometricReference, Kind, StatusReference
 from agent.trust.model import COMMAND_ROLES
@@ -56,12 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ticket.add_argument(
         "--detail", action="append", default=[], metavar="NAME=VALUE", help="train, seat, number"
     )
+    _cards_arguments(actions.add_parser("cards", help="sign a table of credentials at once"))
     _present_arguments(actions.add_parser("present", help="make the code that a phone shows"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
-    actions = {"key": _key, "credential": _credential, "ticket": _ticket, "present": _present}
+    actions = {
+        "key": _key, "credential": _credential, "cards": _cards, "ticket": _ticket,
+        "present": _present,
+    }  # fmt: skip
     try:
         actions[arguments.action](arguments)
     except OSError as error:
@@ -172,6 +178,37 @@ def _identity_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _cards_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "table", type=Path, metavar="TABLE",
+        help="CSV file with a line of column names: subject, and any of file, kind, level, "
+        "valid_until, birth_date, regions, photo",
+    )  # fmt: skip
+    parser.add_argument("--issuer", type=Path, required=True, metavar="KEY", help="private key")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="a new folder for all files"
+    )
+    parser.add_argument(
+        "--phones", action="store_true",
+        help="a key for each card's phone; else codes to be printed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--kind", default=Kind.ONLINE_ID, choices=[*Kind], metavar="KIND",
+        help="what a card is where its row does not say: one of %(choices)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--level", type=int, default=1, choices=(1, 2), help="where a row does not say; 2: upgraded"
+    )
+    parser.add_argument(
+        "--valid-days", type=values.number(0, MOST_DAYS, above=True), default=30.0,
+        metavar="DAYS", help="how long a card is valid where its row does not say",
+    )  # fmt: skip
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME",
+        help="issue time, ISO 8601 or Unix seconds; default: now",
+    )  # fmt: skip
+
+
 def _present_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("credential", type=Path, metavar="FILE", help="file of `issue credential`")
     parser.add_argument("--holder", type=Path, metavar="KEY", help="left out: a static code")
@@ -222,6 +259,7 @@ def _key(arguments: argparse.Namespace) -> None:
 def _credential(arguments: argparse.Namespace) -> None:
     from agent.issuing import issue
 
+    arguments.at = _now(arguments.at)
     token = issue.sign_credential(
         _issuer(arguments.issuer),
         _holder(arguments.holder),
@@ -232,6 +270,23 @@ def _credential(arguments: argparse.Namespace) -> None:
         references=_references(arguments),
     )
     arguments.out.write_bytes(token)
+    _say_validity(arguments)
+
+
+def _cards(arguments: argparse.Namespace) -> None:
+    from agent.issuing.batch import Card, make_cards, read_table
+
+    at = _now(arguments.at)
+    until = at + int(arguments.valid_days * DAY_S)
+    usual = Card(0, "", "", Kind(arguments.kind), arguments.level, until)
+    cards = read_table(arguments.table, usual)
+    make_cards(
+        cards, _issuer(arguments.issuer), arguments.out,
+        source=arguments.table, issued_at=at, phones=arguments.phones,
+    )  # fmt: skip
+    ends = {moment_text(card.valid_until) for card in cards}
+    span = " to ".join(sorted({min(ends), max(ends)}))
+    print(f"{arguments.out}: {len(cards)} cards, valid until {span}; cards.csv lists them")
 
 
 def _ticket(arguments: argparse.Namespace) -> None:
@@ -239,6 +294,7 @@ def _ticket(arguments: argparse.Namespace) -> None:
 
     if arguments.realm is not None and arguments.holder is not None:
         raise ValueError("--realm and --holder: a ticket is bound by a key, or by a number")
+    arguments.at = _now(arguments.at)
     details = dict(detail.partition("=")[::2] for detail in arguments.detail)
     token = issue.sign_ticket(
         _issuer(arguments.issuer),
@@ -250,6 +306,7 @@ def _ticket(arguments: argparse.Namespace) -> None:
         regions=arguments.region,
     )
     arguments.out.write_bytes(token)
+    _say_validity(arguments)
 
 
 def _present(arguments: argparse.Namespace) -> None:
@@ -274,6 +331,11 @@ def _present(arguments: argparse.Namespace) -> None:
         arguments.out.write_text(text, encoding="ascii")
     elif not arguments.png:
         print(text)
+
+
+def _say_validity(arguments: argparse.Namespace) -> None:
+    until = _common(arguments)["valid_until"]
+    print(f"{arguments.out}: valid until {moment_text(until)}")
 
 
 def _token(file: Path) -> bytes:
@@ -313,14 +375,9 @@ def _references(arguments: argparse.Namespace) -> list[BiometricReference]:
                 raise ValueError("a face template needs --face-model, the id of its model")
             found.append(issue.face_template(data, arguments.face_model))
         else:
-            from agent.biometrics.picture_header import CREDENTIAL_LIMITS
+            from agent.issuing.batch import read_photo
 
-            if len(data) > CREDENTIAL_LIMITS.file_bytes:
-                raise ValueError(
-                    f"{arguments.face}: {len(data)} bytes; gates take a picture of at most "
-                    f"{CREDENTIAL_LIMITS.file_bytes}: `idgate face enroll` makes a template or one"
-                )
-            found.append(issue.face_image(data))
+            found.append(read_photo(arguments.face))
     if arguments.finger:
         found.append(
             issue.finger_template(

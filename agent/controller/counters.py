@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.controller.ports import JournaledEvent
 from agent.journal import events
+from agent.reason import Reason
 
 __all__ = ["CounterSnapshot", "Counters"]
 
@@ -20,6 +21,7 @@ class CounterSnapshot:
 
     Attributes:
         granted, denied, annulled, passages: rows of each.
+        proven: grants to somebody whose code or finger was enough, not by button or command.
         reasons: denials by reason.
         last_decision, last_reason: of the newest decision.
         latency_ms: code visible to gate asked to open, median of the last ones; None without any.
@@ -27,6 +29,7 @@ class CounterSnapshot:
     """
 
     granted: int
+    proven: int
     denied: int
     annulled: int
     passages: int
@@ -53,6 +56,8 @@ class Counters:
         with self._lock:
             if isinstance(event, events.Decision):
                 self._counts[event.decision] += 1
+                if event.decision == "granted" and event.reason is Reason.GRANTED:
+                    self._counts["proven"] += 1
                 if event.decision != "annulled":
                     self._last = event
                 if event.decision == "denied":
@@ -68,6 +73,7 @@ class Counters:
             last = self._last
             return CounterSnapshot(
                 granted=self._counts["granted"],
+                proven=self._counts["proven"],
                 denied=self._counts["denied"],
                 annulled=self._counts["annulled"],
                 passages=self._counts["passed"],

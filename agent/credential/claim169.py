@@ -144,7 +144,8 @@ def _candidates(
     ]
     if not fitting:
         raise Rejected(
-            Reason.UNKNOWN_ISSUER, "iss does not belong to the key" if found else "no such key"
+            Reason.UNKNOWN_ISSUER,
+            "iss does not belong to the key" if found else f"kid {(kid or b'').hex()}",
         )
     return best_first(fitting, rules.now)
 

@@ -37,6 +37,7 @@ from agent.daemon.hardware import Hardware
 from agent.daemon.pins import make_card_output, pin_map
 from agent.daemon.place import place_of
 from agent.daemon.state_directory import volatile
+from agent.daemon.unknown_keys import UnknownKeys
 from agent.gate.cards import CardOutput
 from agent.gate.gate import Gate
 from agent.gatekeeper.kept import load_mode
@@ -119,15 +120,22 @@ class _Builder:
         self.faults: Faults
         self.trust: TrustStore
         self.active_profile: ActiveProfile
+        self.unknown_keys = UnknownKeys(self.unknown_key)
 
     def observe(self, journaled: JournaledEvent) -> None:
         self.counters.observe(journaled)
         log_rows.say(journaled.event)
+        judgement = None if journaled.trace is None else journaled.trace.judgement
+        if judgement is not None and isinstance(journaled.event, events.Decision):
+            self.unknown_keys.met(judgement.unknown_key, str(judgement.format))
         if self.listener is not None:
             self.listener(journaled)
 
     def observe_fault(self, seq: int, event: events.Event) -> None:
         self.observe(JournaledEvent(seq, event, None))
+
+    def unknown_key(self, words: str, times: int) -> None:
+        self.faults.once("trust", "unknown_key", words, times)
 
     def operator(self, kid: bytes) -> OperatorKey | None:
         return self.trust.snapshot.operator(kid)

@@ -41,6 +41,7 @@ from agent.daemon.expiry import ends
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
 from agent.daemon.log_watch import LogWatch
+from agent.daemon.outlook import Outlook, no_issuer
 from agent.daemon.reporting import CommandHandlers, Reporting
 from agent.daemon.threads import ThreadGroup
 from agent.exits import Exit
@@ -154,6 +155,7 @@ class Daemon:
             raise
         self.health = Health(self.parts, time.time())
         self._log_watch = LogWatch(self.parts.faults)
+        self._outlook = Outlook(self.parts.faults)
         self._loops = [
             _LoopProgress("decide", lambda: self.parts.controller.rounds),
             _LoopProgress("gate", lambda: self.parts.gate.health().polls),
@@ -353,6 +355,7 @@ class Daemon:
         self.parts.desired.retry()
         self._look_at_dates()
         self._log_watch.look(log.health())
+        self._look_out(time.monotonic())
         if self.parts.config.mqtt is None:
             self._forget_oldest()
         self._show_ready()
@@ -365,6 +368,18 @@ class Daemon:
             self._broker_until = seen
             found = ends(parts.config, parts.trust.snapshot, broker_until=seen).values()
             expiry.look(found, now=now, monotonic=monotonic)
+
+    def _look_out(self, now: float) -> None:
+        """Tell what would keep everybody out."""
+        if not self._outlook.due(now):
+            return
+        parts = self.parts
+        why = no_issuer(
+            parts.trust.snapshot.keys,
+            int(parts.clock.wall()),
+            clock_trusted=parts.guard.trusted,
+        )
+        self._outlook.look(why, parts.counters.snapshot(), now)
 
     def _show_ready(self) -> None:
         """Light the ready output while a code would be seen and its grant could be recorded."""

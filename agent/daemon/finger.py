@@ -95,7 +95,10 @@ def open_sensor(config: Config, password: bytes) -> FingerprintSensor:
         return SimulatedSensor(
             config.path(script) if script else None, baud=settings.baud, password=password
         )
-    from hal.raspberrypi.fingerprint import AdafruitSensor
+    from hal.library import starting
+
+    with starting(f"fingerprint module at {settings.port}", "run ./setup.sh"):
+        from hal.raspberrypi.fingerprint import AdafruitSensor
 
     return AdafruitSensor(settings.port, settings.baud, password)
 

@@ -8,6 +8,7 @@ import resource
 from agent import __version__, log
 from agent.daemon.assembly import Assembly
 from agent.daemon.expiry import ExpiryWatch
+from agent.reason import Reason
 from agent.report.payloads import GateInfo, GateState
 
 __all__ = ["Health"]
@@ -100,6 +101,7 @@ class Health:
             passages=counts.passages,
             last_decision=counts.last_decision,
             last_reason=counts.last_reason,
+            reasons={Reason(word): times for word, times in counts.reasons.items()},
             latency_ms=counts.latency_ms,
             faults=faults,
             days_left={kind: math.floor(days) for kind, days in self.expiry.days.items()},

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from agent.settings.model import Config, ConfigError
+from hal.library import explain
 
 if TYPE_CHECKING:
     from agent.report.desired import DesiredConfig
@@ -58,6 +59,8 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
         ("disk", _disk, False),
         ("state", _state, False),
         ("board", _board, False),
+        ("drivers", _drivers, False),
+        ("pins", _pins, False),
         ("clock", _clock, False),
         ("profile", _profile, False),
         ("trust", _trust, False),
@@ -79,7 +82,9 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
                 finding = replace(finding, detail=f"{finding.detail}; {desired.origin}")
             yield finding
         except Exception as error:  # noqa: BLE001 - one broken part must not hide the others
-            yield Finding(part, "failed", f"{type(error).__name__}: {error}", "see the line above")
+            yield Finding(
+                part, "failed", f"{type(error).__name__}: {explain(error)}", "report it, please"
+            )
 
 
 def _desired(config: Config) -> DesiredConfig:
@@ -169,6 +174,31 @@ def _board(config: Config) -> Finding:
     if not told:
         return Finding("board", "skipped", "the kernel tells nothing of voltage and temperature")
     return Finding("board", "ok", ", ".join(told))
+
+
+def _drivers(config: Config) -> Finding:
+    from agent.doctor.wiring import look, simulated
+
+    wrong, names = simulated(config, look())
+    if wrong:
+        return Finding(
+            "drivers", "warning", f"simulated, at what looks like a real gate: {names}",
+            'set driver = "rpi-gpio", "picamera2" or "adafruit" there, or leave the line out',
+        )  # fmt: skip
+    return Finding("drivers", "ok", f"simulated, for a trial: {names}" if names else "real ones")
+
+
+def _pins(config: Config) -> Finding:
+    from agent.doctor.wiring import look, risky_pins
+
+    if config.gpio.driver == "simulated":
+        return Finding("pins", "skipped", "simulated")
+    if wrong := list(risky_pins(config, look())):
+        return Finding(
+            "pins", "warning", "; ".join(wrong),
+            "move the line to another pin, or switch the bus off; docs/wiring.md has the pins",
+        )  # fmt: skip
+    return Finding("pins", "ok", "none that a bus or the board's start-up claims")
 
 
 def _clock(config: Config) -> Finding:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from agent.fleet.live import FleetView, GateView, Viewer
 from agent.fleet.register import KnownGate
 from agent.fleet.store import EventStore
+from agent.reason import Reason
 from agent.report.link import LinkSettings
 from agent.report.topics import GateAddress
 
@@ -34,6 +35,7 @@ METRICS: dict[str, str] = {
     "idgate_up": "1 when the gate says online",
     "idgate_info": "1, with the gate's version and profile as labels",
     "idgate_decisions_total": "decisions seen since the exporter started",
+    "idgate_denials_total": "denials since the gate started, by reason code, as the gate counts",
     "idgate_outbox_rows": "events that wait for the collector",
     "idgate_trust_age_seconds": "age of the trust data",
     "idgate_decision_latency_ms": "milliseconds of the last decisions, as the gate reports",
@@ -85,16 +87,24 @@ class FleetMetrics:
         register = self._store.register.gates()
         retired = {each.address for each in register.values() if each.retired_at is not None}
         absent = 0
+        denials = CounterMetricFamily(
+            "idgate_denials_total",
+            METRICS["idgate_denials_total"],
+            labels=("site", "gate", "reason"),
+        )
         for gate in list(self._view.gates.values()):
             if gate.address in retired:
                 continue
             absent += gate.status == "absent" and gate.address not in register
             _fill(gate, families)
+            for reason, count in _denials(gate).items():
+                denials.add_metric([gate.address.site, gate.address.gate, reason.value], count)
             for word, count in gate.decisions.items():
                 decisions.add_metric([gate.address.site, gate.address.gate, word], count)
         yield from families.values()
         yield decisions
         yield from _refusals(register)
+        yield denials
         for name, value in (
             ("idgate_collector_events", self._store.count()),
             ("idgate_collector_gap_boots", self._store.gap_boots()),
@@ -121,6 +131,11 @@ def _refusals(register: Mapping[GateAddress, KnownGate]) -> Iterator[Metric]:
             offered.add_metric(labels, int(bool(gate.offered)))
     yield refused
     yield offered
+
+
+def _denials(gate: GateView) -> dict[Reason, int]:
+    """Return the gate's own counts, which no exporter that starts later has missed."""
+    return {} if gate.state is None else gate.state.gate.reasons
 
 
 def _fill(gate: GateView, families: dict[str, Any]) -> None:

@@ -85,6 +85,12 @@ class Faults:
                 )
             )
 
+    def once(self, part: str, code: str, detail: str, count: int) -> None:
+        """Record something that is over as soon as it is known; who calls keeps it seldom."""
+        self._record(
+            events.Fault(part=part, code=code, active=False, detail=detail[:200], count=count)
+        )
+
     def now(self) -> tuple[str, ...]:
         """Return the open faults, `part:code`."""
         with self._lock:

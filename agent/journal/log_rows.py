@@ -2,8 +2,8 @@
 
 Rules:
 - Closed words only, as they stand in the row: no subject, no issuer.
-- An alarm is a warning; a denial and a change of mode are information; what goes as it should is
-  told at the level `debug`, and costs nothing otherwise.
+- An alarm is a warning; a decision and a change of mode are information; what a passage came to is
+  told at the level `debug` where it went as it should, and costs nothing otherwise.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def say(event: events.Event) -> None:
 
 def _level_of(event: events.Event) -> int:
     match event:
-        case events.Decision(decision="denied"):
+        case events.Decision():
             return logging.INFO
         case events.Passage(outcome=outcome) if outcome in ALARMS:
             return logging.WARNING
@@ -53,6 +53,8 @@ def _words(event: events.Event) -> dict[str, Any]:
         case events.Decision():
             words: dict[str, Any] = {
                 "decision": event.decision, "reason": event.reason.value, "source": event.source,
+                "profile": event.profile, "kind": event.kind, "format": event.format,
+                "direction": event.direction,
             }  # fmt: skip
         case events.Passage():
             reason = None if event.reason is None else event.reason.value

@@ -17,7 +17,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["SubjectHasher", "SubjectKeyError", "load_or_create_key"]
+__all__ = ["SubjectHasher", "SubjectKeyError", "load_key", "load_or_create_key"]
 
 KEY_BYTES = 32
 
@@ -78,10 +78,19 @@ def load_or_create_key(path: Path) -> bytes:
     Raises:
         SubjectKeyError: it has the wrong length, or the disk refuses.
     """
+    if not path.exists():
+        return _create(path)
+    return load_key(path)
+
+
+def load_key(path: Path) -> bytes:
+    """Read the site key.
+
+    Raises:
+        SubjectKeyError: it is not there, has the wrong length, or the disk refuses.
+    """
     try:
         key = path.read_bytes()
-    except FileNotFoundError:
-        return _create(path)
     except OSError as error:
         raise SubjectKeyError(f"{path}: {error.strerror}") from error
     if len(key) != KEY_BYTES:

@@ -13,6 +13,7 @@ holds no personal data.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -36,6 +37,8 @@ from agent.trust.model import TrustView
 __all__ = ["Judge", "Judgement", "Memory", "NoMemory", "Place"]
 
 NS_PER_MS = 1e6
+_KEY_ID = re.compile(r"(?:kid|no CA key) ([0-9a-f]{2,64})")
+"""How the formats say, in the detail of `unknown_issuer`, which key they did not find."""
 
 
 class Memory(Protocol):
@@ -119,6 +122,8 @@ class Judgement:
         demand: what is still asked of the person; None when denied.
         detail: for the operator's log.
         timings_ms: milliseconds by stage: `verify`, `policy`.
+        unknown_key: id, in hexadecimal, of the key that the code names and the trust has not, for
+            `unknown_issuer`; else empty.
     """
 
     reason: Reason
@@ -128,6 +133,7 @@ class Judgement:
     demand: Demand | None = None
     detail: str = ""
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    unknown_key: str = ""
 
 
 class Judge:
@@ -187,6 +193,7 @@ class Judge:
                 registry.sniff(payload),
                 detail=rejected.detail,
                 timings_ms={"verify": (self._timer() - began) / NS_PER_MS},
+                unknown_key=_unknown_key(rejected),
             )
         except Exception as error:  # noqa: BLE001 - a code that finds a bug must not stop the gate
             return Judgement(
@@ -256,6 +263,12 @@ class Judge:
 def _hours(place: Place, now: int) -> str:
     """Say what hours the place keeps, since an operator may think of others."""
     return told(place.profile, local_time(place.profile, now, place.own_zone))
+
+
+def _unknown_key(rejected: Rejected) -> str:
+    """Return the id of the key that the code names and the trust has not."""
+    found = _KEY_ID.fullmatch(rejected.detail)
+    return found[1] if found and rejected.reason is Reason.UNKNOWN_ISSUER else ""
 
 
 def _listed(

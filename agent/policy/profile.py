@@ -136,7 +136,7 @@ def parse_profile(text: str | bytes, *, source: str) -> Profile:
         ProfileError: one line that names source, key and fault.
     """
     try:
-        table = tomllib.loads(text if isinstance(text, str) else text.decode())
+        table = tomllib.loads(text if isinstance(text, str) else text.decode("utf-8-sig"))
         profile = msgspec.convert(table, Profile)
     except msgspec.ValidationError as error:
         raise ProfileError(f"{source}: {explain(error, Profile)}") from None

@@ -446,7 +446,7 @@ def _read_password(path: Path | None) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise LinkError("credentials", f"{path.name}: the password cannot be read") from error
 

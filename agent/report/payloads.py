@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from agent.reason import Reason
+
 __all__ = [
     "Ack",
     "CommandStatus",
@@ -49,7 +51,11 @@ class GateInfo(_Payload, frozen=True):
 
 
 class GateState(_Payload, frozen=True):
-    """How the gate is; what the daemon provides."""
+    """How the gate is; what the daemon provides.
+
+    Attributes:
+        reasons: denials since the start, by reason code.
+    """
 
     mode: Literal["normal", "locked", "free", "maintenance", "fire"]
     barrier: Literal["open", "closed", "unknown"] = "closed"
@@ -64,6 +70,7 @@ class GateState(_Payload, frozen=True):
     passages: int = 0
     last_decision: str | None = None
     last_reason: str | None = None
+    reasons: dict[Reason, Annotated[int, Meta(ge=0)]] = {}
     latency_ms: float | None = None
     faults: tuple[str, ...] = ()
     days_left: dict[str, int] = {}

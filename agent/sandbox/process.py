@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agent.sandbox.memory import SharedMemory
 from agent.sandbox.wire import FAILED, NO_STATUS, PID_REPLY, READY, REPLACE, pack_budget
+from hal import library
 
 __all__ = ["SandboxProcess", "StemLost", "describe_status"]
 
@@ -28,6 +29,8 @@ STEM_PATIENCE_S = 30.0
 """A stem that has not loaded its decoders by now never will (a Pi with a slow card takes 4 s)."""
 REPLY_PATIENCE_S = 2.0
 """A loaded stem forks in milliseconds; one that has not by now is gone or stopped."""
+DEATH_PATIENCE_S = 0.2
+"""How long a stem that closed its socket may take to be a dead process that says how."""
 
 
 class StemLost(RuntimeError):
@@ -171,7 +174,19 @@ class SandboxProcess:
         elif message[:1] == FAILED:
             raise StemLost(message[1:].decode("utf-8", "replace"))
         else:
-            raise StemLost("the stem died")
+            raise StemLost(self._how_it_died())
+
+    def _how_it_died(self) -> str:
+        """Say what ended the stem; a library built for another processor ends it by a signal."""
+        try:
+            code = self._stem.wait(DEATH_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            return "the stem died"
+        if code >= 0:
+            return f"the stem died: exit code {code}"
+        said = f"the stem died: killed by {signal.Signals(-code).name}"
+        what = library.remedy(said)
+        return f"{said}; {what}" if what else said
 
     def _check_silence(self) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ Two processes, so that a dead decoder is replaced in milliseconds however often 
 - The worker sees pictures. It has given up every privilege before the first (`confine`), it
   dies with the stem (PR_SET_PDEATHSIG), and an interval timer ends it where the daemon cannot.
 
-Only the standard library is imported, so that start is fast; a tenant adds its decoders.
+Little but the standard library is imported, so that start is fast; a tenant adds its decoders.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from agent.sandbox.wire import (
     REPLACE,
     unpack_budget,
 )
+from hal import library
 
 __all__ = ["Mapped", "Tenant", "map_readable", "serve", "work"]
 
@@ -75,7 +76,8 @@ def serve(
     try:
         tenant = load(memories, words)
     except Exception as error:  # noqa: BLE001 - the daemon must hear why, whatever it was
-        control.send(FAILED + f"{type(error).__name__}: {error}".encode()[:500])
+        said = f"{type(error).__name__}: {library.explain(error)}"
+        control.send(FAILED + said.encode(errors="replace")[:800])
         while control.recv(16):  # closing with something unread would take the message with it
             continue
         return 1

@@ -50,9 +50,9 @@ def load(path: Path) -> Config:
         ConfigError: it cannot be read or used.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # as an editor of Windows writes it, too
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text: save it as that"
         if isinstance(error, PermissionError):
             reason = f"{reason}; it is for the gate's own user: sudo -u idgate idgate ..."
         raise ConfigError(f"{path}: cannot be read: {reason}") from None

@@ -29,12 +29,14 @@ from numpy.typing import NDArray
 
 from hal.camera import CameraSettings, Frame
 from hal.errors import CameraTimeout, DeviceFault, DeviceUnavailable
+from hal.library import starting
 from hal.rotation import rotate_chroma, rotate_plane
 
 __all__ = ["PicameraCamera", "open_camera"]
 
 BUFFERS = 4
 FORMATS = ("YUV420", "NV12")
+LIST = "check the ribbon cable and `rpicam-hello --list-cameras`"
 INSTALL = "install it with: apt install python3-picamera2 (the venv needs --system-site-packages)"
 
 
@@ -45,33 +47,22 @@ def open_camera(settings: CameraSettings) -> PicameraCamera:
         DeviceUnavailable: picamera2 or the camera is not there, is busy, or cannot do what the
             settings ask; the message says what to do.
     """
-    try:
+    name = f"camera {settings.name}"
+    with starting(f"{name}: picamera2 cannot be loaded", INSTALL):
         from libcamera import Transform, controls
         from picamera2 import Picamera2
-    except (ImportError, RuntimeError, OSError) as error:
-        raise DeviceUnavailable(
-            f"camera {settings.name}: picamera2 cannot be loaded ({error}); {INSTALL}"
-        ) from error
-    known = Picamera2.global_camera_info()
+    with starting(f"{name}: the cameras cannot be listed", LIST):
+        known = Picamera2.global_camera_info()
     if settings.index >= len(known):
-        raise DeviceUnavailable(
-            f"camera {settings.name}: no camera {settings.index}, {len(known)} found; check the "
-            "ribbon cable and `rpicam-hello --list-cameras`"
-        )
-    try:
+        raise DeviceUnavailable(f"{name}: no camera {settings.index}, {len(known)} found; {LIST}")
+    with starting(f"{name}: cannot be opened", "is another program using it?"):
         device = Picamera2(settings.index)
-    except (RuntimeError, IndexError, OSError) as error:
-        raise DeviceUnavailable(
-            f"camera {settings.name}: cannot be opened ({error}); is another program using it?"
-        ) from error
     try:
-        return PicameraCamera(device, settings, controls, Transform)
-    except DeviceUnavailable:
+        with starting(f"{name}: does not start"):
+            return PicameraCamera(device, settings, controls, Transform)
+    except DeviceUnavailable:  # whatever the library raises, the camera is given back
         device.close()
         raise
-    except Exception as error:  # whatever the library raises, the camera is given back
-        device.close()
-        raise DeviceUnavailable(f"camera {settings.name}: does not start ({error})") from error
 
 
 class PicameraCamera:

@@ -20,6 +20,7 @@ from typing import Any
 
 from hal.errors import DeviceFault, DeviceUnavailable
 from hal.gpio import Pull
+from hal.library import starting
 
 __all__ = ["RaspberryPiGpio"]
 
@@ -48,12 +49,13 @@ class RaspberryPiGpio:
             os.environ["LG_WD"] = str(work_dir)
         here = os.open(".", os.O_PATH | os.O_DIRECTORY)
         try:
-            self._lib: Any = importlib.import_module("RPi.GPIO")
-            self._lib.setwarnings(False)
-            self._lib.setmode(self._lib.BCM)
-        except Exception as error:
+            with starting('GPIO driver "rpi-gpio"', _HELP):
+                self._lib: Any = importlib.import_module("RPi.GPIO")
+                self._lib.setwarnings(False)
+                self._lib.setmode(self._lib.BCM)
+        except DeviceUnavailable:
             self._tidy()
-            raise DeviceUnavailable(f'GPIO driver "rpi-gpio": {error}; {_HELP}') from error
+            raise
         finally:
             os.fchdir(here)
             os.close(here)
@@ -116,12 +118,8 @@ class RaspberryPiGpio:
     def _setup(self, pin: int, direction: int, **options: int) -> None:
         if self._closed:
             raise DeviceFault("the pins are closed")
-        try:
+        with starting(f"pin {pin} cannot be taken", "is another process using it?"):
             self._lib.setup(pin, direction, **options)
-        except Exception as error:
-            raise DeviceUnavailable(
-                f"pin {pin} cannot be taken: {error}; is another process using it?"
-            ) from error
 
     def _tidy(self) -> None:
         if self._scratch is not None:

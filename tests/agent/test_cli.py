@@ -245,6 +245,20 @@ def test_who_reads_only_the_first_lines_sees_no_traceback(tmp_path) -> None:
         assert process.wait(10) == 141
 
 
+def test_a_prompt_without_anybody_to_answer_is_one_line(tmp_path) -> None:
+    command = [
+        sys.executable, "-m", "agent.cli", "trust", "init", str(tmp_path / "repo"),
+        "--keys", str(tmp_path / "keys"),
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        start_new_session=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("input ended before the answer: run it in a terminal\n")
+    assert "Traceback" not in done.stderr
+
+
 def test_the_demo_needs_a_place_to_write(tmp_path, capsys) -> None:
     (tmp_path / "file").write_text("")
     assert cli.main(["demo", "--out", str(tmp_path / "file")]) == 2

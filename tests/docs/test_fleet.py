@@ -250,7 +250,7 @@ def test_a_server_of_another_authority_is_refused(broker, certificates):
 WORDS = {
     "sum", "count", "rate", "delta", "by", "vector", "or", "label_values",
 }  # fmt: skip
-LABELS = {"site", "gate", "mode", "problem", "decision", "version", "profile", "le"}
+LABELS = {"site", "gate", "mode", "problem", "decision", "reason", "version", "profile", "le"}
 
 
 def check_query(query: str) -> None:

@@ -15,6 +15,7 @@ from agent import cli
 from agent.credential import base45, cbor, registry
 from agent.credential.model import FormatName, Kind, Rejected
 from agent.issuing import issue
+from agent.issuing.batch import COLUMNS
 from agent.reason import Reason
 from agent.trust.directory import load_directory
 from tests.support.paths import ROOT
@@ -127,14 +128,25 @@ def test_the_verify_command_answers_as_shown(trust: Path, capsys) -> None:
 
 def test_the_pilot_tools_work_as_written(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    block = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[-1].replace("\\\n", " ")
-    lines = block.strip().splitlines()
-    assert len(lines) == 4
+    (tmp_path / "people.csv").write_text(BLOCKS["file", "people.csv"])
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[-2:]
+    lines = "".join(blocks).replace("\\\n", " ").strip().splitlines()
+    assert len(lines) == 5
     for line in lines:
         words = line.split()
         assert words[0] == "idgate"
         assert cli.main(words[1:]) == 0, line
     assert (tmp_path / "code.png").read_bytes().startswith(b"\x89PNG")
+    assert {file.name for file in (tmp_path / "cards").iterdir()} == {
+        "ada.cbor", "ada.png", "lin.cbor", "lin.png", "cards.csv",
+    }  # fmt: skip
+
+
+def test_the_columns_of_a_table_are_those_that_are_read() -> None:
+    table = PAGE.partition("| column | what stands in it |")[2].partition("\n\n")[0]
+    named = [name for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+             for name in re.findall(r"`(\w+)`", row)]  # fmt: skip
+    assert named == list(COLUMNS)
 
 
 # --- what the page says is refused, and with what ------------------------------------------------
@@ -230,7 +242,8 @@ def believed(tmp_path: Path) -> Path:
 
 def refusals() -> dict[str, str]:
     """Return the page's table: a reason, and what it says of it."""
-    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \| (.*) \|$", PAGE, re.MULTILINE)
+    table = PAGE.partition("| refused with |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \| (.*) \|$", table, re.MULTILINE)
     return {name: cause for names, cause in rows for name in re.findall(r"`([a-z_]+)`", names)}
 
 

@@ -138,6 +138,26 @@ def test_a_runtime_that_cannot_be_imported_is_named(embedder_file, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("ValueError('numpy.dtype size changed')", "remove numpy"),
+        ("AttributeError('_ARRAY_API not found')", "remove numpy"),
+        ("ImportError('x.so: undefined symbol: y')", "another system"),
+    ],
+)
+def test_a_runtime_that_breaks_as_it_is_imported(embedder_file, monkeypatch, tmp_path, error, said):
+    spec, data = embedder_file
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert/__init__.py").touch()
+    (tmp_path / "ai_edge_litert/interpreter.py").write_text(f"raise {error}\n")
+    for name in ("ai_edge_litert", RUNTIMES["litert"]):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError, match=f"TFLite runtime litert cannot be loaded: .*{said}"):
+        Network(spec, data, Options(runtime="litert"))
+
+
+@pytest.mark.parametrize(
     "picture",
     [np.zeros((149, 150, 3), np.uint8), np.zeros((150, 150, 3), np.float32)],
     ids=["size", "dtype"],

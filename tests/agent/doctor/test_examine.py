@@ -438,3 +438,14 @@ def test_a_disk_that_takes_nothing_is_a_failure(
     assert (code, found["disk"]["state"]) == (1, "failed")
     assert told in found["disk"]["detail"]
     assert found["disk"]["remedy"]
+
+
+def test_simulated_drivers_and_pins_of_a_bus_are_warnings_only(config: Path, capsys) -> None:
+    _, found = findings(capsys, "--config", str(config), "--no-hardware")
+    assert (found["drivers"]["state"], found["pins"]["state"]) == ("ok", "skipped")
+    config.write_text(config.read_text().replace('[gpio]\ndriver = "simulated"', "[gpio]\nred = 0"))
+    code, found = findings(capsys, "--config", str(config), "--no-hardware")
+    assert code == 0
+    assert (found["drivers"]["state"], found["pins"]["state"]) == ("warning", "warning")
+    assert "camera code" in found["drivers"]["detail"]
+    assert "gpio.red: GPIO0" in found["pins"]["detail"]

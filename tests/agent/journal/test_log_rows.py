@@ -49,6 +49,37 @@ def passage(outcome: str, reason: Reason | None = None) -> events.Passage:
             "info",
             {"decision": "denied", "reason": "gate_locked", "source": "finger"},
         ),
+        (
+            events.Decision(
+                passage=PASSAGE,
+                decision="granted",
+                reason=Reason.GRANTED,
+                subject=SUBJECT,
+                issuer="city",
+                key_id="00",
+                profile="library",
+                kind="library-card",
+                format="native",
+                direction="in",
+                zone="main",
+                level=1,
+            ),
+            "info",
+            {
+                "decision": "granted",
+                "reason": "granted",
+                "source": "code",
+                "profile": "library",
+                "kind": "library-card",
+                "format": "native",
+                "direction": "in",
+            },
+        ),
+        (
+            decision("annulled", Reason.NO_PASSAGE),
+            "info",
+            {"decision": "annulled", "reason": "no_passage", "source": "code"},
+        ),
         (events.Mode(mode="fire", cause="fire"), "warning", {"mode": "fire", "cause": "fire"}),
         (
             events.Mode(mode="locked", cause="command", previous="free"),
@@ -100,8 +131,6 @@ def test_what_is_told(event: events.Event, level: str, words: dict[str, object])
 @pytest.mark.parametrize(
     "event",
     [
-        decision("granted", Reason.GRANTED),
-        decision("annulled", Reason.NO_PASSAGE),
         *(passage(word) for word in (
             "passed", "annulled", "aborted", "crawl_back", "wrong_way", "unchecked",
             "held_open_cleared", "released",

@@ -248,6 +248,33 @@ def test_a_code_that_cannot_be_read(judged, error, reason, format_, detail) -> N
     assert answer == Judgement(reason, format_, detail=detail, timings_ms={"verify": 1.0})
 
 
+KID = "00ff" * 8
+
+
+@pytest.mark.parametrize(
+    ("reason", "detail", "unknown"),
+    [
+        (Reason.UNKNOWN_ISSUER, f"kid {KID}", KID),
+        (Reason.UNKNOWN_ISSUER, f"no CA key {KID}", KID),
+        (Reason.UNKNOWN_ISSUER, "kid ff", "ff"),
+        (Reason.UNKNOWN_ISSUER, "kid " + "ab" * 32, "ab" * 32),
+        (Reason.UNKNOWN_ISSUER, "kid " + "ab" * 32 + "a", ""),
+        (Reason.UNKNOWN_ISSUER, f"kid {KID}\n", ""),
+        (Reason.UNKNOWN_ISSUER, "kid ", ""),
+        (Reason.UNKNOWN_ISSUER, "kid f", ""),
+        (Reason.UNKNOWN_ISSUER, "kid Lin Wei", ""),
+        (Reason.UNKNOWN_ISSUER, "iss does not belong to the key", ""),
+        (Reason.BAD_SIGNATURE, f"kid {KID}", ""),
+    ],
+)
+def test_which_key_is_not_known(judged, reason, detail, unknown) -> None:
+    def read(*_: object, **__: object) -> Credential:
+        raise Rejected(reason, detail)
+
+    answer = judged(read, place())
+    assert (answer.detail, answer.unknown_key) == (detail, unknown)
+
+
 def test_a_format_is_told_all_that_the_place_asks(judged) -> None:
     told: list[object] = []
 

@@ -26,6 +26,11 @@ def test_a_profile_by_path(tmp_path: Path) -> None:
     assert load_profile(str(tmp_path / "mine.toml"), base_dir=Path("/")).title == "t"
 
 
+def test_a_profile_that_an_editor_of_windows_saved(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + RULES.replace("\n", "\r\n").encode())
+    assert load_profile("mine.toml", base_dir=tmp_path).title == "t"
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("nowhere", "No such file or directory"), (".", "Is a directory")]
 )

@@ -44,6 +44,24 @@ def test_tolerances_are_those_of_the_reader_unless_they_are_set(tmp_path) -> Non
     }
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_an_editor_of_windows_changes_nothing(tmp_path, end: str, mark: bytes) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(GOOD)
+    plain = load(path)
+    path.write_bytes(mark + GOOD.replace("\n", end).encode())
+    assert load(path) == plain
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_is_named(tmp_path, encoding: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(f"# Eingangstür\n{GOOD}".encode(encoding))
+    with pytest.raises(ConfigError, match=r"cannot be read: not UTF-8 text: save it as that$"):
+        load(path)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -217,6 +217,25 @@ def test_a_missing_library_says_what_to_install(world, monkeypatch, missing):
         open_camera(CameraSettings())
 
 
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        ("ValueError('numpy.dtype size changed')", "remove numpy"),
+        ("AttributeError('_ARRAY_API not found')", "remove numpy"),
+        ("ImportError('libcamera.so.0.4: undefined symbol: x')", "another system"),
+        ("KeyError('whatever')", "apt install python3-picamera2"),
+    ],
+)
+def test_a_library_that_breaks_as_it_is_imported(tmp_path, monkeypatch, error, word):
+    (tmp_path / "libcamera.py").write_text("Transform = controls = None\n")
+    (tmp_path / "picamera2.py").write_text(f"raise {error}\n")
+    for name in ("picamera2", "libcamera"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DeviceUnavailable, match=f"picamera2 cannot be loaded: .*{word}"):
+        open_camera(CameraSettings())
+
+
 def test_no_camera_says_what_to_check(world):
     world.cameras = []
     with pytest.raises(DeviceUnavailable, match=r"no camera 0, 0 found; check the ribbon cable"):

@@ -34,21 +34,29 @@ def test_importing_the_driver_imports_no_library():
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "said", "remedy"),
     [
         (
             "raise RuntimeError('This module can only be run on a Raspberry Pi!')",
             "This module can only be run on a Raspberry Pi!",
+            "install python3-rpi-lgpio",
         ),
         (
             "raise RuntimeError('Cannot determine SOC peripheral base address')",
             "Cannot determine SOC peripheral base address",
+            "install python3-rpi-lgpio",
         ),
-        ("raise PermissionError(13, 'Permission denied', '/dev/gpiochip0')", "Permission denied"),
-        (None, "No module named 'RPi'"),
+        (
+            "raise PermissionError(13, 'Permission denied', '/dev/gpiochip0')",
+            "Permission denied",
+            "group of the device (gpio",
+        ),
+        (None, "No module named 'RPi'", "install python3-rpi-lgpio"),
     ],
 )
-def test_a_driver_that_cannot_start_says_why_and_what_to_do(tmp_path, monkeypatch, source, said):
+def test_a_driver_that_cannot_start_says_why_and_what_to_do(
+    tmp_path, monkeypatch, source, said, remedy
+):
     for name in ("RPi", "RPi.GPIO"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     # A Raspberry Pi has the library: it is out of sight here.
@@ -62,7 +70,7 @@ def test_a_driver_that_cannot_start_says_why_and_what_to_do(tmp_path, monkeypatc
     with pytest.raises(DeviceUnavailable) as failure:
         RaspberryPiGpio()
     assert said in str(failure.value)
-    assert "install python3-rpi-lgpio" in str(failure.value)
+    assert remedy in str(failure.value)
     assert isinstance(failure.value, OSError)
 
 
@@ -87,6 +95,17 @@ def test_a_line_that_another_process_owns(double):
     gpio = RaspberryPiGpio()
     with pytest.raises(DeviceUnavailable, match="pin 17 cannot be taken: GPIO busy"):
         gpio.setup_output(17, level=False)
+    gpio.close()
+
+
+def test_the_old_library_on_a_new_board_is_named_with_its_remedy(double, monkeypatch):
+    def setup(*_: object, **__: object) -> None:
+        raise RuntimeError("Cannot determine SOC peripheral base address")
+
+    monkeypatch.setattr(double, "setup", setup)
+    gpio = RaspberryPiGpio()
+    with pytest.raises(DeviceUnavailable, match=r"pin 6 cannot be taken: .*python3-rpi-lgpio"):
+        gpio.setup_input(6, pull=Pull.UP)
     gpio.close()
 
 
