@@ -1,55 +1,43 @@
 #!/usr/bin/env bash
 # The one door: installs what it needs on a bare Debian 12/13 or Raspberry Pi OS and does the job.
 # Asks nothing. Runs as root or with sudo. A second run needs no network.
+[ -n "${BASH_VERSION:-}" ] || exec bash "$0" "$@" # started as `sh setup.sh`
 set -euo pipefail
 exec 3>&1 # where a dry run prints, also steps whose own output goes elsewhere
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=${IDGATE_VENV:-$here/.venv}
 dry=0
+cannot= # why a dry run's steps could not be done, where it is known
 root=
-units="idgate-gatekeeper.service idgate.service"
 run_apt="libzbar0 python3 python3-venv"
 test_apt="cpio mosquitto procps systemd"
 pi_apt="python3-picamera2"
 tree_apt="debootstrap debian-archive-keyring python3"
 board_apt="device-tree-compiler e2fsprogs iproute2 openssl qemu-system-arm qemu-user-static qemu-utils"
 
-usage() {
-    cat <<'TXT'
-usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]
-
-  demo [--fast] [--broker URL]   play a day at two simulated gates, on real daemon code
-  test [PYTEST ARGUMENT ...]     the whole test suite, with a real Mosquitto
-  check                          ruff, ruff format, mypy --strict, the layers of .importlinter
-  bench [FILE ...]               the benchmarks: ratios, measured in one run
-  bench --callgrind [--arm64]    instructions counted, against the reference; for a Pi's core too
-  bench --report DIR [--page] [--peers] [--callgrind] [--arm64]   tables and plots in DIR
-  fuzz SECONDS                   coverage-guided fuzzing of codes, trust files and messages
-  chaos [ARGUMENT ...]           brokers, collectors and gates killed at random; nothing may be lost
-                                 (50,000 events; --postgresql, --rabbitmq: with those servers)
-  mutate [--sample N] [MODULE ...]   mutation testing of the cores: all mutants, or N drawn by lot;
-                                 --survivors: only those that the last run did not kill
-  soak [--hours 24] [--seed N]   a day of gate life in minutes, with people, faults and invariants
-  picamera [--fresh]             the camera driver on the real picamera2, in a Debian tree (root)
-  emulated-pi [--page] [--fresh] a whole Raspberry Pi in QEMU with the agent on it, checked from
-                                 outside: pins, UART, watchdog, fleet (root; some minutes)
-  licences                       the licence of every dependency; exit 1 where one is not stated
-  sbom [FILE]                    software bill of materials, CycloneDX 1.6 JSON
-  arm64 [--fresh] [RELEASE ...]  installed, tested and packaged in Debian arm64 trees, emulated:
-                                 bookworm and trixie
-  deb [DIRECTORY]                a Debian package for this machine's kind, dependencies inside
-  install [--root DIR]           install and enable the service on this machine (a Raspberry Pi)
-  uninstall [--root DIR] [--purge]   undo install; --purge removes settings and state too
-
-  --dry-run   print every step, do none of them
-  --root DIR  install into a directory tree instead of this machine
-
-TXT
-}
-
+# Exit codes are those of idgate: 2 for a call that cannot be served as it is, 1 for what was tried and failed.
 say() { printf '%s\n' "setup: $*" >&2; }
 die() { say "$*"; exit 2; }
+fail() { say "$*"; exit 1; }
+doing() { # WHAT: something takes a while; a dry run only says what it would do
+    if [ "$dry" = 1 ]; then say "not done, a dry run: $*"; else say "$*"; fi
+}
+
+section() { # COMMAND: its part of usage.txt, as written; nothing of an unknown one
+    awk -v name="$1" '/^== /{on = ($2 == name)} on' "$here/packaging/usage.txt"
+}
+
+usage() {
+    printf '%s\n\n' 'usage: ./setup.sh [--dry-run] COMMAND [ARGUMENT ...]'
+    awk '/^== /{name = $2; getline; printf "  %-12s %s\n", name, $0}' "$here/packaging/usage.txt"
+    printf '\n%s\n%s\n' '  --dry-run   print every step, do none of them' \
+        './setup.sh COMMAND --help says what a command takes.'
+}
+
+help_of() { # COMMAND
+    section "$1" | awk 'NR == 1 {sub(/^==/, "usage: ./setup.sh [--dry-run]"); print; print ""; next} 1'
+}
 
 step() { # do a step, or print it
     if [ "$dry" = 1 ]; then
@@ -59,31 +47,53 @@ step() { # do a step, or print it
     fi
 }
 
+may_root() { # ARGUMENT...: end here where a command cannot be root's
+    [ "$(id -u)" != 0 ] || return 0
+    if ! command -v sudo >/dev/null; then
+        cannot="needs root, and there is no sudo; as root once: $*"
+    elif [ "$dry" = 0 ] && ! sudo -n true 2>/dev/null; then
+        cannot="needs root, and sudo would ask for a password; run: sudo ./setup.sh $command"
+    fi
+    [ "$dry" = 1 ] || [ -z "$cannot" ] || die "$cannot"
+}
+
 as_root() {
+    may_root "$@"
     if [ "$(id -u)" = 0 ]; then step "$@"
-    elif command -v sudo >/dev/null; then step sudo -n "$@" || die "needs root: run it with sudo"
-    else die "needs root for: $*"; fi
+    else step sudo -n "$@"; fi
+}
+
+quietly() { # COMMAND...: what it says is shown where it failed
+    local said
+    if [ "$dry" = 1 ]; then "$@"
+    elif ! said=$("$@" 2>&1); then
+        printf '%s\n' "$said" >&2
+        return 1
+    fi
 }
 
 need_apt() { # packages that are missing, installed quietly
-    local missing=() package here_now
+    local missing=() package here_now apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq)
     # Also by what they provide: trixie's libzbar0t64 is the libzbar0 that is asked for.
     here_now=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}, ${Provides}\n' 2>/dev/null | grep '^ii' || true)
     for package in "$@"; do
         grep -qE "[ ,]$package([ ,]|\$)" <<<"$here_now" || missing+=("$package")
     done
     [ ${#missing[@]} = 0 ] && return 0
-    command -v apt-get >/dev/null || die "needs apt-get for: ${missing[*]}"
-    say "installing ${missing[*]}"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        "${missing[@]}" >&2
+    command -v apt-get >/dev/null ||
+        die "needs apt-get (Debian 12 or 13, Raspberry Pi OS) for: ${missing[*]}"
+    may_root apt-get install -y --no-install-recommends "${missing[@]}"
+    doing "installing ${missing[*]}"
+    quietly as_root "${apt[@]}" update || fail "apt-get update failed; its own words are above"
+    quietly as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}" ||
+        fail "apt-get could not install ${missing[*]}; its own words are above"
 }
 
+# Python is isolated (-I) wherever it is root's: the folder that somebody stands in is no part of its path.
 system_python() { # Debian's own first: apt's camera packages belong to it
     local python
     for python in /usr/bin/python3 python3; do
-        if "$python" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+        if "$python" -I -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             command -v "$python"
             return 0
         fi
@@ -94,6 +104,8 @@ system_python() { # Debian's own first: apt's camera packages belong to it
 
 make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproject.toml
     local extra=$1 python stamp want
+    local pip=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore
+        "$venv/bin/python" -I -m pip install --quiet)
     python=$(system_python)
     stamp=$venv/.idgate-$extra
     want=$("$python" -V 2>&1 || true; sha256sum <"$here/pyproject.toml")
@@ -102,13 +114,18 @@ make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproje
     if [ "$extra" = demo ] && [ -f "$venv/.idgate-dev" ] && [ "$(cat "$venv/.idgate-dev")" = "$want" ]; then
         return 0
     fi
-    say "making $venv ($extra); this takes a minute or two"
-    [ -x "$venv/bin/python" ] || step "$python" -m venv "$venv"
-    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 \
-        "$venv/bin/pip" install --quiet --upgrade pip
-    # setuptools warns of every editable installation, at length.
-    step env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore \
-        "$venv/bin/pip" install --quiet --editable "${here}[$extra]"
+    if [ -e "$venv" ] && [ ! -w "$venv" ]; then
+        die "$venv belongs to $(stat -c %U "$venv"): remove it, or name another place by IDGATE_VENV"
+    elif [ ! -e "$venv" ] && [ -e "$(dirname "$venv")" ] && [ ! -w "$(dirname "$venv")" ]; then
+        die "cannot make $venv, the folder is not yours to write; name another place by IDGATE_VENV"
+    fi
+    doing "making $venv ($extra); this takes a minute or two"
+    # One that was cut off in the making, or is of the release before, is mended by the same words.
+    "$venv/bin/python" -I -m pip --version >/dev/null 2>&1 ||
+        step "$python" -I -m venv "$venv" || fail "cannot make $venv"
+    if ! { step "${pip[@]}" --upgrade pip && step "${pip[@]}" --editable "${here}[$extra]"; }; then
+        fail "pip could not install what ./setup.sh $command needs; its own words are above"
+    fi
     if [ "$dry" = 0 ]; then printf '%s' "$want" >"$stamp"; fi
 }
 
@@ -142,133 +159,76 @@ prepare() { # EXTRA PACKAGE...
     make_venv "$extra"
 }
 
-add_user() { # NAME HOME GROUP...: the hardware belongs to groups on Raspberry Pi OS
-    local name=$1 home=$2 group prefix=()
-    shift 2
-    [ -n "$root" ] && prefix=(--prefix "$root")
-    grep -q "^$name:" "$root/etc/passwd" 2>/dev/null ||
-        as_root useradd "${prefix[@]}" --system --user-group --no-create-home \
-            --home-dir "$home" --shell /usr/sbin/nologin "$name"
-    for group in "$@"; do
-        if grep -q "^$group:" "$root/etc/group" 2>/dev/null; then
-            as_root usermod "${prefix[@]}" --append --groups "$group" "$name"
-        fi
-    done
+# What each command takes, besides the options of usage.txt.
+words_of() { # COMMAND: how many words that are no options
+    case $1 in
+        sbom | deb | fuzz) echo 1 ;;
+        test | bench | mutate | arm64 | bare) echo 1000 ;;
+        *) echo 0 ;;
+    esac
 }
+passes_on() { case $1 in test | bench) true ;; *) false ;; esac; } # options that are pytest's
 
-remove_user() { # NAME
-    grep -q "^$1:" "$root/etc/passwd" 2>/dev/null || return 0
-    if [ -n "$root" ]; then as_root userdel --prefix "$root" "$1"
-    else as_root userdel "$1"; fi
-}
-
-pi_parts() { # PYTHON: what only apt has for a Pi: the camera and, from Python 3.12 on, RPi.GPIO
-    local package
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' && pi_apt+=" python3-rpi-lgpio"
-    # shellcheck disable=SC2086
-    if grep -qs 'Raspberry Pi' /proc/device-tree/model; then
-        need_apt $pi_apt
-        return
-    fi
-    case $(dpkg --print-architecture) in arm64 | armhf) ;; *) return 0 ;; esac
-    for package in $pi_apt; do # a card's image in the making; Debian's own archive has neither
-        if apt-cache show "$package" >/dev/null 2>&1; then need_apt "$package"
-        else say "left out: apt knows no $package here; Raspberry Pi's archive has it"; fi
-    done
-}
-
-systemd_runs() { [ -d /run/systemd/system ]; } # not in a chroot or while an image is built
-
-do_install() {
-    local python unit build=${TMPDIR:-/tmp}/idgate-build.$$
-    local pip_env=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1)
-    # shellcheck disable=SC2086
-    need_apt $run_apt
-    python=$(system_python)
-    [ -n "$root" ] || pi_parts "$python"
-    add_user idgate /var/lib/idgate video dialout render
-    add_user idgate-gate /var/lib/idgate-gatekeeper gpio # the pins are the gatekeeper's alone
-    as_root install -d -m 0755 "$root/opt/idgate" "$root/etc/systemd/system" "$root/usr/local/bin"
-    as_root install -d -m 0750 -g "$(group_id)" "$root/etc/idgate" "$root/etc/idgate/trust"
-    as_root install -d -m 0700 -o "$(user_id)" -g "$(group_id)" "$root/var/lib/idgate"
-    [ -x "$root/opt/idgate/venv/bin/python" ] ||
-        as_root "$python" -m venv --system-site-packages "$root/opt/idgate/venv"
-    # Built from a copy: pip builds in place, and root's files have no business in a checkout.
-    step install -d "$build"
-    step cp -r "$here"/{agent,hal,models,pyproject.toml,README.md,LICENSE} "$build/"
-    as_root "${pip_env[@]}" "$root/opt/idgate/venv/bin/pip" install --quiet --upgrade "${build}[pi]"
-    as_root rm -rf "$build"
-    as_root ln -sfn /opt/idgate/venv/bin/idgate "$root/usr/local/bin/idgate"
-    as_root "$here/packaging/install-manuals" "$root" /usr/local
-    if [ ! -e "$root/etc/idgate/config.toml" ]; then
-        as_root install -m 0640 -g "$(group_id)" "$here/systemd/config.toml" "$root/etc/idgate/config.toml"
-    fi
-    for unit in $units; do
-        as_root install -m 0644 "$here/systemd/$unit" "$root/etc/systemd/system/$unit"
-    done
-    # shellcheck disable=SC2086 # words, one a unit
-    if [ -n "$root" ]; then
-        as_root systemctl --root="$root" enable $units
-    else
-        if systemd_runs; then as_root systemctl daemon-reload; fi
-        as_root systemctl enable $units
-        if systemd_runs; then
-            as_root "$here/packaging/refresh-gatekeeper" /opt/idgate/venv \
-                /etc/systemd/system/idgate-gatekeeper.service /opt/idgate/gatekeeper.sum
-        fi
-    fi
-    say "installed. Edit /etc/idgate/config.toml, put issuers into /etc/idgate/trust, then:"
-    say "  sudo idgate doctor --config /etc/idgate/config.toml && sudo systemctl restart idgate"
-}
-
-user_id() { id_of "$root/etc/passwd"; }
-group_id() { id_of "$root/etc/group"; }
-id_of() { # numeric, since a scratch root's names are not this machine's
-    local found
-    found=$(awk -F: '$1 == "idgate" {print $3}' "$1" 2>/dev/null || true)
-    printf '%s' "${found:-0}"
-}
-
-do_uninstall() {
-    local purge=$1 unit
-    for unit in idgate.service idgate-gatekeeper.service; do # the pins last
-        if [ -n "$root" ]; then
-            as_root systemctl --root="$root" disable "$unit"
-        elif [ -e "/etc/systemd/system/$unit" ]; then
-            if systemd_runs; then as_root systemctl disable --now "$unit"
-            else as_root systemctl disable "$unit"; fi
-        fi
-        as_root rm -f "$root/etc/systemd/system/$unit"
-    done
-    as_root rm -f "$root/usr/local/bin/idgate"
-    as_root "$here/packaging/install-manuals" --remove "$root" /usr/local
-    as_root rm -rf "$root/opt/idgate"
-    if [ -z "$root" ] && systemd_runs; then as_root systemctl daemon-reload; fi
-    if [ "$purge" = 1 ]; then
-        as_root rm -rf "$root/etc/idgate" "$root/var/lib/idgate" "$root/var/lib/idgate-gatekeeper"
-        remove_user idgate-gate
-        remove_user idgate
-    else
-        say "kept /etc/idgate and /var/lib/idgate*; --purge removes them and the users"
-    fi
+option_value() { # COMMAND OPTION: prints "value" or "flag"; fails where there is no such option
+    section "$1" | awk -v name="$2" \
+        '$0 ~ /^  --/ && $1 == name {print ($2 ~ /^[A-Z]+$/ ? "value" : "flag"); found = 1} END {exit !found}'
 }
 
 command=
 args=()
 purge=0
-while [ $# -gt 0 ]; do
-    case $1 in
-        --dry-run) dry=1 ;;
-        -h | --help) usage; exit 0 ;;
-        --root)
-            [ $# -ge 2 ] || die "--root needs a directory"
-            root=$(realpath -m "$2"); shift ;;
-        --purge) purge=1 ;;
-        *) if [ -z "$command" ]; then command=$1; else args+=("$1"); fi ;;
-    esac
-    shift
-done
+read_words() { # ARGUMENT...: fills what stands above, or says what is wrong, before anything is done
+    local word name kind words=0
+    while [ $# -gt 0 ]; do
+        word=$1
+        shift
+        case $word in
+            --dry-run) dry=1; continue ;;
+            -h | --help)
+                if [ -z "$command" ]; then usage; else help_of "$command"; fi
+                exit 0 ;;
+        esac
+        if [ -z "$command" ]; then
+            case $word in -*) die "unknown option: $word (./setup.sh --help lists commands)" ;; esac
+            [ -n "$(section "$word")" ] || die "unknown command: $word (./setup.sh --help lists them)"
+            command=$word
+            continue
+        fi
+        case $word in
+            --) # all that follows are words, or another program's
+                [ "$command" != bare ] || args+=(--)
+                passes_on "$command" || [ "$command" = bare ] || words=$((words + $#))
+                args+=("$@")
+                break ;;
+            -?*)
+                name=${word%%=*}
+                if kind=$(option_value "$command" "$name"); then
+                    if [ "$kind" = flag ] && [ "$name" != "$word" ]; then die "$command: $name takes no value"; fi
+                    if [ "$kind" = value ] && [ "$name" = "$word" ]; then
+                        [ $# -gt 0 ] || die "$command: $name needs a value"
+                        set -- "$word=$1" "${@:2}"
+                        word=$1
+                        shift
+                    fi
+                    case $name in
+                        --root) root=$(realpath -m "${word#*=}"); continue ;;
+                        --purge) purge=1; continue ;;
+                    esac
+                    if [ "$kind" = value ]; then args+=("$name" "${word#*=}"); else args+=("$word"); fi
+                    continue
+                fi
+                passes_on "$command" ||
+                    die "$command: unknown option: $word (./setup.sh $command --help lists them)" ;;
+            *) words=$((words + 1)) ;;
+        esac
+        args+=("$word")
+    done
+    [ -n "$command" ] || { usage >&2; exit 2; }
+    [ "$words" -le "$(words_of "$command")" ] ||
+        die "$command: too many arguments (./setup.sh $command --help)"
+}
 
+read_words "$@"
 python=$venv/bin/python
 # shellcheck disable=SC2086
 case $command in
@@ -293,7 +253,7 @@ case $command in
         cd "$here"
         do_bench "${args[@]}" ;;
     fuzz)
-        [ ${#args[@]} -ge 1 ] || die "fuzz needs a number of seconds"
+        [[ ${args[0]:-} =~ ^[0-9]+$ ]] || die "fuzz: needs a number of seconds first"
         prepare dev $run_apt
         cd "$here"
         step exec "$python" tests/fuzz/fuzz.py --seconds "${args[@]}" ;;
@@ -314,6 +274,10 @@ case $command in
         need_apt $tree_apt qemu-user-static
         cd "$here"
         as_root /usr/bin/python3 -m tests.pi.arm64 "${args[@]}" ;;
+    bare)
+        need_apt $tree_apt git
+        cd "$here"
+        as_root /usr/bin/python3 -m tests.pi.bare "${args[@]}" ;;
     picamera)
         need_apt $tree_apt
         as_root /usr/bin/python3 "$here/tests/pi/picamera.py" "${args[@]}" ;;
@@ -330,8 +294,16 @@ case $command in
     deb)
         need_apt dpkg python3 python3-venv
         step exec "$here/packaging/deb/build.sh" "${args[0]:-$here/dist}" ;;
-    install) do_install ;;
-    uninstall) do_uninstall "$purge" ;;
-    "") usage >&2; exit 2 ;;
-    *) usage >&2; die "unknown command: $command" ;;
+    install)
+        # shellcheck source=packaging/install.sh
+        . "$here/packaging/install.sh"
+        do_install ;;
+    uninstall)
+        # shellcheck source=packaging/install.sh
+        . "$here/packaging/install.sh"
+        do_uninstall "$purge" ;;
 esac
+if [ "$dry" = 1 ]; then
+    say "dry run: nothing was done"
+    [ -z "$cannot" ] || die "and it could not be: $cannot"
+fi

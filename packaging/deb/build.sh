@@ -15,35 +15,21 @@ out=$(realpath -m "$1")
 python=${PYTHON:-/usr/bin/python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
-minor=$("$python" -c 'import sys; print(sys.version_info.minor)')
+minor=$("$python" -I -c 'import sys; print(sys.version_info.minor)')
 arch=$(dpkg --print-architecture)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$source/pyproject.toml")
 tree=$work/tree
 wheels=$tree/usr/share/idgate/wheels
 
-"$python" -m venv "$work/venv"
-pip=$work/venv/bin/pip
-mkdir -p "$wheels" "$work/source"
-# A copy, so that the build leaves nothing in the checkout and takes nothing old from it.
-cp -r "$source"/{agent,hal,models,pyproject.toml,README.md,LICENSE} "$work/source/"
-find "$work/source" -name __pycache__ -prune -exec rm -rf {} +
-"$pip" wheel --quiet --no-deps --wheel-dir "$wheels" "$work/source"
-lock=$source/packaging/requirements-cp3$minor.lock
-if [ "${PIP_NO_DEPS:-0}" != 1 ]; then
-    if [ -f "$lock" ]; then
-        "$pip" wheel --quiet --wheel-dir "$wheels" --require-hashes -r "$lock"
-    else
-        echo "no lock file for Python 3.$minor: taking what the index offers now" >&2
-        "$pip" wheel --quiet --wheel-dir "$wheels" "$work/source[pi,osdp]"
-    fi
-fi
+PYTHON=$python "$source/packaging/wheels.sh" "$work" "$wheels"
 
 for unit in idgate.service idgate-gatekeeper.service; do
     install -D -m 0644 "$source/systemd/$unit" "$tree/usr/lib/systemd/system/$unit"
 done
-install -D -m 0755 "$source/packaging/refresh-gatekeeper" "$tree/usr/share/idgate/refresh-gatekeeper"
+for script in refresh-gatekeeper settle.sh; do
+    install -D -m 0755 "$source/packaging/$script" "$tree/usr/share/idgate/$script"
+done
 install -D -m 0640 "$source/systemd/config.toml" "$tree/etc/idgate/config.toml"
 install -D -m 0644 "$source/LICENSE" "$tree/usr/share/doc/idgate/copyright"
 install -d "$tree/etc/idgate/trust" "$tree/usr/bin" "$tree/DEBIAN"

@@ -161,9 +161,9 @@ def test_the_sbom_is_cyclonedx(tmp_path: Path, monkeypatch) -> None:
     assert len(models) == len(list((ROOT / "models").glob("*.tflite")))
 
 
-def locked(minor: int) -> dict[str, tuple[str, int]]:
+def locked(path: Path) -> dict[str, tuple[str, int]]:
     """Return name -> (version, number of hashes)."""
-    text = LOCKS[minor].read_text("utf-8").replace("\\\n", " ")
+    text = path.read_text("utf-8").replace("\\\n", " ")
     found = {}
     for line in text.splitlines():
         match = re.match(r"([a-z0-9._-]+)==(\S+)(.*)$", line, re.IGNORECASE)
@@ -176,7 +176,7 @@ def locked(minor: int) -> dict[str, tuple[str, int]]:
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
 @pytest.mark.parametrize("minor", LOCKS)
 def test_the_lock_file_pins_everything_by_hash(minor: int, machine: str) -> None:
-    pins = locked(minor)
+    pins = locked(LOCKS[minor])
     assert [name for name, (_, hashes) in pins.items() if hashes == 0] == []
     assert "://" not in LOCKS[minor].read_text("utf-8")  # names no index
     optional = PROJECT["optional-dependencies"]
@@ -196,4 +196,15 @@ def test_the_lock_file_pins_everything_by_hash(minor: int, machine: str) -> None
 @pytest.mark.skipif(HERE not in LOCKS, reason="no lock file for this Python")
 def test_the_lock_file_covers_what_is_needed_here() -> None:
     needed = set(inventory.closure(extras=("osdp",))) - {"idgate"}
-    assert needed - set(locked(HERE)) == set()
+    assert needed - set(locked(LOCKS[HERE])) == set()
+
+
+def test_the_build_backend_is_pinned_by_hash_and_is_the_declared_one() -> None:
+    path = ROOT / "packaging/requirements-build.lock"
+    pins = locked(path)
+    assert "://" not in path.read_text("utf-8")
+    assert all(hashes for _, hashes in pins.values())
+    built_by = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["build-system"]
+    wanted = [Requirement(line) for line in built_by["requires"]]
+    assert {inventory.canonical(each.name) for each in wanted} == set(pins)
+    assert all(each.specifier.contains(pins[each.name][0]) for each in wanted)

@@ -21,16 +21,16 @@ import argparse
 import os
 import re
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
-from tests.pi import tree
+from tests.pi import tree, trial
 from tests.pi.tree import TreeError
+from tests.pi.trial import Machine, Report, StepError, closing_line
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
@@ -38,7 +38,6 @@ ARCHITECTURE = "arm64"
 PACKAGES = ("systemd",)  # what each Raspberry Pi OS has and a minimal Debian has not
 INSIDE = "/root/idgate"  # the checkout, inside
 PYTHON = "/opt/idgate/venv/bin/python"
-STEP_S = 3600.0
 TEST_S = 900.0  # one test; the suite's own limit is for a processor, not for its emulation
 LEFT_OUT = (".*", "build", "dist", "var", "__pycache__", "*.egg-info")  # no part of a checkout
 
@@ -134,59 +133,10 @@ Image.fromarray(skimage.data.astronaut()[5:225, 110:330]).save(sys.argv[1])
 """
 
 
-class StepError(Exception):
-    """A step did not hold; the text says which and where to read on."""
-
-
-@dataclass(slots=True)
-class Machine:
-    """One tree of one release, and the log of what was done in it."""
-
-    folder: Path
-    log: Path
+class _On(TypedDict):
+    who: str
     binds: tuple[str, ...]
-
-    def do(self, *argv: str, cwd: str = INSIDE, board: Board = BOARDS[0]) -> str:
-        """Run a command in the tree, on the processor of a board; return what it said.
-
-        Raises:
-            StepError: it failed, or took longer than an hour.
-        """
-        start = self.log.stat().st_size if self.log.exists() else 0
-        with self.log.open("a") as log:
-            print(f"\n+ {board.name}: {' '.join(argv)}", file=log, flush=True)
-            try:
-                done = tree.run_in(
-                    self.folder, argv, cwd=cwd, check=False, timeout=STEP_S,
-                    binds=[*self.binds, f"{self.log.parent / board.name}:/proc/cpuinfo:ro"],
-                    env={"QEMU_CPU": board.qemu, "IDGATE_TEST_PATIENCE": "8"}, stdout=log, stderr=subprocess.STDOUT,
-                )  # fmt: skip
-                code = done.returncode
-            except subprocess.TimeoutExpired:
-                code = 124
-        said = self.log.read_bytes()[start:].decode("utf-8", "replace")
-        if code:
-            tail = "\n".join(f"    {line}" for line in said.splitlines()[-30:])
-            command = argv[0] if argv[0] != PYTHON else " ".join(argv[1:3])
-            raise StepError(f"{command}: exit {code}\n{tail}\n    ({self.log})")
-        return said
-
-
-@dataclass(slots=True)
-class Report:
-    """What is said of a release at the end."""
-
-    lines: list[str] = field(default_factory=list)
-    minutes: dict[str, float] = field(default_factory=dict)
-
-    def timed(self, name: str, act: Callable[[], None]) -> None:
-        """Do a step and keep how long it took."""
-        tree.say(f"{name} ...")
-        begin = time.monotonic()
-        try:
-            act()
-        finally:
-            self.minutes[name] = (time.monotonic() - begin) / 60
+    env: dict[str, str]
 
 
 class Trial:
@@ -197,7 +147,7 @@ class Trial:
         self._fresh = fresh
         self._work = tree.cache() / f"{release}-{ARCHITECTURE}"
         self._out = self._work / "out"
-        self.report = Report()
+        self.report = Report(f"arm64: {release}")
 
     def run(self) -> None:
         """Do every step. A test that fails keeps no later step from being tried.
@@ -236,7 +186,7 @@ class Trial:
             (self._work / board.name).write_text(board.cpuinfo())
         log = self._work / "log.txt"
         log.unlink(missing_ok=True)
-        binds = [f"{self._out}:/mnt/out", *self._caches()]
+        binds = [f"{self._out}:/mnt/out", *trial.caches(ARCHITECTURE)]
         if SHARED.is_dir():
             binds.append(f"{SHARED}:/root/shared:ro")
         self._machine = Machine(self._work / "tree", log, tuple(binds))
@@ -247,18 +197,24 @@ class Trial:
             ROOT / "tests/packaging", self._bare.folder / "root/packaging", ignore=ignore
         )
 
-    def _caches(self) -> list[str]:
-        """Return binds that keep downloads: apt's and pip's."""
-        kept = {f"apt-{ARCHITECTURE}": "/var/cache/apt/archives", "pip": "/root/.cache/pip"}
-        for name in kept:
-            (tree.cache() / name).mkdir(exist_ok=True)
-        return [f"{tree.cache() / name}:{inside}" for name, inside in kept.items()]
+    def _do(self, *argv: str, board: Board = BOARDS[0]) -> str:
+        """Run a command in the tree, on the processor of a board; return what it said."""
+        named = argv[0] if argv[0] != PYTHON else " ".join(argv[1:3])
+        return self._machine.do(*argv, named=named, **self._on(board))
+
+    def _on(self, board: Board) -> _On:
+        """Return what makes a tree's command run on a board."""
+        return {
+            "who": board.name,
+            "binds": (f"{self._work / board.name}:/proc/cpuinfo:ro",),
+            "env": {"QEMU_CPU": board.qemu, "IDGATE_TEST_PATIENCE": "8"},
+        }
 
     def _install(self) -> None:
         expected = RELEASES[self._release]
-        self._machine.do("./setup.sh", "install")
-        said = self._machine.do(PYTHON, "-c", _VERSIONS)
-        said += self._machine.do("dpkg-query", "-W", "-f", "zbar ${Version}\n", "libzbar0*")
+        self._do("./setup.sh", "install")
+        said = self._do(PYTHON, "-c", _VERSIONS)
+        said += self._do("dpkg-query", "-W", "-f", "zbar ${Version}\n", "libzbar0*")
         # Of a package that is only known and not installed there is a name without a version.
         found = dict(
             line.split() for line in said.splitlines() if re.fullmatch(r"[a-z-]+ [\d.]\S*", line)
@@ -271,37 +227,35 @@ class Trial:
         if not (self._machine.folder / unit).is_symlink():
             raise StepError("the service is not enabled")
         for board in BOARDS:
-            self._machine.do("idgate", "models", "verify", board=board)
+            self._do("idgate", "models", "verify", board=board)
         self.report.lines.append(
             "installed " + ", ".join(f"{name} {version}" for name, version in found.items())
         )
 
     def _suite(self) -> None:
         # idgate is installed: only what its tests need besides is fetched.
-        self._machine.do(
+        self._do(
             PYTHON, "-m", "pip", "install", "--quiet", "--no-compile",
             "--root-user-action=ignore", "idgate[test]",
         )  # fmt: skip
         tree.link(self._machine.folder, installed(self._release))
-        said = self._machine.do(
+        said = self._do(
             PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=ci",
             "-n", str(min(os.cpu_count() or 1, 4)),
             "--dist", "loadfile", "-o", f"timeout={TEST_S:g}", "--durations=20",
             *(f"--deselect={node}" for node in DESELECTED), *(f"tests/{part}" for part in CORE),
         )  # fmt: skip
         self.report.lines.append(f"suite {closing_line(said)}")
-        said = self._machine.do(
-            PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{ALONE}"
-        )
+        said = self._do(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/{ALONE}")
         self.report.lines.append(f"lock file and licences {closing_line(said)}")
         self.report.lines += [f"left out {node}: {why}" for node, why in DESELECTED.items()]
 
     def _package(self) -> None:
-        self._machine.do(PYTHON, "-c", _PORTRAIT, "/mnt/out/face.png")
-        self._machine.do("./setup.sh", "deb", "/mnt/out")
+        self._do(PYTHON, "-c", _PORTRAIT, "/mnt/out/face.png")
+        self._do("./setup.sh", "deb", "/mnt/out")
 
     def _uninstall(self) -> None:
-        self._machine.do("./setup.sh", "uninstall", "--purge")
+        self._do("./setup.sh", "uninstall", "--purge")
         root = self._machine.folder
         if left := leftovers(root):
             raise StepError(f"uninstalled, but left: {' '.join(left)}")
@@ -311,12 +265,13 @@ class Trial:
 
     def _try_package(self) -> None:
         (package,) = self._out.glob("*.deb")
-        self._bare.do("apt-get", "-qq", "update", cwd="/")
+        self._bare.do("apt-get", "-qq", "update", cwd="/", **self._on(BOARDS[0]))
         said = self._bare.do(
             "/root/packaging/try_deb.sh",
             f"/mnt/out/{package.name}",
             "/mnt/out/face.png",
             cwd="/root",
+            **self._on(BOARDS[0]),
         )
         size = package.stat().st_size / 1e6
         self.report.lines.append(
@@ -328,14 +283,6 @@ class Trial:
 def installed(release: str) -> Path:
     """Return where a release's tree is kept as it was with the agent and what its tests need."""
     return tree.cache() / f"{release}-{ARCHITECTURE}" / "installed"
-
-
-def closing_line(said: str) -> str:
-    """Return pytest's closing line, as `2746 passed, 1 skipped in 587.91s`."""
-    lines = re.findall(r"^(\d+ (?:passed|failed|error).* in [\d.]+s.*)$", said, re.MULTILINE)
-    if not lines:
-        raise StepError("pytest did not say how it ended")
-    return str(lines[-1])
 
 
 def closing_package(said: str) -> str:
@@ -356,15 +303,6 @@ def leftovers(root: Path) -> list[str]:
     return found
 
 
-def close(release: str, report: Report, problem: str = "") -> None:
-    """Print what is to be known of a release."""
-    for line in report.lines:
-        print(f"arm64: {release}: {line}")
-    taken = ", ".join(f"{name} {minutes:.1f}" for name, minutes in report.minutes.items())
-    print(f"arm64: {release}: minutes: {taken}, in all {sum(report.minutes.values()):.1f}")
-    print(f"arm64: {release}: {'FAILED: ' + problem if problem else 'all held'}", flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Try the releases that are named, or all."""
     words = argparse.ArgumentParser(
@@ -376,20 +314,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(asked.releases) - set(RELEASES):
         words.error(f"no release {', '.join(sorted(unknown))}: {' or '.join(RELEASES)}")
     code = 0
-    tried: list[tuple[str, Report, str]] = []
+    tried: list[tuple[Report, str]] = []
     for release in asked.releases or RELEASES:
         folder = tree.cache() / f"{release}-{ARCHITECTURE}"
         tree.say(f"{release} {ARCHITECTURE} under qemu-user; log in {folder}")
-        trial, problem = Trial(release, fresh=asked.fresh), ""
+        tried_here, problem = Trial(release, fresh=asked.fresh), ""
         try:
-            trial.run()
+            tried_here.run()
         except StepError as error:
             problem, code = str(error), code or 1
         except TreeError as error:
             problem, code = str(error), 2
-        tried.append((release, trial.report, problem))
-    for each in tried:
-        close(*each)
+        tried.append((tried_here.report, problem))
+    for report, problem in tried:
+        report.close(problem)
     return code
 
 

@@ -12,6 +12,8 @@ shift 2
 
 bind() { # SOURCE TARGET [ro]: a folder on a folder, a file on a file
     target=$tree$2
+    # A link of the tree's own, as resolv.conf often is, means a place in the tree and none out here.
+    if [ -L "$target" ]; then target=$tree$(chroot "$tree" readlink -m "$2"); fi
     if [ -d "$1" ]; then mkdir -p "$target"
     elif [ ! -e "$target" ]; then
         mkdir -p "$(dirname "$target")"

@@ -42,6 +42,7 @@ PRODUCT = (
     "agent",
     "hal",
     "models",
+    "packaging",
     "systemd",
     "setup.sh",
     "pyproject.toml",

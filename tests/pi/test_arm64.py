@@ -13,23 +13,6 @@ from tests.pi.arm64 import BOARDS, CORE, DESELECTED, RELEASES, StepError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("said", "line"),
-    [
-        ("..\n2746 passed, 1 skipped in 587.91s (0:09:47)\n", "2746 passed, 1 skipped in 587.91s (0:09:47)"),
-        ("1 failed, 2 passed, 3 deselected in 1.0s\n", "1 failed, 2 passed, 3 deselected in 1.0s"),
-    ],
-)  # fmt: skip
-def test_the_closing_line_is_pytests(said: str, line: str) -> None:
-    assert arm64.closing_line(said) == line
-
-
-@pytest.mark.parametrize("said", ["", "no tests ran in 0.01s\n", "killed\n"])
-def test_a_suite_that_ran_nothing_is_no_success(said: str) -> None:
-    with pytest.raises(StepError):
-        arm64.closing_line(said)
-
-
 def test_leftovers_are_found_wherever_they_stand(tmp_path: Path) -> None:
     for name in ("etc/idgate", "usr/lib/systemd/system", "root/idgate", "var/lib/other", "proc"):
         (tmp_path / name).mkdir(parents=True)

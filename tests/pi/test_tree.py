@@ -176,3 +176,32 @@ def test_a_second_tree_outlives_what_is_removed_in_the_first(tmp_path: Path) -> 
     assert (tmp_path / "two/opt/agent").read_text() == "kept"
     assert (tmp_path / "two/lib").readlink() == Path("usr/lib")
     assert not (tmp_path / "two/old").exists()
+
+
+def test_a_link_of_the_trees_own_leads_to_a_place_in_it(small: Path) -> None:
+    """resolv.conf is often a link below /run: outside that is this machine's own file."""
+    (small / "etc/names").symlink_to("/run/by/link")
+    (shown := small.parent / "names").write_text("inside\n")
+    done = tree.run_in(
+        small, ["cat", "/run/by/link"], binds=[*HOST, f"{shown}:/etc/names:ro"], capture_output=True
+    )
+    assert done.stdout == "inside\n"
+    assert not Path("/run/by").exists()
+    assert list((small / "run").iterdir()) == []
+
+
+def test_nothing_of_this_machine_stays_in_a_tree(small: Path) -> None:
+    def all_of() -> list[Path]:
+        return sorted(small.rglob("*"))
+
+    tree.run_in(small, ["true"], binds=HOST)  # makes the mount points of these binds
+    before = all_of()
+    tree.run_in(small, ["test", "-e", "/etc/resolv.conf"], binds=HOST)
+    assert all_of() == before
+
+
+def test_as_a_program_it_ends_as_the_command_does(small: Path) -> None:
+    words = [f"--bind={each}" for each in HOST]
+    for code in (0, 5):
+        argv = [*words, str(small), "--", "sh", "-c", f"exit {code}"]
+        assert tree.main(argv) == code

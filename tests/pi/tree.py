@@ -1,7 +1,10 @@
 """A Debian tree of any release and architecture, made and entered without a question.
 
-Used by `setup.sh arm64` and by the card of the emulated Raspberry Pi. Standard library only, so
-that the system's own Python runs it.
+Used by the trials in trees (`setup.sh arm64`, `bare`, `picamera`), by the card of the emulated Raspberry
+Pi, and as a program by `setup.sh install --root`. Standard library only, so that the system's own
+Python runs it.
+
+    tree.py [--bind SOURCE:TARGET[:ro]] TREE -- COMMAND [ARGUMENT ...]
 
 - The mirror is the one that this machine's own apt uses; the archive's keys are Debian's keyring.
 - A foreign architecture runs under qemu-user: its handler is registered with the kernel here,
@@ -15,6 +18,7 @@ that the system's own Python runs it.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -32,7 +36,9 @@ HERE = Path(__file__).parent
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 MACHINES = {"arm64": "aarch64", "amd64": "x86_64"}  # Debian's name -> the kernel's and QEMU's
-CERTIFICATES = "/opt/ca.crt"  # inside a tree
+# Inside a tree, where nothing stays of them: a tree may be somebody's card in the making.
+CERTIFICATES = "/run/idgate-ca.crt"
+PIP_SETTINGS = "/run/idgate-pip.conf"
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CERTIFICATE_NAMES = ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -273,6 +279,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         local = value.startswith(("/", "file:", "~"))
         if name in _PROXIES or (name.startswith("PIP_") and not local):
             inside[name] = value
+    if Path("/etc/pip.conf").is_file():
+        inside["PIP_CONFIG_FILE"] = PIP_SETTINGS
     if _certificates() is not None:
         inside |= dict.fromkeys(_CERTIFICATE_NAMES, CERTIFICATES)
     return inside | dict(extra or {})
@@ -308,15 +316,22 @@ def run_in(
         f"{path}:{target}:ro"
         for path, target in (
             (Path("/etc/resolv.conf").resolve(), "/etc/resolv.conf"),
-            (Path("/etc/pip.conf"), "/etc/pip.conf"),
+            (Path("/etc/pip.conf"), PIP_SETTINGS),
             (certificates, CERTIFICATES),
         )
         if path is not None and path.is_file()
     ]
-    done: subprocess.CompletedProcess[str] = subprocess.run(
-        [*apart(), HERE / "enter.sh", tree.absolute(), cwd, *shown, *binds, "--", *argv],
-        env=environment(env), text=True, check=False, stdin=subprocess.DEVNULL, **more,
-    )  # fmt: skip
+    # The one place that a tree may lack: what is made there for the moment does not stay.
+    names = tree / "etc/resolv.conf"
+    lacking = not os.path.lexists(names)
+    try:
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            [*apart(), HERE / "enter.sh", tree.absolute(), cwd, *shown, *binds, "--", *argv],
+            env=environment(env), text=True, check=False, stdin=subprocess.DEVNULL, **more,
+        )  # fmt: skip
+    finally:
+        if lacking and names.is_file() and not names.stat().st_size:
+            names.unlink()
     if check and done.returncode:
         said = f"\n{done.stdout or ''}{done.stderr or ''}".rstrip()
         raise TreeError(f"in {tree.name}: {' '.join(map(str, argv))}: exit {done.returncode}{said}")
@@ -350,3 +365,23 @@ def _run(*words: str | Path) -> None:
     done = subprocess.run(words, check=False, capture_output=True, text=True)
     if done.returncode:
         raise TreeError(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command in a tree; return its exit code, or 2 where no tree can be entered."""
+    words = argparse.ArgumentParser(prog="tree.py", description=(__doc__ or "").split("\n")[0])
+    words.add_argument("--bind", action="append", default=[], metavar="SOURCE:TARGET[:ro]")
+    words.add_argument("tree", type=Path)
+    words.add_argument("command", nargs="+")
+    asked = words.parse_args(argv)
+    probe = subprocess.run([*apart(), "true"], check=False, capture_output=True, text=True)
+    if probe.returncode:
+        why = probe.stderr.strip() or "not as root"
+        print(f"tree: {asked.tree} cannot be entered here: {why}", file=sys.stderr)
+        return 2
+    code = run_in(asked.tree, asked.command, binds=asked.bind, check=False).returncode
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
