@@ -8,6 +8,7 @@ Standard: AsyncAPI 3.0.0, MQTT binding 0.2.0, JSON Schema 2020-12 for the payloa
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import Any
 
@@ -21,7 +22,7 @@ from agent.report.commands import COMMAND_TYPE
 from agent.report.desired import CONFIG_TYPE
 from agent.report.topics import ROOT, TOPICS, Topic
 
-__all__ = ["document", "main"]
+__all__ = ["document", "main", "tidy"]
 
 _PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "info": payloads.GateInfo,
@@ -171,8 +172,21 @@ def _schema(kind: type[msgspec.Struct], schemas: dict[str, Any]) -> dict[str, An
     (found,), definitions = msgspec.json.schema_components(
         [kind], ref_template="#/components/schemas/{name}"
     )
-    schemas.update(definitions)
-    return found
+    schemas.update(tidy(definitions))
+    reference: dict[str, Any] = tidy(found)
+    return reference
+
+
+def tidy(found: Any) -> Any:
+    """Return a schema whose descriptions have no indent, which Python keeps until 3.13 only."""
+    if isinstance(found, dict):
+        return {
+            key: inspect.cleandoc(value)
+            if key == "description" and isinstance(value, str)
+            else tidy(value)
+            for key, value in found.items()
+        }
+    return [tidy(each) for each in found] if isinstance(found, list) else found
 
 
 def _rebase(found: Any) -> Any:

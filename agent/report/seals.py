@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from agent.credential.algorithms import is_sound
 from agent.report.topics import GateAddress
 
 __all__ = [
@@ -153,12 +154,16 @@ def _text(purpose: bytes, *parts: bytes) -> bytes:
 
 
 def holds(public: bytes, seal: bytes, text: bytes) -> bool:
-    """Return whether a seal is of this key and over this text; any bytes will do."""
+    """Return whether a seal is of this key and over this text; any bytes will do.
+
+    A key for which anybody can seal is none.
+    """
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(seal, text)
+        key = Ed25519PublicKey.from_public_bytes(public)
+        key.verify(seal, text)
     except (InvalidSignature, ValueError):
         return False
-    return True
+    return is_sound(key)
 
 
 def short(public: bytes) -> str:

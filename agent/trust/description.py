@@ -103,7 +103,7 @@ def describe(file: Path) -> Description:
         TrustError: one line that names the file, the key and the fault.
     """
     try:
-        table = tomllib.loads(read_file(file, MAX_TEXT_FILE).decode("utf-8"))
+        table = tomllib.loads(read_file(file, MAX_TEXT_FILE).decode("utf-8-sig"))
         description = msgspec.convert(table, Description)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TrustError(f"{file}: not TOML: {error}") from None

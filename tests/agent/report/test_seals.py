@@ -182,6 +182,13 @@ def test_any_bytes_may_be_held_up_as_a_seal():
     assert not holds(SealKey.new().public, KEY.seal(text), text)
 
 
+def test_a_key_for_which_anybody_can_seal_is_none():
+    """The neutral point: R the same and S zero hold over every text."""
+    neutral = (1).to_bytes(32, "little")
+    Ed25519PublicKey.from_public_bytes(neutral).verify(neutral + bytes(32), b"any")
+    assert not holds(neutral, neutral + bytes(32), b"any")
+
+
 # --- keys in files
 
 

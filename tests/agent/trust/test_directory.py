@@ -146,6 +146,15 @@ def test_a_certificate_and_its_description_both_limit_validity(
     assert (key.valid_from, key.valid_until) == (NOW, NOW + 86_400)
 
 
+def test_a_description_from_an_editor_of_windows_is_read(
+    trust_dir: Path, p256: ec.EllipticCurvePrivateKey
+) -> None:
+    (trust_dir / "k.pem").write_bytes(public_pem(p256))
+    (trust_dir / "k.toml").write_bytes(b"\xef\xbb\xbfvalid_until = %d\r\n" % NOW)
+    snapshot = load_directory(trust_dir, now=NOW)
+    assert (snapshot.set_aside, snapshot.keys[0].valid_until) == ((), NOW)
+
+
 def test_a_certificate_is_found_by_the_id_of_a_dcc_too(
     trust_dir: Path, p256: ec.EllipticCurvePrivateKey
 ) -> None:
