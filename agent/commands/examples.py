@@ -67,6 +67,9 @@ EXAMPLES: Final = {
         "idgate trust add-roster repository staff.csv --roster-key roster.key",
     ),
     "trust add-status": ("idgate trust add-status repository list.cwt",),
+    "trust add-revocation": (
+        "idgate trust add-revocation repository revoked.json",
+    ),
     "trust add-profile": ("idgate trust add-profile repository hall.toml",),
     "trust add-model": ("idgate trust add-model repository face.tflite",),
     "trust remove": ("idgate trust remove repository issuers/city.pem",),
@@ -111,6 +114,7 @@ EXAMPLES: Final = {
     "gate safe": (f"idgate gate safe {_CONFIG}",),
     "gate inputs": (f"sudo -u idgate idgate gate inputs {_CONFIG} --watch",),
     "gate test": (f"sudo -u idgate idgate gate test {_CONFIG} --relay",),
+    "gate key": (f"idgate gate key {_CONFIG}",),
     "gate timeline": (f"idgate gate timeline {_CONFIG} --last 30",),
     "journal": (
         f"idgate journal show {_CONFIG}",
@@ -149,6 +153,15 @@ EXAMPLES: Final = {
     "fleet export": (
         "idgate fleet export --database fleet.sqlite --csv events.csv",
         f"idgate fleet export {_BROKER} --listen 127.0.0.1:9464",
+    ),
+    "fleet gates": ("idgate fleet gates --gates gates.toml",),
+    "fleet accept": ("idgate fleet accept hall/gate-1 0123456789abcdef",),
+    "fleet retire": (f"idgate fleet retire {_BROKER} hall/gate-1",),
+    "fleet rename": (f"idgate fleet rename {_BROKER} hall/gate-1 hall/north",),
+    "fleet verify": ("idgate fleet verify fleet.sqlite --gates gates.toml",),
+    "holidays": (
+        "idgate holidays berlin.ics",
+        "idgate holidays berlin.ics --profile hall.toml --until 2027-12-31",
     ),
     "doctor": (f"sudo idgate doctor {_CONFIG}", f"sudo idgate doctor {_CONFIG} --no-hardware"),
     "demo": ("idgate demo --fast --out pictures",),

@@ -219,7 +219,13 @@ def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
     rename.add_argument("to", metavar="NEW", help="SITE/GATE as it is now")
 
     verify = actions.add_parser("verify", help="prove what is stored: seals, gaps, rewritten rows")
-    verify.add_argument("database", nargs="?", default=_DATABASE, metavar="FILE|URL")
+    verify.add_argument(
+        "database",
+        nargs="?",
+        default=_DATABASE,
+        metavar="FILE|URL",
+        help="SQLite file, or PostgreSQL URL",
+    )
     verify.add_argument("--gates", type=Path, metavar="FILE", help="only its keys count")
 
 

@@ -51,9 +51,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--realm", metavar="ISS",
         help="iss of the identity whose --subject it is, without --holder; default: this issuer's",
     )  # fmt: skip
-    ticket.add_argument("--aud", help="SITE/GATE, SITE, GROUP.* or *; default: everywhere")
     ticket.add_argument(
-        "--region", action="append", default=[], type=_region, help="ISO 3166-2; repeatable"
+        "--aud", metavar="PLACE", help="SITE/GATE, SITE, GROUP.* or *; default: everywhere"
+    )
+    ticket.add_argument(
+        "--region",
+        action="append",
+        default=[],
+        type=_region,
+        metavar="CODE",
+        help="ISO 3166-2; repeatable; default: everywhere",
     )
     ticket.add_argument(
         "--detail", action="append", default=[], metavar="NAME=VALUE", help="train, seat, number"

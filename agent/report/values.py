@@ -30,14 +30,15 @@ class Sources:
         info, state: the daemon's values.
         metrics: numbers by name, for the metrics topic.
         clock: Unix seconds, for what is written down.
-        believed: Unix seconds, None while no time is believed: for what depends on the time.
+        believed: Unix seconds, None while no time is believed: for what depends on the time; None
+            always where nobody says.
     """
 
     info: Callable[[], payloads.GateInfo]
     state: Callable[[], payloads.GateState]
     metrics: Callable[[], Mapping[str, float]]
     clock: Callable[[], float]
-    believed: Callable[[], float | None]
+    believed: Callable[[], float | None] = lambda: None
 
 
 class Values:

@@ -55,7 +55,8 @@ _REPAIRED = ".r"
 _log = logging.getLogger(__name__)
 
 TARGET_NAME = re.compile(
-    r"(issuers|operators|status|revocation|rosters|profiles|models)/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+    r"(issuers|operators|status|revocation|rosters|profiles|models)"
+    r"/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 )
 _PARTS = ("timestamp.json", "snapshot.json", "targets.json")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})

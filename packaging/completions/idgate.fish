@@ -120,7 +120,7 @@ complete -c idgate -n '_shtab_idgate_using issue ticket' -l status -x -d 'status
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'what is signed, in CBOR'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l realm -x -d 'iss of the identity whose --subject it is, without --holder; default: this issuer'"'"'s'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l aud -x -d 'SITE/GATE, SITE, GROUP.* or *; default: everywhere'
-complete -c idgate -n '_shtab_idgate_using issue ticket' -l region -x -d 'ISO 3166-2; repeatable'
+complete -c idgate -n '_shtab_idgate_using issue ticket' -l region -x -d 'ISO 3166-2; repeatable; default: everywhere'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l detail -x -d 'train, seat, number'
 complete -c idgate -n '_shtab_idgate_using issue; and test $_shtab_idgate_npos -eq 0' -a cards -d 'Sign a table of credentials at once.'
 complete -c idgate -n '_shtab_idgate_using issue cards' -s h -l help -d 'show this help message and exit'
@@ -567,7 +567,7 @@ complete -c idgate -n '_shtab_idgate_using fleet rename' -l database -xka "(__fi
 complete -c idgate -n '_shtab_idgate_using fleet; and test $_shtab_idgate_npos -eq 0' -a verify -d 'Prove what is stored: seals, gaps, rewritten rows.'
 complete -c idgate -n '_shtab_idgate_using fleet verify' -s h -l help -d 'show this help message and exit'
 complete -c idgate -n '_shtab_idgate_using fleet verify' -l gates -xka "(__fish_complete_path (commandline -ct))" -d 'only its keys count'
-complete -c idgate -n '_shtab_idgate_using fleet verify; and test $_shtab_idgate_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'FILE|URL'
+complete -c idgate -n '_shtab_idgate_using fleet verify; and test $_shtab_idgate_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'SQLite file, or PostgreSQL URL (default: fleet.sqlite)'
 complete -c idgate -n '_shtab_idgate_using; and test $_shtab_idgate_npos -eq 0' -a doctor -d 'Check every part of this gate and say what to do.'
 complete -c idgate -n '_shtab_idgate_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c idgate -n '_shtab_idgate_using doctor' -l config -xka "(__fish_complete_path (commandline -ct))" -d settings

@@ -11,6 +11,7 @@ import contextlib
 import re
 import shlex
 import shutil
+import string
 import subprocess
 from pathlib import Path
 
@@ -30,10 +31,15 @@ WORD = re.compile(r"`(?:sudo )?idgate ([^`\n]+)`")
 
 def block_lines(page: Path) -> list[list[str]]:
     """Return the words of each command in a block, from the program's name on."""
-    found = []
+    found: list[list[str]] = []
+    known: dict[str, str] = {}
     for fenced, indented in BLOCK.findall(page.read_text("utf-8")):
         for line in (fenced or indented).replace("\\\n", " ").splitlines():
             bare = re.sub(r"\s+#.*$", "", line.strip())
+            if shell := re.fullmatch(r'([a-z]+)="(.*)"', bare):
+                known[shell[1]] = string.Template(shell[2]).substitute(known)
+                continue
+            bare = string.Template(bare).safe_substitute(known)
             start = re.match(r"(?:sudo (?:-u idgate )?)?(?=idgate )", bare)
             if start and "..." not in bare and "|" not in bare:
                 found.append(shlex.split(re.sub(r"[;>&].*$", "", bare[start.end() :]))[1:])

@@ -6,10 +6,8 @@ import argparse
 import importlib
 import json
 import re
-import shlex
 import shutil
 import socket
-import string
 import subprocess
 import time
 from dataclasses import replace
@@ -35,6 +33,7 @@ from agent.report.topics import CommandName, GateAddress
 from agent.report.values import Sources
 from agent.settings.model import MqttConfig
 from agent.trust.model import COMMAND_ROLES, OperatorKey
+from tests.docs.test_commands import block_lines
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -303,28 +302,10 @@ def test_promtool_agrees(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def commands(page: Path) -> list[list[str]]:
-    """Return the command lines of a page's blocks as words, its shell variables put in."""
-    text = page.read_text("utf-8").replace("\\\n", " ")
-    blocks = "\n".join(
-        re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    )
-    blocks += "\n" + "\n".join(re.findall(r"^    (\S.*)$", text, re.MULTILINE))
-    known: dict[str, str] = {}
-    found = []
-    for line in blocks.splitlines():
-        if match := re.fullmatch(r'([a-z]+)="(.*)"', line):
-            known[match[1]] = string.Template(match[2]).substitute(known)
-        elif re.match(r"(sudo )?idgate ", line):
-            words = shlex.split(string.Template(line).substitute(known), comments=True)
-            found.append(words[words.index("idgate") + 1 :])
-    return found
-
-
 def test_each_command_line_of_the_pages_is_one_that_the_command_takes():
     seen = []
     for page in sorted(DOCS.glob("*.md")):
-        for command, *words in commands(page):
+        for command, *words in block_lines(page):
             if command not in ("fleet", "gate") and page.name != "fleet.md":
                 continue
             seen.append((page.name, command, words[0]))

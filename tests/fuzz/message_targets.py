@@ -30,6 +30,7 @@ from agent.report.faults import FaultBoard
 from agent.report.inbox import CommandDispatcher
 from agent.report.link import Message, Received
 from agent.report.payloads import CommandStatus
+from agent.report.seals import SealKey
 from agent.report.topics import CommandName, GateAddress
 from agent.settings.load import load
 from agent.trust.model import OperatorKey
@@ -41,6 +42,7 @@ __all__ = ["TARGETS"]
 
 GATE = GateAddress("station", "gate-1")
 KEY = make.ec_key(62)
+SEALER = SealKey.new()
 SIGNER = OperatorSigner(SigningKey(Algorithm.ES256, KEY), b"operator")
 ROLES = frozenset({name.value for name in CommandName} | {"config"})
 OPERATOR = OperatorKey("room", SIGNER.kid, Algorithm.ES256, KEY.public_key(), ROLES)
@@ -249,9 +251,14 @@ def _event(data: bytes) -> None:
 def _event_target() -> Target:
     journal = _journal()
     rows = journal.replay(BOOT, 1, 1)
-    seeds = [(0, encode_event(row, source("station", "gate-1"))) for row in rows]
+    seeds = [(0, encode_event(row, source("station", "gate-1"), SEALER)) for row in rows]
     seeds += [
-        (0, encode_event(row, source("station", "gate-1")).replace(b"decision.v1", kind + b".v1"))
+        (
+            0,
+            encode_event(row, source("station", "gate-1"), SEALER).replace(
+                b"decision.v1", kind + b".v1"
+            ),
+        )
         for row in rows
         for kind in (b"passage", b"tamper", b"fault", b"mode")
     ]

@@ -46,7 +46,8 @@ FILES = {
     "trust init @ --no-password --keys keys": ("loop", "junk"),
     "trust update cache --from @": MISTAKES,
     "trust update cache --from repo --root @": MISTAKES,
-    "trust add-issuer @ pilot/trust/city.pem": MISTAKES,
+    "trust add-issuer @ pilot/trust/city.pem": ("none", "loop", "junk"),  # a directory is a trust
+    "trust add-revocation repo @": MISTAKES,
     "trust add-issuer repo @": MISTAKES,
     "trust add-issuer repo pilot/trust/city.pem --describe @": MISTAKES,
     "trust add-root repo @": MISTAKES,
@@ -73,12 +74,28 @@ FILES = {
     "gate inputs --config @": MISTAKES,
     "gate test --config @": MISTAKES,
     "gate timeline --config @": MISTAKES,
+    "gate key --config @": MISTAKES,
+    "holidays @": MISTAKES,
+    "holidays holidays.ics --profile @": MISTAKES,
+    "journal show --config @": MISTAKES,
+    "journal export --config @": MISTAKES,
+    "journal find --config @ --issuer city": MISTAKES,
+    "journal erase --config @ --issuer city": MISTAKES,
+    "issue cards @ --issuer pilot/city.key.pem --out o": MISTAKES,
+    "issue cards people.csv --issuer @ --out o": MISTAKES,
     "models list --models @": MISTAKES,
     "models verify --models @": MISTAKES,
     "models add @ --to new --entry entry.toml": MISTAKES,
     "models add junk --to new --entry @": MISTAKES,
     "fleet collect --key @": MISTAKES,
     "fleet collect --database @": MISTAKES[1:],  # one that is not there is made
+    "fleet collect --gates @": MISTAKES,
+    "fleet gates --gates @": MISTAKES,
+    "fleet gates --database @": MISTAKES,
+    "fleet verify @": MISTAKES,
+    "fleet accept --database @ s/g 0011223344556677": MISTAKES,
+    "fleet retire --database @ s/g": MISTAKES,
+    "fleet rename --database @ s/g s/h": MISTAKES,
     "fleet send --key @ s/g open": MISTAKES,
     "fleet configure --key @ --version 1 s/g": MISTAKES,
     "fleet export --database @ --csv -": MISTAKES,
@@ -111,6 +128,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / "roster.key").write_bytes(b"k" * 32)
         (folder / "people.csv").write_text("subject\n1\n")
         (folder / "entry.toml").write_text("")
+        (folder / "holidays.ics").write_text("BEGIN:VCALENDAR\nEND:VCALENDAR\n")
         base = '[gate]\nsite = "s"\ngate = "g"\n%s[[camera]]\ndriver = "simulated"\n'
         base += '[trust]\ndirectory = "pilot/trust"\n[gpio]\ndriver = "simulated"\n[finger]\ndriver = "simulated"\nfamily = "r307"\n'
         (folder / "good.toml").write_text(base % "")

@@ -365,10 +365,10 @@ def test_a_roster_is_made_for_a_plain_directory(capsys: pytest.CaptureFixture[st
         assert roster.blocks is blocks
         assert roster.lists("ministry", "A123", NOW)
     Path("other.key").write_bytes(b"o" * 32)
-    assert idgate("add-roster", "plain", "members.csv", "--roster-key", "other.key") == 1
+    assert idgate("add-roster", "plain", "members.csv", "--roster-key", "other.key") == 2
     assert "plain/roster.key: another roster key" in capsys.readouterr().err
     ok("update", "cache", "--from", published(), "--root", "repo/metadata/1.root.json")
-    assert idgate("add-roster", "cache", "members.csv", "--roster-key", "roster.key") == 1
+    assert idgate("add-roster", "cache", "members.csv", "--roster-key", "roster.key") == 2
     assert "cache: a gate's cache" in capsys.readouterr().err
 
 
@@ -395,7 +395,7 @@ def test_a_line_that_can_never_match_is_refused(
     Path("plain").mkdir()
     ok("add-issuer", place, "ministry.pem", "--name", "board", "--format", "dcc")
     Path("list.csv").write_text(f"subject,issuer\n{line}\n")
-    assert idgate("add-roster", place, "list.csv", "--roster-key", "roster.key") == 1
+    assert idgate("add-roster", place, "list.csv", "--roster-key", "roster.key") == 2
     err = capsys.readouterr().err
     assert message in err
     assert line.partition(",")[0] not in err
@@ -438,7 +438,7 @@ def test_a_revocation_list_reaches_a_gate(capsys: pytest.CaptureFixture[str]) ->
     snapshot = load_signed(Path("cache"), NOW)
     assert snapshot.revocation(bytes(range(1, 9)), [bytes(16)]) is StatusVerdict.INVALID
     Path("revoked.json").write_text("{}")
-    assert idgate("add-revocation", "repo", "revoked.json") == 1
+    assert idgate("add-revocation", "repo", "revoked.json") == 2
     assert "revoked.json: no batch of revoked health certificates" in capsys.readouterr().err
 
 

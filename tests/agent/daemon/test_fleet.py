@@ -109,7 +109,7 @@ def test_what_is_decided_arrives_and_commands_act(gate: GateOnDisk, fleet: Fleet
     assert fleet.send("mode", mode="fire")[0] == "FAILED"
     assert fleet.send("identify") == ("SUCCEEDED", None)
     assert fleet.send("update") == ("SUCCEEDED", None)
-    (gate.path / "trust" / "bad.pem").write_text("no key")
+    (gate.path / "trust").rename(gate.path / "elsewhere")
     status, error = fleet.send("reload")
     assert (status, error) == ("FAILED", "refused")
     until(lambda: fleet.on("state")[-1]["gate"]["mode"] == "locked", "the state")

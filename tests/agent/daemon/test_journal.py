@@ -18,7 +18,9 @@ from agent.journal.events import Decision
 from agent.journal.journal import Journal, JournalFull
 from agent.passage.types import Mode
 from agent.reason import Reason
+from agent.report.seals import SealKey
 from agent.report.topics import GateAddress
+from tests.support.acks import sealed_ack
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 
 CAPACITY = 1_000
@@ -91,7 +93,7 @@ def test_a_full_journal_is_a_fault_to_be_seen_and_the_policy_holds(
         gate.ready()
         assert not gate.board.level(RELAY)
     gate.show()
-    ack = json.dumps({"boot_id": OLD_BOOT, "seq": last})
+    ack = sealed_ack(SealKey.new(), GATE, OLD_BOOT, last)
     client.publish(GATE.topic("ack"), ack, qos=1)
     until(lambda: "journal:full" not in states[-1]["gate"]["faults"], "room again")
     gate.show(gate.code(subject="2"))
