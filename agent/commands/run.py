@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         settings = load(arguments.config)
     except ConfigError as error:
-        return _refuse(str(error), Exit.SETTINGS)
+        return _refuse(signals, str(error), Exit.SETTINGS)
     log.configure(level=settings.log.level, style=settings.log.format, queued=True)
     return _run(settings, signals, stop)
 
@@ -70,12 +70,13 @@ def _run(settings: object, signals: SignalWatch, stop: threading.Event) -> int:
             signals.follow(daemon)
             code = daemon.run()
     except (ConfigError, ProfileError, TrustError, ModelError, SubjectKeyError) as error:
-        return _refuse(str(error), Exit.SETTINGS)
+        return _refuse(signals, str(error), Exit.SETTINGS)
     except (HalError, JournalError, ScanError, PhotoError, OSError) as error:
-        return _refuse(str(error), Exit.UNAVAILABLE)
+        return _refuse(signals, str(error), Exit.UNAVAILABLE)
     return code
 
 
-def _refuse(message: str, code: int) -> int:
+def _refuse(signals: SignalWatch, message: str, code: int) -> int:
+    signals.give_back()
     print(f"idgate run: {message}", file=sys.stderr)
     return code

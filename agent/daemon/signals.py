@@ -36,7 +36,9 @@ class SignalWatch:
     """
 
     def __init__(self, stop: threading.Event) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)  # threads to come inherit it
+        self._before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, NUMBERS
+        )  # threads to come inherit it
         self._stop = stop
         self._followed: Signalled | None = None
         threading.Thread(target=self._watch, name="signals", daemon=True).start()
@@ -46,6 +48,10 @@ class SignalWatch:
         self._followed = signalled
         if self._stop.is_set():  # it may have come a moment ago
             signalled.stop()
+
+    def give_back(self) -> None:
+        """Let signals act as before, where nothing was begun that they could find amid its work."""
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
     def _watch(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import main
 from agent.exits import Exit
 from tests.support.gate_on_disk import GateOnDisk, until
 from tests.support.paths import ROOT
@@ -66,6 +67,14 @@ def test_a_flood_of_reloads_stops_nothing(gate: GateOnDisk) -> None:
     process.terminate()
     process.terminate()
     assert process.wait(20) == Exit.DONE
+
+
+def test_a_refused_start_leaves_signals_as_they_were(tmp_path: Path, capsys) -> None:
+    """Or whatever its caller starts afterwards could not be ended: children inherit what is blocked."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert main(["run", "--config", str(tmp_path / "none.toml")]) == Exit.SETTINGS
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    assert "none.toml" in capsys.readouterr().err
 
 
 def test_a_gatekeeper_takes_what_whoever_began_it_had_blocked(tmp_path: Path) -> None:
