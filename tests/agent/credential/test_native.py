@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -615,3 +616,17 @@ def test_a_ticket_issuer_is_held_to_its_kinds(pilot):
     )
     text = pilot.dynamic(ticket=pilot.ticket())
     assert pilot.reason(text, keys=keys) is Reason.TICKET_INVALID
+
+
+@pytest.mark.parametrize(
+    ("highest", "claimed", "expected"),
+    [
+        (Level.UPGRADED, 2, Reason.GRANTED),
+        (Level.BASIC, 1, Reason.GRANTED),
+        (Level.BASIC, 2, Reason.ISSUER_NOT_ENTITLED),
+    ],
+)
+def test_a_key_vouches_for_no_more_than_its_level(pilot, highest, claimed, expected):
+    keys = pilot.trusting(replace(pilot.city.issuer_key(), highest_level=highest))
+    for code in pilot.static, pilot.dynamic:
+        assert pilot.reason(code(pilot.credential(level=claimed)), keys=keys) is expected

@@ -103,7 +103,9 @@ BOUNDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("key", "inside", "outside"), BOUNDS, ids=[row[0] for row in BOUNDS])
+@pytest.mark.parametrize(
+    ("key", "inside", "outside"), BOUNDS, ids=[row[0].replace("\n", ", ") for row in BOUNDS]
+)
 def test_bounds(key: str, inside: list[str], outside: list[str]) -> None:
     for value in inside:
         parse_profile(RULES + f"{key} = {value}", source="p")
