@@ -92,6 +92,7 @@ class Scanner:
         self._memory = SharedMemory(MAX_FRAME_BYTES)
         self._supervisor = Supervisor(self._make, on_incident)
         self._misses = 0
+        self._wary = False
         self._closed = False
         self._supervisor.start()
 
@@ -187,15 +188,19 @@ class Scanner:
     def _scan(
         self, luma: NDArray[np.uint8], sequence: int, deadline_s: float, *, thorough: bool
     ) -> ScanResult:
+        wary = self._wary and not thorough
+
         def prepare() -> bytes:
             self._memory.put(luma)
             height, width = luma.shape
-            return pack_job(Job(sequence, width, height, turn=self._misses, thorough=thorough))
+            job = Job(sequence, width, height, self._misses, thorough=thorough, wary=wary)
+            return pack_job(job)
 
         def read(message: bytes) -> Answer:
             return unpack_answer(message, sequence=sequence)
 
         done = self._supervisor.exchange(prepare, read, deadline_s=deadline_s, limit=ANSWER_LIMIT)
+        self._wary = done.answer is None and done.incident is not None and not wary
         if done.answer is None:
             self._misses += 1  # the next worker does not begin with what killed this one
             return ScanResult((), 0.0, Variant.NONE, sequence, done.incident)

@@ -58,6 +58,7 @@ class Variant(StrEnum):
     BARE = "bare"
     ENLARGED = "enlarged"
     REDUCED = "reduced"
+    SOFT = "soft"
     NONE = "none"
     """No decoder answered in time."""
 
@@ -90,6 +91,7 @@ class Job:
         height: pixels.
         turn: which retry is due on a miss.
         thorough: a still picture: every variant may be tried.
+        wary: the frame before was more than the decoder could take: only `SOFT` is tried.
     """
 
     sequence: int
@@ -97,6 +99,7 @@ class Job:
     height: int
     turn: int
     thorough: bool = False
+    wary: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def pack_job(job: Job) -> bytes:
         job.width,
         job.height,
         job.turn & 0xFFFFFFFF,
-        job.thorough,
+        job.thorough | job.wary << 1,
     )
 
 
@@ -135,8 +138,10 @@ def unpack_job(message: bytes) -> Job:
     """
     if len(message) != _JOB.size:
         raise WireError(f"a job has {_JOB.size} bytes, not {len(message)}")
-    sequence, width, height, turn, thorough = _JOB.unpack(message)
-    return Job(sequence, width, height, turn, thorough=bool(thorough))
+    sequence, width, height, turn, how = _JOB.unpack(message)
+    if how > 3:
+        raise WireError("a job of an unknown kind")
+    return Job(sequence, width, height, turn, thorough=bool(how & 1), wary=bool(how & 2))
 
 
 def pack_answer(answer: Answer) -> bytes:

@@ -50,6 +50,8 @@ class QrDecoder:
         started = time.perf_counter_ns()
         if wanted.thorough:
             payloads, variant = self._cascade.decode_still(luma)
+        elif wanted.wary:
+            payloads, variant = self._cascade.decode_wary(luma)
         else:
             payloads, variant = self._cascade.decode(luma, turn=wanted.turn)
         spent_us = (time.perf_counter_ns() - started) // 1000

@@ -12,6 +12,20 @@ from hal.simulated.scene import qr_matrix
 
 
 @pytest.fixture(scope="session")
+def finders() -> Callable[..., NDArray[np.uint8]]:
+    """Draw a page of QR finder patterns that belong to no code: `finders(module_px=1)`."""
+
+    def drawn(module_px: int = 1, size: tuple[int, int] = (720, 1280)) -> NDArray[np.uint8]:
+        one = np.full((8, 8), 255, dtype=np.uint8)
+        one[:7, :7], one[1:6, 1:6], one[2:5, 2:5] = 0, 255, 0
+        one = np.kron(one, np.ones((module_px, module_px), dtype=np.uint8))
+        times = (size[0] // len(one) + 1, size[1] // len(one) + 1)
+        return np.tile(one, times)[: size[0], : size[1]].copy()
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
 def draw() -> Callable[..., NDArray[np.uint8]]:
     """Draw a code flat on grey: `draw(payload, module_px=4, size=(720, 1280), at=(100, 200))`."""
 

@@ -12,7 +12,7 @@ import pytest
 from agent.sandbox.supervisor import Incident
 from agent.scan.scanner import Scanner
 from agent.settings.model import ScanConfig
-from tests.support.frames import draw  # noqa: F401
+from tests.support.frames import draw, finders  # noqa: F401
 from tests.support.paths import shared
 
 

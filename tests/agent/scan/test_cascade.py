@@ -207,3 +207,15 @@ def test_a_damaged_code_is_read_right_or_not_at_all(draw, seed):
     frame[spot[0] : spot[0] + 10 * seed, spot[1] + 100 : spot[1] + 100 + 10 * seed] = 0
     found, _ = Cascade().decode_still(frame)
     assert {payload.data for payload in found} <= {code.encode()}
+
+
+@pytest.mark.parametrize("module_px", [3, 4, 6])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_code_outlasts_the_softening_that_a_page_of_patterns_does_not(
+    cascade, draw, finders, module_px, inverted
+):
+    page = 255 - finders() if inverted else finders()
+    assert cascade.decode_wary(page) == ((), Variant.SOFT)
+    found, variant = cascade.decode_wary(draw(credential(200), module_px=module_px, onto=page))
+    assert [payload.data for payload in found] == [credential(200).encode()]
+    assert variant is Variant.SOFT

@@ -129,7 +129,18 @@ def test_the_turn_goes_on_after_a_hang(scanner):
     before = scanner.scan_luma(noise[0]).variant
     strike(scanner.worker_pid, signal.SIGSTOP)
     scanner.scan_luma(noise[1])
-    assert scanner.scan_luma(noise[2]).variant is not before
+    assert scanner.scan_luma(noise[2]).variant is Variant.SOFT
+    assert scanner.scan_luma(noise[3]).variant is not before
+
+
+def test_a_page_of_patterns_costs_one_deadline_and_hides_no_code(scanner, incidents, draw, finders):
+    """Finder patterns as fine as a pixel: seconds for each variant, on a phone or a poster."""
+    amid = draw("amid", module_px=3, onto=finders())
+    assert scanner.scan_luma(finders(), deadline_ms=40).incident is IncidentKind.HANG
+    softened = scanner.scan_luma(amid, deadline_ms=2_000)
+    assert (data(softened), softened.variant) == ([b"amid"], Variant.SOFT)
+    assert scanner.scan_luma(draw("after")).variant is Variant.PLAIN
+    assert [incident.kind for incident in incidents] == [IncidentKind.HANG]
 
 
 def test_the_settings_reach_the_worker():

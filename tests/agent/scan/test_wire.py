@@ -57,10 +57,17 @@ def test_an_answer_survives_the_wire(answer):
         st.integers(1, 65535),
         st.integers(0, 2**32 - 1),
         thorough=st.booleans(),
+        wary=st.booleans(),
     )
 )
 def test_a_job_survives_the_wire(job):
     assert unpack_job(pack_job(job)) == job
+
+
+def test_a_job_of_no_kind_is_refused():
+    message = pack_job(Job(1, 2, 3, 4, thorough=True, wary=True))
+    with pytest.raises(WireError, match="an unknown kind"):
+        unpack_job(message[:-1] + b"\x04")
 
 
 @given(st.binary(max_size=200))
