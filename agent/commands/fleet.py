@@ -282,11 +282,12 @@ def _collect(arguments: argparse.Namespace) -> int:
         key=seal_key,
     )
     public = seal_key.public.hex()
+    stop = _stopper(arguments.for_s)
     print(f"collecting into {store.name}; mqtt.collector_key = {public}", flush=True)
     if expected is not None:
         absent = expected.keys() - store.register.gates().keys()
         print(f"{len(expected)} gates expected, {len(absent)} never came", flush=True)
-    collector.run(_stopper(arguments.for_s))
+    collector.run(stop)
     counts = collector.counts
     print(
         f"received {counts.received}, rejected {counts.rejected}, acknowledgements {counts.acks},"

@@ -69,7 +69,7 @@ def test_a_fresh_timestamp_alone_confirms_the_same_files(
     publisher: Publisher, gate: GateCache
 ) -> None:
     before = gate.load()
-    now = int(time.time()) + 10 * DAY
+    now = before.dated_at + 10 * DAY  # the second in which it was published, not that of now
     publisher.publish(now=now)
     gate.update(publisher.path, now=now)
     after = gate.load()
