@@ -13,7 +13,6 @@ import errno
 import io
 import os
 import sys
-from pathlib import Path
 
 from agent.exits import Exit
 
@@ -95,8 +94,10 @@ def _text_on(number: int, found: object, kind: type[_Output | _Errors]) -> io.Te
 
 def end_of_output(lost: OutputLost) -> Exit:
     """Say in one line why the output ends, unless nobody reads it; return the exit code."""
-    # What is left in the buffer must not be flushed at it again.
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    # What is left in the buffer is flushed once more, at the latest when Python ends.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
     if lost.nobody_reads:
         return Exit.NO_READER
     sys.stderr.write(f"idgate: standard output: {lost}: what is missing could not be written\n")
