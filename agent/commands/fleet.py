@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.commands import values
 from agent.fleet.connection import add_broker_arguments, settings_from
@@ -28,6 +28,34 @@ LONGEST_S = 86_400 * MOST_DAYS
 _EXTRA = frozenset({"sqlalchemy", "psycopg", "prometheus_client", "rich"})
 """What only the fleet's side needs."""
 _INSTALL = f"{sys.executable} -m pip install '.[fleet]'"
+
+_SHARED: Final[dict[str, dict[str, Any]]] = {
+    "--database": {
+        "default": _DATABASE,
+        "metavar": "FILE|URL",
+        "help": "SQLite file, or PostgreSQL URL",
+    },
+    "--gates": {"type": Path, "metavar": "FILE", "help": "the gates that are expected"},
+    "--kid": {"default": "", "metavar": "HEX", "help": "the key's id; default: from the key"},
+    "--timeout-s": {
+        "type": values.number(0, 3_600, above=True),
+        "default": 10.0,
+        "metavar": "S",
+        "help": "longest wait for an answer",
+    },
+    "--for-s": {
+        "type": values.number(0, LONGEST_S),
+        "default": 0.0,
+        "metavar": "S",
+        "help": "stop after so many seconds; 0: never",
+    },
+}
+"""Options that several actions have."""
+
+
+def _add(parser: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        parser.add_argument(name, **_SHARED[name])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,16 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     send = actions.add_parser("send", help="sign a command and send it")
     add_broker_arguments(send)
     send.add_argument("--key", type=Path, required=True, metavar="FILE", help="operator key (PEM)")
-    send.add_argument(
-        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
-    )
-    send.add_argument(
-        "--timeout-s",
-        type=values.number(0, 3_600, above=True),
-        default=10.0,
-        metavar="S",
-        help="longest wait for an answer",
-    )
+    _add(send, "--kid", "--timeout-s")
     send.add_argument("--json", action="store_true", help="the answer as a JSON object")
     send.add_argument("gate", metavar="SITE/GATE", help="which gate")
     send.add_argument("name", choices=[name.value for name in CommandName], help="the command")
@@ -85,16 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     configure.add_argument(
         "--key", type=Path, required=True, metavar="FILE", help="operator key (PEM)"
     )
-    configure.add_argument(
-        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
-    )
-    configure.add_argument(
-        "--timeout-s",
-        type=values.number(0, 3_600, above=True),
-        default=10.0,
-        metavar="S",
-        help="longest wait for an answer",
-    )
+    _add(configure, "--kid", "--timeout-s")
     configure.add_argument(
         "--version",
         type=values.count(1, 2**53 - 1),
@@ -108,35 +118,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     watch = actions.add_parser("watch", help="show the fleet in the terminal, problems first")
     add_broker_arguments(watch)
-    watch.add_argument(
-        "--for-s",
-        type=values.number(0, LONGEST_S),
-        default=0.0,
-        metavar="S",
-        help="stop after so many seconds; 0: never",
-    )
+    _add(watch, "--for-s")
     watch.add_argument("--once", action="store_true", help="print one table and stop")
     watch.add_argument("--json", action="store_true", help="one JSON object a gate, and stop")
-    watch.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    _add(watch, "--gates")
 
     export = actions.add_parser("export", help="Prometheus endpoint, CSV or Parquet")
     add_broker_arguments(export)
-    export.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
+    _add(export, "--database")
     export.add_argument("--csv", metavar="FILE", help="write all events and stop; - is stdout")
     export.add_argument("--parquet", metavar="FILE", help="write all events and stop")
     export.add_argument(
         "--listen", default="127.0.0.1:9464", metavar="HOST:PORT", help=":PORT is every address"
     )
-    export.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
-    export.add_argument(
-        "--for-s",
-        type=values.number(0, LONGEST_S),
-        default=0.0,
-        metavar="S",
-        help="stop after so many seconds; 0: never",
-    )
+    _add(export, "--gates", "--for-s")
     _add_register(actions)
 
 
@@ -144,9 +139,7 @@ def _add_collect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the collector."""
     collect = actions.add_parser("collect", help="store events, find gaps, acknowledge")
     add_broker_arguments(collect)
-    collect.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
+    _add(collect, "--database")
     collect.add_argument(
         "--group",
         default="collectors",
@@ -166,17 +159,7 @@ def _add_collect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="FILE",
         help="operator key (PEM) for replay commands; default: none are sent",
     )
-    collect.add_argument(
-        "--kid", default="", metavar="HEX", help="the key's id; default: from the key"
-    )
-    collect.add_argument(
-        "--for-s",
-        type=values.number(0, LONGEST_S),
-        default=0.0,
-        metavar="S",
-        help="stop after so many seconds; 0: never",
-    )
-    collect.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    _add(collect, "--kid", "--for-s", "--gates")
     collect.add_argument(
         "--seal-key",
         type=Path,
@@ -188,16 +171,11 @@ def _add_collect(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-commands over the register of gates."""
     gates = actions.add_parser("gates", help="list the gates, their keys, and who never came")
-    gates.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
-    gates.add_argument("--gates", type=Path, metavar="FILE", help="the gates that are expected")
+    _add(gates, "--database", "--gates")
     gates.add_argument("--json", action="store_true", help="one JSON object a gate")
 
     accept = actions.add_parser("accept", help="believe another key of a gate, or a retired gate")
-    accept.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
+    _add(accept, "--database")
     accept.add_argument("gate", help="SITE/GATE")
     accept.add_argument(
         "key", metavar="KEY", help="64 hexadecimal digits, or the 16 that `fleet gates` shows"
@@ -205,16 +183,12 @@ def _add_register(actions: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     retire = actions.add_parser("retire", help="end a gate: no longer believed, shown or missed")
     add_broker_arguments(retire)
-    retire.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
+    _add(retire, "--database")
     retire.add_argument("gate", help="SITE/GATE")
 
     rename = actions.add_parser("rename", help="let a gate go on under another name, with its key")
     add_broker_arguments(rename)
-    rename.add_argument(
-        "--database", default=_DATABASE, metavar="FILE|URL", help="SQLite file, or PostgreSQL URL"
-    )
+    _add(rename, "--database")
     rename.add_argument("gate", help="SITE/GATE as it was")
     rename.add_argument("to", metavar="NEW", help="SITE/GATE as it is now")
 

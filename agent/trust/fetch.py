@@ -85,22 +85,8 @@ class _PatientSocket(socket.socket):
         super().sendall(*arguments)
 
 
-class _PatientTlsSocket(ssl.SSLSocket):
+class _PatientTlsSocket(_PatientSocket, ssl.SSLSocket):
     """The same with TLS; of the handshake the interpreter bounds the whole."""
-
-    deadline: _Deadline
-
-    def recv(self, *arguments: Any) -> bytes:
-        self.settimeout(self.deadline.left_s())
-        return super().recv(*arguments)
-
-    def recv_into(self, *arguments: Any, **named: Any) -> int:
-        self.settimeout(self.deadline.left_s())
-        return super().recv_into(*arguments, **named)
-
-    def sendall(self, *arguments: Any) -> None:
-        self.settimeout(self.deadline.left_s())
-        super().sendall(*arguments)
 
     def do_handshake(self, *arguments: Any) -> None:
         self.settimeout(self.deadline.left_s())
@@ -153,7 +139,7 @@ def _patient_tls(deadline: _Deadline) -> ssl.SSLContext:
     """Return the system's trust in certificates, with sockets that keep a deadline."""
 
     class TlsSocket(_PatientTlsSocket):
-        pass
+        """Of this deadline: the context makes its sockets itself."""
 
     TlsSocket.deadline = deadline
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
