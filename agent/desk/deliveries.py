@@ -6,6 +6,7 @@ Rules:
   the member's kind before, so that the person is never left with nothing on the way;
 - failure or deleted: what was delivered is withdrawn, what it would have replaced stays;
 - silence counts as accepted once the access token is over: a wallet need not notify;
+- an event wipes what waited with the access token; after "accepted" it fetches nothing more;
 - fetched again with the same token (the answer was lost): what was delivered before is withdrawn.
 
 Standard: OpenID4VCI 1.0 section 11. Decision: docs/adr/0037-*.
@@ -23,7 +24,7 @@ from sqlalchemy.engine import Connection, Row
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
 from agent.desk.statuses import Form, Selection, Status, set_status
-from agent.desk.tables import credentials, deliveries, members, offers
+from agent.desk.tables import access, credentials, deliveries, members, offers
 
 __all__ = ["Deliveries", "Event"]
 
@@ -78,10 +79,10 @@ class Deliveries:
         assert made is not None
         return int(made[0]), name
 
-    def count(self, connection: Connection, token: bytes) -> int:
-        """Return how often an access token was used."""
-        query = sa.select(sa.func.count()).where(deliveries.c.token_digest == token)
-        return int(connection.execute(query).scalar_one())
+    def events(self, connection: Connection, token: bytes) -> list[str]:
+        """Return what was said of each delivery that an access token fetched; "" for nothing."""
+        query = sa.select(deliveries.c.event).where(deliveries.c.token_digest == token)
+        return [str(event) for event in connection.execute(query).scalars()]
 
     def notify(self, connection: Connection, name: str, event: Event, *, offer: int) -> bool:
         """Take what a phone said; the same again changes nothing.
@@ -112,6 +113,11 @@ class Deliveries:
             deliveries.update()
             .where(deliveries.c.id == found.id)
             .values(event=str(event), settles_at=None)
+        )
+        connection.execute(
+            access.update()
+            .where(access.c.token_digest == found.token_digest)
+            .values(sealed=None)
         )
         if event is Event.ACCEPTED:
             self._replace(connection, found, now)
