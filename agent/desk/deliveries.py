@@ -6,6 +6,7 @@ Rules:
   the member's kind before, so that the person is never left with nothing on the way;
 - failure or deleted: what was delivered is withdrawn, what it would have replaced stays;
 - silence counts as accepted once the access token is over: a wallet need not notify;
+- an event wipes what waited with the access token; after "accepted" it fetches nothing more;
 - fetched again with the same token (the answer was lost): what was delivered before is withdrawn.
 
 Standard: OpenID4VCI 1.0 section 11. Decision: docs/adr/0037-*.
@@ -22,12 +23,12 @@ from sqlalchemy.engine import Connection, Row
 
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
-from agent.desk.tables import credentials, deliveries, members, offers
+from agent.desk.statuses import Form, Selection, Status, set_status
+from agent.desk.tables import access, credentials, deliveries, members, offers
 
-__all__ = ["REVOKED", "Deliveries", "Event"]
+__all__ = ["Deliveries", "Event"]
 
-REVOKED: Final = 1
-"""`INVALID` of the Token Status List."""
+_AT_ONCE: Final = 500
 _NOTIFICATION_BYTES: Final = 16
 
 
@@ -64,7 +65,7 @@ class Deliveries:
         before = sa.select(deliveries.c.id).where(
             deliveries.c.token_digest == token, deliveries.c.event == ""
         )
-        self._withdraw(connection, credentials.c.delivery.in_(before), now, "fetched again")
+        self._withdraw(connection, credentials.c.delivery.in_(before), "desk", now)
         connection.execute(
             deliveries.update().where(deliveries.c.id.in_(before)).values(settles_at=None)
         )
@@ -78,10 +79,10 @@ class Deliveries:
         assert made is not None
         return int(made[0]), name
 
-    def count(self, connection: Connection, token: bytes) -> int:
-        """Return how often an access token was used."""
-        query = sa.select(sa.func.count()).where(deliveries.c.token_digest == token)
-        return int(connection.execute(query).scalar_one())
+    def events(self, connection: Connection, token: bytes) -> list[str]:
+        """Return what was said of each delivery that an access token fetched; "" for nothing."""
+        query = sa.select(deliveries.c.event).where(deliveries.c.token_digest == token)
+        return [str(event) for event in connection.execute(query).scalars()]
 
     def notify(self, connection: Connection, name: str, event: Event, *, offer: int) -> bool:
         """Take what a phone said; the same again changes nothing.
@@ -113,11 +114,16 @@ class Deliveries:
             .where(deliveries.c.id == found.id)
             .values(event=str(event), settles_at=None)
         )
+        connection.execute(
+            access.update()
+            .where(access.c.token_digest == found.token_digest)
+            .values(sealed=None)
+        )
         if event is Event.ACCEPTED:
             self._replace(connection, found, now)
         else:
             mine = credentials.c.delivery == found.id
-            self._withdraw(connection, mine, now, str(event).replace("_", " "))
+            self._withdraw(connection, mine, "self", now)
         self._desk.journal.write(
             connection, at=now, who="self", action=Action.ACKNOWLEDGED,
             reference=self._reference(connection, found.offer), detail=str(event),
@@ -147,7 +153,9 @@ class Deliveries:
         offer = connection.execute(sa.select(offers).where(offers.c.id == delivery.offer)).one()
         if not offer.holder or offer.purpose != "upgrade":
             return
-        of_member = (credentials.c.member == offer.member) & (credentials.c.form == "phone")
+        of_member = (credentials.c.member == offer.member) & (
+            credentials.c.form == str(Form.PHONE)
+        )
         brought = (
             sa.select(deliveries.c.offer)
             .join(credentials, credentials.c.delivery == deliveries.c.id)
@@ -156,25 +164,22 @@ class Deliveries:
         beside = sa.select(deliveries.c.id).where(
             deliveries.c.offer.in_(brought), deliveries.c.offer != offer.id
         )
-        replaced = of_member & (credentials.c.kind == offer.kind) & credentials.c.delivery.in_(beside)
-        self._withdraw(connection, replaced, now, "upgraded")
+        replaced = (
+            of_member & (credentials.c.kind == offer.kind) & credentials.c.delivery.in_(beside)
+        )
+        self._withdraw(connection, replaced, "desk", now)
 
     def _withdraw(
-        self, connection: Connection, which: sa.ColumnElement[bool], now: int, why: str
+        self, connection: Connection, which: sa.ColumnElement[bool], who: str, now: int
     ) -> None:
-        """Revoke, and write a line for each member."""
-        chosen = which & (credentials.c.status != REVOKED)
-        rows = connection.execute(
-            sa.select(members.c.reference, sa.func.count())
-            .join(credentials, credentials.c.member == members.c.id)
-            .where(chosen)
-            .group_by(members.c.reference)
-        ).all()
-        connection.execute(credentials.update().where(chosen).values(status=REVOKED))
-        for reference, many in rows:
-            self._desk.journal.write(
-                connection, at=now, who="desk", action=Action.REVOKED, reference=reference,
-                detail=f"{many} credentials: {why}",
+        """Revoke credentials; the journal has a line for each member."""
+        chosen = sa.select(credentials.c.cti).where(which, credentials.c.status != Status.REVOKED)
+        identifiers = tuple(connection.execute(chosen).scalars())
+        for start in range(0, len(identifiers), _AT_ONCE):
+            set_status(
+                connection, self._desk.journal,
+                Selection(cti=identifiers[start : start + _AT_ONCE]), Status.REVOKED,
+                who=who, action=Action.REVOKED, now=now,
             )  # fmt: skip
 
     def _reference(self, connection: Connection, offer: int) -> str:

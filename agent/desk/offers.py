@@ -34,7 +34,15 @@ from agent.desk.deliveries import Deliveries
 from agent.desk.desk import Desk
 from agent.desk.members import Member
 from agent.desk.references import open_references, seal_references
-from agent.desk.tables import access, credentials, invitations, members, nonces, offers
+from agent.desk.tables import (
+    access,
+    credentials,
+    deliveries,
+    invitations,
+    members,
+    nonces,
+    offers,
+)
 
 __all__ = [
     "TRANSACTION_DIGITS", "Offer", "OfferError", "OfferPromise", "OfferState", "OfferStatus",
@@ -367,7 +375,19 @@ class Offers:
             )
         )  # fmt: skip
         references = [row.reference for row in gone]
-        connection.execute(offers.delete().where(never, offers.c.expires_at <= now - _KEPT_S))
+        old = offers.c.expires_at <= now - _KEPT_S
+        used = sa.select(credentials.c.delivery).where(credentials.c.delivery.is_not(None))
+        connection.execute(
+            deliveries.delete().where(
+                deliveries.c.id.not_in(used), deliveries.c.created_at <= now - _KEPT_S
+            )
+        )
+        held = [sa.select(table.c.offer) for table in (access, deliveries)]
+        connection.execute(
+            offers.delete().where(
+                old, offers.c.state != str(OfferState.OPEN), offers.c.id.not_in(sa.union(*held))
+            )
+        )
         return references
 
     def _tell_killed(

@@ -138,8 +138,8 @@ deliveries = sa.Table(
     sa.Column("token_digest", sa.LargeBinary(32), nullable=False),  # they were fetched with
     sa.Column("offer", sa.Integer, sa.ForeignKey("offer.id"), nullable=False, index=True),
     sa.Column("event", sa.String(24), nullable=False, default=""),  # OpenID4VCI's; empty: silence
-    sa.Column("created_at", sa.Integer, nullable=False),
-    sa.Column("settles_at", sa.Integer),  # when silence counts as accepted; null: it is settled
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("settles_at", sa.BigInteger),  # when silence counts as accepted; null: it is settled
 )
 access = sa.Table(
     "access",
