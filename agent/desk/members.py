@@ -50,10 +50,13 @@ class Members:
 
     Args:
         desk: that is open.
+
+    Attributes:
+        desk: the same.
     """
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self.desk = desk
 
     # --- changing ---------------------------------------------------------------------------------
 
@@ -63,7 +66,7 @@ class Members:
         Raises:
             MemberError: a field is wrong, or the number is another's.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             return self.add_in(connection, person, who)
 
     def add_all(self, persons: Iterable[Person], who: str) -> list[Member]:
@@ -72,7 +75,7 @@ class Members:
         Raises:
             MemberError: of the first that cannot be; it says which, from 1.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             return self.add_all_in(connection, persons, who)
 
     def add_in(
@@ -116,7 +119,7 @@ class Members:
         Raises:
             MemberError: a field is wrong, the number is another's, or there is no such member.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             return self.change_in(connection, reference, person, who)
 
     def change_in(self, connection: Connection, reference: str, person: Person, who: str) -> Member:
@@ -129,7 +132,7 @@ class Members:
         connection.execute(
             members.update()
             .where(members.c.id == before.id)
-            .values(number_digest=digest, **columns(self._desk.key, reference, person))
+            .values(number_digest=digest, **columns(self.desk.key, reference, person))
         )
         self._write(connection, who, Action.MEMBER_CHANGED, reference)
         untrue = []
@@ -141,8 +144,8 @@ class Members:
             untrue.append(Selection(member=reference, later_than=person.valid_until))
         for selection in untrue:
             set_status(
-                connection, self._desk.journal, selection, Status.REVOKED, who=who,
-                action=Action.REVOKED, now=self._desk.clock(),
+                connection, self.desk.journal, selection, Status.REVOKED, who=who,
+                action=Action.REVOKED, now=self.desk.clock(),
             )  # fmt: skip
         return replace(before, person=person)
 
@@ -155,9 +158,9 @@ class Members:
         Raises:
             UnknownMember: there is no such member, or not any more.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             self._erase(connection, self._living(connection, reference), who)
-        self._desk.store.settle()
+        self.desk.store.settle()
 
     def sweep(self) -> int:
         """Erase whose membership ended `rules.keep_days` ago; drop erased rows that nothing names.
@@ -165,9 +168,9 @@ class Members:
         Returns:
             How many were erased.
         """
-        before = self._desk.clock() - self._desk.settings.rules.keep_days * 86_400
+        before = self.desk.clock() - self.desk.settings.rules.keep_days * 86_400
         over = sa.and_(members.c.ended_at.is_(None), members.c.valid_until < before)
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             rows = connection.execute(sa.select(members).where(over)).all()
             for row in rows:
                 self._erase(connection, self._opened(row), "desk")
@@ -180,7 +183,7 @@ class Members:
             connection.execute(
                 members.delete().where(members.c.ended_at.is_not(None), members.c.id.not_in(named))
             )
-        self._desk.store.settle()
+        self.desk.store.settle()
         return len(rows)
 
     # --- finding ----------------------------------------------------------------------------------
@@ -191,7 +194,7 @@ class Members:
         Raises:
             UnknownMember: nobody has the reference.
         """
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             return self.get_in(connection, reference)
 
     def get_in(self, connection: Connection, reference: str) -> Member:
@@ -210,7 +213,7 @@ class Members:
             UnknownMember: there is no such row.
         """
         if connection is None:
-            with self._desk.store.read() as own:
+            with self.desk.store.read() as own:
                 return self.by_id(number, own)
         found = connection.execute(sa.select(members).where(members.c.id == number)).first()
         if found is None:
@@ -225,7 +228,7 @@ class Members:
             return None
         if digest is None:
             return None
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             found = connection.execute(
                 sa.select(members).where(members.c.number_digest == digest)
             ).first()
@@ -257,7 +260,7 @@ class Members:
             .order_by(members.c.id)
             .limit(max(1, min(limit, _AT_ONCE)))
         )
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             rows = connection.execute(query).all()
         return [self._opened(row) for row in rows]
 
@@ -270,19 +273,23 @@ class Members:
 
     def usual(self) -> Person:
         """Return what a new member has where nothing else is said; nameless."""
-        settings = self._desk.settings
+        settings = self.desk.settings
         return Person(
             "",
             kind=settings.issuer.kinds[0],
-            valid_until=self._desk.clock() + settings.issuer.upgraded_days * 86_400,
+            valid_until=self.desk.clock() + settings.issuer.upgraded_days * 86_400,
             regions=(settings.place.region,) if settings.place.region else (),
         )
 
     def count(self) -> int:
         """Return how many are members."""
+        with self.desk.store.read() as connection:
+            return self.count_in(connection)
+
+    def count_in(self, connection: Connection) -> int:
+        """Return how many are members, in a transaction that is open."""
         query = sa.select(sa.func.count()).where(members.c.ended_at.is_(None))
-        with self._desk.store.read() as connection:
-            return int(connection.execute(query).scalar_one())
+        return int(connection.execute(query).scalar_one())
 
     def checked(self, person: Person) -> Person:
         """Return a person as it is kept.
@@ -290,12 +297,12 @@ class Members:
         Raises:
             MemberError: the first field that is wrong.
         """
-        return checked(person, kinds=self._desk.settings.issuer.kinds, now=self._desk.clock())
+        return checked(person, kinds=self.desk.settings.issuer.kinds, now=self.desk.clock())
 
     # ----------------------------------------------------------------------------------------------
 
     def _opened(self, row: Row[Any]) -> Member:
-        return opened(self._desk.key, row)
+        return opened(self.desk.key, row)
 
     def _living(self, connection: Connection, reference: str) -> Member:
         member = self.get_in(connection, reference)
@@ -304,7 +311,7 @@ class Members:
         return member
 
     def _erase(self, connection: Connection, member: Member, who: str) -> None:
-        now = self._desk.clock()
+        now = self.desk.clock()
         connection.execute(
             members.update()
             .where(members.c.id == member.id)
@@ -313,18 +320,18 @@ class Members:
         cut_off(connection, member.id, invited=True)
         self._write(connection, who, Action.MEMBER_ERASED, member.reference)
         set_status(
-            connection, self._desk.journal, Selection(member=member.reference), Status.REVOKED,
+            connection, self.desk.journal, Selection(member=member.reference), Status.REVOKED,
             who=who, action=Action.REVOKED, now=now,
         )  # fmt: skip
 
     def _write(self, connection: Connection, who: str, action: Action, reference: str) -> None:
-        self._desk.journal.write(
-            connection, at=self._desk.clock(), who=who, action=action, reference=reference
+        self.desk.journal.write(
+            connection, at=self.desk.clock(), who=who, action=action, reference=reference
         )
 
     def _new(self, person: Person) -> Person:
         person = self.checked(person)
-        if person.valid_until <= self._desk.clock():
+        if person.valid_until <= self.desk.clock():
             raise MemberError("valid until: is over already")
         return person
 
@@ -332,7 +339,7 @@ class Members:
         self, connection: Connection, persons: list[Person], who: str, action: Action
     ) -> list[Member]:
         """Insert some hundreds at once: one by one, ten thousand would hold others up."""
-        now = self._desk.clock()
+        now = self.desk.clock()
         digests = [self._digest(person.number) for person in persons]
         given = [digest for digest in digests if digest is not None]
         taken = sa.select(members.c.id).where(members.c.number_digest.in_(given)).limit(1)
@@ -344,12 +351,12 @@ class Members:
             [
                 {
                     "reference": reference, "number_digest": digest, "created_at": now,
-                    "ended_at": None, **columns(self._desk.key, reference, person),
+                    "ended_at": None, **columns(self.desk.key, reference, person),
                 }
                 for reference, digest, person in zip(references, digests, persons, strict=True)
             ],
         )  # fmt: skip
-        self._desk.journal.write_all(
+        self.desk.journal.write_all(
             connection, at=now, who=who, action=action, references=references
         )
         query = sa.select(members.c.reference, members.c.id)
@@ -363,7 +370,7 @@ class Members:
     def _digest(self, number: str) -> bytes | None:
         if not number:
             return None
-        return self._desk.key.digest(_NUMBER, text.fold(number).encode())
+        return self.desk.key.digest(_NUMBER, text.fold(number).encode())
 
     def _number_digest(self, connection: Connection, number: str, *, but: int) -> bytes | None:
         """Return the keyed hash of a number that nobody but one has."""
