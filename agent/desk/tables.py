@@ -17,6 +17,7 @@ __all__ = [
     "access",
     "audit",
     "credentials",
+    "deliveries",
     "gates",
     "invitations",
     "members",
@@ -106,6 +107,7 @@ credentials = sa.Table(
     sa.Column("status", sa.Integer, nullable=False, default=0),  # 0 valid, 1 revoked, 2 suspended
     sa.Column("evidence", sa.String(64), nullable=False, default=""),  # kind of document seen
     sa.Column("issued_by", sa.String(64), nullable=False),  # staff's work name, or self
+    sa.Column("delivery", sa.Integer, sa.ForeignKey("delivery.id"), index=True),  # to a phone
     sa.UniqueConstraint("status_list", "status_index"),
 )
 offers = sa.Table(
@@ -122,10 +124,22 @@ offers = sa.Table(
     sa.Column("holder", sa.String(64), nullable=False, default=""),  # the key it must be bound to
     sa.Column("transaction_digest", sa.LargeBinary(32)),  # keyed with the code; null: none asked
     sa.Column("tries", sa.Integer, nullable=False, default=0),  # wrong transaction codes
-    sa.Column("state", sa.String(8), nullable=False, default="open"),  # open, taken, done, dead
+    sa.Column("state", sa.String(8), nullable=False, default="open"),  # see `agent.desk.offers`
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("expires_at", sa.BigInteger, nullable=False),
     sa.Column("sealed", sa.LargeBinary),  # biometric references, sealed with the code
+)
+deliveries = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    # The `notification_id`, for which the phone says what became of the credentials.
+    sa.Column("notification_digest", sa.LargeBinary(32), nullable=False, unique=True),
+    sa.Column("token_digest", sa.LargeBinary(32), nullable=False),  # they were fetched with
+    sa.Column("offer", sa.Integer, sa.ForeignKey("offer.id"), nullable=False, index=True),
+    sa.Column("event", sa.String(24), nullable=False, default=""),  # OpenID4VCI's; empty: silence
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("settles_at", sa.BigInteger),  # when silence counts as accepted; null: it is settled
 )
 access = sa.Table(
     "access",
