@@ -28,10 +28,11 @@ from agent.desk.members import Member, Members
 from agent.desk.status_lists import ListRow, free_place, status_uri
 from agent.desk.statuses import Form, Selection, Status, cut_off, set_status
 from agent.desk.tables import credentials, members, status_lists
-from agent.issuing.issue import sign_credential
+from agent.issuing.issue import MAX_FINGER_BYTES, sign_credential
 from agent.issuing.keys import Holder, PublicHolder
 
 __all__ = [
+    "FINGER_MOST",
     "REFERENCES_MOST",
     "CredentialError",
     "CredentialRow",
@@ -44,6 +45,8 @@ __all__ = [
     "status_uri",
 ]
 
+FINGER_MOST: Final = MAX_FINGER_BYTES
+"""Bytes of a finger template; a larger one stays in the gate's module."""
 REFERENCES_MOST: Final = 768
 """Bytes of all biometric references on a credential: face and one finger of 512 are read, at 14 cm;
 two fingers are not."""
