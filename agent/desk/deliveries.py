@@ -115,9 +115,7 @@ class Deliveries:
             .values(event=str(event), settles_at=None)
         )
         connection.execute(
-            access.update()
-            .where(access.c.token_digest == found.token_digest)
-            .values(sealed=None)
+            access.update().where(access.c.token_digest == found.token_digest).values(sealed=None)
         )
         if event is Event.ACCEPTED:
             self._replace(connection, found, now)
@@ -153,9 +151,7 @@ class Deliveries:
         offer = connection.execute(sa.select(offers).where(offers.c.id == delivery.offer)).one()
         if not offer.holder or offer.purpose != "upgrade":
             return
-        of_member = (credentials.c.member == offer.member) & (
-            credentials.c.form == str(Form.PHONE)
-        )
+        of_member = (credentials.c.member == offer.member) & (credentials.c.form == str(Form.PHONE))
         brought = (
             sa.select(deliveries.c.offer)
             .join(credentials, credentials.c.delivery == deliveries.c.id)

@@ -352,9 +352,7 @@ class Offers:
             idle = (offers.c.state == str(OfferState.TAKEN)) & offers.c.id.not_in(alive)
             lapsed = [row.id for row in connection.execute(sa.select(offers.c.id).where(idle))]
             connection.execute(access.delete().where(access.c.offer.in_(lapsed)))
-            connection.execute(
-                offers.update().where(idle).values(state=str(OfferState.EXPIRED))
-            )
+            connection.execute(offers.update().where(idle).values(state=str(OfferState.EXPIRED)))
             return self._forget(connection, now)
 
     # --- inside --------------------------------------------------------------------------------
@@ -390,9 +388,7 @@ class Offers:
         )
         return references
 
-    def _tell_killed(
-        self, connection: Connection, found: Row[Any], who: str, detail: str
-    ) -> None:
+    def _tell_killed(self, connection: Connection, found: Row[Any], who: str, detail: str) -> None:
         reference = connection.execute(
             sa.select(members.c.reference).where(members.c.id == found.member)
         ).scalar_one()

@@ -22,7 +22,7 @@ class ErrorCode(StrEnum):
     INVALID_GRANT = "invalid_grant"
     UNSUPPORTED_GRANT_TYPE = "unsupported_grant_type"
     # RFC 6750 section 3.1, access token
-    INVALID_TOKEN = "invalid_token"
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a code of RFC 6750
     # OpenID4VCI 1.0 section 8.3.1.2, credential endpoint
     INVALID_CREDENTIAL_REQUEST = "invalid_credential_request"
     UNKNOWN_CREDENTIAL_CONFIGURATION = "unknown_credential_configuration"
@@ -52,7 +52,9 @@ class VciError(Exception):
         more: further members of the answer.
     """
 
-    def __init__(self, code: ErrorCode, description: str, *, status: int = 400, **more: Any) -> None:
+    def __init__(
+        self, code: ErrorCode, description: str, *, status: int = 400, **more: Any
+    ) -> None:
         super().__init__(description)
         self.code = code
         self.description = description

@@ -3,8 +3,8 @@
 Rules:
 - three parts of base64url without padding, a header and claims that are JSON objects;
 - `typ` is `openid4vci-proof+jwt`; `alg` is ES256, ES384 or EdDSA, and the key's own;
-- exactly one of `jwk`, `kid` and `x5c` names the key, and only `jwk` is taken: nobody here could look
-  up the others; a private key in it is refused;
+- exactly one of `jwk`, `kid` and `x5c` names the key, and only `jwk` is taken: nobody here could
+  look up the others; a private key in it is refused;
 - `crit` is refused, since nothing that it could name is understood;
 - `aud` is this issuer's identifier; `nonce` is there; whether it is ours, the issuer checks;
 - `iat` is there, as the standard has it, and is not believed: clocks of phones are wrong.

@@ -121,9 +121,7 @@ class Tokens:
         references = open_references(
             self._desk.key, row.sealed, secret=token, about=row.token_digest
         )
-        return Access(
-            row.token_digest, row.expires_at, offer, self._refreshed(token), references
-        )
+        return Access(row.token_digest, row.expires_at, offer, self._refreshed(token), references)
 
     # --- inside --------------------------------------------------------------------------------
 
