@@ -28,6 +28,7 @@ class Action(StrEnum):
     """What may stand in the journal."""
 
     STAFF_ADDED = "staff-added"
+    STAFF_CHANGED = "staff-changed"
     STAFF_ENDED = "staff-ended"
     PASSKEY_ADDED = "passkey-added"
     SIGNED_IN = "signed-in"
