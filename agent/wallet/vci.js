@@ -19,6 +19,7 @@
 import { now } from "./clock.js";
 import { describe } from "./cose.js";
 import { WalletError } from "./errors.js";
+import { isLocked } from "./lock.js";
 import { knownIssuers, metadataOf, notify, readOffer, redeem, renew, request } from "./protocol.js";
 import * as store from "./store.js";
 
@@ -28,7 +29,6 @@ const EXCHANGE = "exchange";
 const DUE_SHARE = 0.75;
 
 const alone = (work) => store.exclusively("exchange", work);
-const thumbs = (record) => record.credentials.map((one) => one.thumbprint);
 
 // --- receiving -------------------------------------------------------------------------------
 
@@ -45,6 +45,10 @@ export function take(offer, { transactionCode, count, configuration } = {}) {
   return alone(async () => {
     const card = offer.cards.find((one) => one.configuration === (configuration ?? one.configuration));
     if (card === undefined) throw new WalletError("unsupported", { what: "configuration" });
+    // Before anything is spent: what is held up is finished, and something can be kept.
+    await unfinished();
+    if (isLocked()) throw new WalletError("locked");
+    await store.remember(EXCHANGE, undefined);
     const bound = offer.holder === null ? null : await store.holderOf(offer.holder);
     const token = await redeem(offer, transactionCode);
     const number = Math.max(1, Math.min(count ?? offer.metadata.batch, offer.metadata.batch));
@@ -63,16 +67,18 @@ export function take(offer, { transactionCode, count, configuration } = {}) {
 }
 
 /** Finish an exchange that was cut off; returns its record, or null where there is none to finish. */
-export function resume() {
-  return alone(async () => {
-    const exchange = await store.recall(EXCHANGE);
-    if (exchange === undefined) return null;
-    if (exchange.until <= now()) {
-      await store.remember(EXCHANGE, undefined);
-      return null;
-    }
-    return finish(exchange, await metadataOf(exchange.issuer, await knownIssuers()));
-  });
+export const resume = () => alone(unfinished);
+
+async function unfinished() {
+  const exchange = await store.recall(EXCHANGE);
+  if (exchange === undefined || exchange.until <= now()) return null;
+  const metadata = await metadataOf(exchange.issuer, await knownIssuers());
+  try {
+    return await finish(exchange, metadata);
+  } catch (error) {
+    if (passing(error)) throw error;
+    return null; // it came to nothing, and is forgotten
+  }
 }
 
 /** What may work a moment later, and must not end an exchange. */
@@ -99,7 +105,7 @@ async function finish(exchange, metadata) {
       receivedAt: now(),
       refreshToken: token.refresh,
       credentials: received.credentials.map(fresh),
-      notify: notice(received, token),
+      ...notice(received, token),
     },
     { replaces: exchange.replaces },
   );
@@ -117,22 +123,27 @@ const fresh = ({ bytes, holder }) => ({
 
 /** Return a key that is held, with the public part that a proof shows. */
 async function held(thumbprint) {
-  return store.holderOf(thumbprint);
+  const { id, privateKey, bytes } = await store.holderOf(thumbprint);
+  return { id, privateKey, thumbprint, jwk: (await describe(bytes)).holderKey };
 }
 
 // --- telling ---------------------------------------------------------------------------------
 
-const notice = ({ notification }, token) =>
-  notification === null ? null : { id: notification, access: token.access, event: "credential_accepted" };
+const notice = ({ notification }, { access }) => ({
+  notification,
+  notify: notification === null ? null : { access, event: "credential_accepted" },
+});
 
 /** Tell the issuer of one record; returns it without what was told. */
 async function told(record, metadata) {
   if (record.notify === null) return record;
+  const { access, event } = record.notify;
   try {
-    await notify(metadata, record.notify.access, record.notify.id, record.notify.event);
+    await notify(metadata, access, record.notification, event);
   } catch (error) {
     // Silence counts as accepted once the token is over: only what may pass is tried again.
     if (passing(error)) return record;
+    if (!(error instanceof WalletError)) throw error;
   }
   return store.put({ ...record, notify: null });
 }
@@ -174,9 +185,9 @@ export function refresh({ id }) {
     const metadata = await metadataOf(record.issuer, await knownIssuers());
     const token = await renew(metadata, record.refreshToken);
     const kept = await store.put({ ...record, refreshToken: token.refresh ?? record.refreshToken });
-    const [first] = kept.credentials;
-    const holders = await Promise.all(thumbs(kept).map(held));
-    const wanted = { configuration: kept.configuration, holders, now: now(), previous: first.bytes };
+    const holders = await renewedHolders(kept);
+    const [{ bytes: previous }] = kept.credentials;
+    const wanted = { configuration: kept.configuration, holders, now: now(), previous };
     let received;
     try {
       received = await request(metadata, token, wanted);
@@ -190,17 +201,36 @@ export function refresh({ id }) {
       display: { issuer: display, card: configurations.get(kept.configuration)?.display ?? [] },
       receivedAt: now(),
       credentials: received.credentials.map(fresh),
-      notify: notice(received, token),
+      ...notice(received, token),
     });
     return told(renewed, metadata);
   });
 }
 
-/** Delete a card, and tell the issuer if it can be told at once. */
+/**
+ * Return the keys of a renewed batch: the first stays, so that the issuer knows the phone again; a
+ * key that a ticket is bound to stays; the others are new, so that no gate knows them again.
+ */
+async function renewedHolders({ id, credentials }) {
+  const others = (await store.list()).filter((record) => record.id !== id);
+  const shared = new Set(others.flatMap((record) => record.credentials.map((one) => one.thumbprint)));
+  const stay = credentials.filter((one, at) => at === 0 || shared.has(one.thumbprint));
+  const old = await Promise.all(stay.map((one) => held(one.thumbprint)));
+  return [...old, ...(await store.newHolders(credentials.length - old.length))];
+}
+
+/** Delete a card, then tell its issuer if that can be said now; a lost word changes nothing. */
 export function discard({ id }) {
   return alone(async () => {
-    const record = await store.get(id);
+    const { issuer, notification, refreshToken } = await store.get(id);
     await store.remove(id);
-    return record;
+    if (notification === null || refreshToken === null) return;
+    try {
+      const metadata = await metadataOf(issuer, await knownIssuers());
+      const { access } = await renew(metadata, refreshToken);
+      await notify(metadata, access, notification, "credential_deleted");
+    } catch (error) {
+      if (!(error instanceof WalletError)) throw error;
+    }
   });
 }
