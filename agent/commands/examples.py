@@ -38,6 +38,8 @@ EXAMPLES: Final = {
     "issue credential": (
         "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
         "    --holder pilot/phone.key.pem --level 2 --out pilot/card.cbor",
+        "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
+        "    --holder phone.jwk --out pilot/card.cbor",
     ),
     "issue cards": (
         "idgate issue cards people.csv --issuer pilot/city.key.pem \\",
@@ -50,6 +52,11 @@ EXAMPLES: Final = {
     "issue present": (
         "idgate issue present pilot/card.cbor --holder pilot/phone.key.pem \\",
         "    --aud hall/gate-1 --png code.png",
+        "idgate issue present pilot/card.cbor --paper --png card.png",
+    ),
+    "issue status": (
+        "idgate issue status --issuer pilot/city.key.pem --revoke 7 \\",
+        "    --uri https://city.example/status/1 --out list.cwt",
     ),
     "trust": (
         "idgate trust init repository",

@@ -7,6 +7,8 @@
         --subject 42 --level 2 --out pilot/card.cbor
     idgate issue cards people.csv --issuer pilot/city.key.pem --out cards    many at once
     idgate issue present pilot/card.cbor --holder pilot/phone.key.pem --aud library --png code.png
+    idgate issue status --issuer pilot/city.key.pem --uri https://city.example/1 --revoke 7 \
+        --out list.cwt
 
 Private keys are written readable by their owner only. Exit code 2 for anything that cannot be used.
 """
@@ -27,7 +29,7 @@ from agent.credential.model import BiometricReference, Kind, StatusReference
 from agent.trust.model import COMMAND_ROLES
 
 if TYPE_CHECKING:
-    from agent.issuing.issue import Holder, Issuer
+    from agent.issuing.issue import Holder, Issuer, PublicHolder
 
 __all__ = ["add_arguments", "run"]
 
@@ -67,13 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _cards_arguments(actions.add_parser("cards", help="sign a table of credentials at once"))
     _present_arguments(actions.add_parser("present", help="make the code that a phone shows"))
+    _status_arguments(actions.add_parser("status", help="sign a Token Status List"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the chosen action; return the exit code."""
     actions = {
         "key": _key, "credential": _credential, "cards": _cards, "ticket": _ticket,
-        "present": _present,
+        "present": _present, "status": _status_list,
     }  # fmt: skip
     try:
         actions[arguments.action](arguments)
@@ -126,7 +129,10 @@ def _key_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
     parser.add_argument("--issuer", type=Path, required=True, metavar="KEY", help="private key")
-    parser.add_argument("--holder", type=Path, metavar="KEY", help="the holder's key; for dynamic")
+    parser.add_argument(
+        "--holder", type=Path, metavar="KEY",
+        help="the holder's key, for dynamic codes; the public one is enough: PEM, JWK or COSE_Key",
+    )  # fmt: skip
     parser.add_argument(
         "--subject", required=True, metavar="ID", help="opaque identifier at this issuer"
     )
@@ -218,7 +224,9 @@ def _cards_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _present_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("credential", type=Path, metavar="FILE", help="file of `issue credential`")
-    parser.add_argument("--holder", type=Path, metavar="KEY", help="left out: a static code")
+    parser.add_argument(
+        "--holder", type=Path, metavar="KEY", help="private key; left out: a static code"
+    )
     parser.add_argument("--aud", default="*", metavar="GATE", help="SITE/GATE, SITE, GROUP.* or *")
     parser.add_argument(
         "--at",
@@ -232,7 +240,38 @@ def _present_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ticket", type=Path, metavar="FILE", help="file of `issue ticket`")
     parser.add_argument("--site-key", type=Path, metavar="FILE", help="32 bytes: encrypt the code")
     parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code")
+    parser.add_argument(
+        "--paper", action="store_true",
+        help="for a print: compressed, with more error correction; default: for a phone's screen",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the text; else print it")
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--issuer", type=Path, required=True, metavar="KEY", help="private key")
+    parser.add_argument(
+        "--uri", required=True, metavar="URI", help="the list's name, as credentials give it"
+    )
+    parser.add_argument(
+        "--size", type=values.count(1, 1 << 24), default=65_536, metavar="N",
+        help="entries, withdrawn or not; the same each time",
+    )  # fmt: skip
+    for option, what in (("--revoke", "revoked for good"), ("--suspend", "suspended")):
+        parser.add_argument(
+            option, type=values.count(0, (1 << 24) - 1), action="append", default=[],
+            metavar="INDEX", help=f"an entry that is {what}, repeatable; default: none",
+        )  # fmt: skip
+    parser.add_argument(
+        "--ttl-days", type=values.number(0, MOST_DAYS, above=True), default=7.0, metavar="DAYS",
+        help="how long gates may believe it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--at", type=values.moment, metavar="TIME",
+        help="time of signing, ISO 8601 or Unix seconds; default: now",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the signed list, a CWT"
+    )
 
 
 def _key(arguments: argparse.Namespace) -> None:
@@ -319,7 +358,9 @@ def _ticket(arguments: argparse.Namespace) -> None:
 def _present(arguments: argparse.Namespace) -> None:
     from agent.issuing import issue
 
-    holder = _holder(arguments.holder)
+    holder = None
+    if arguments.holder is not None:
+        holder = issue.Holder(issue.SigningKey.from_file(arguments.holder))
     site_key = arguments.site_key.read_bytes() if arguments.site_key else None
     if site_key is not None and len(site_key) != 32:
         raise ValueError(f"{arguments.site_key}: a site key is 32 bytes")
@@ -331,13 +372,33 @@ def _present(arguments: argparse.Namespace) -> None:
         challenge=arguments.challenge,
         ticket=_token(arguments.ticket) if arguments.ticket else None,
         site_key=site_key,
+        compress=arguments.paper,
     )
     if arguments.png:
-        arguments.png.write_bytes(issue.qr_png(text))
+        medium = issue.Medium.PAPER if arguments.paper else issue.Medium.SCREEN
+        arguments.png.write_bytes(issue.qr_png(text, medium=medium))
     if arguments.out:
         arguments.out.write_text(text, encoding="ascii")
     elif not arguments.png:
         print(text)
+
+
+def _status_list(arguments: argparse.Namespace) -> None:
+    from agent.issuing.status_list import INVALID, SUSPENDED, sign_status_list
+
+    statuses = bytearray(arguments.size)
+    for value, indices in ((SUSPENDED, arguments.suspend), (INVALID, arguments.revoke)):
+        for index in indices:
+            if index >= arguments.size:
+                raise ValueError(f"index {index} is outside a list of --size {arguments.size}")
+            statuses[index] = value
+    issuer = _issuer(arguments.issuer)
+    token = sign_status_list(
+        issuer.key, iss=issuer.iss, kid=issuer.kid, uri=arguments.uri, statuses=statuses,
+        issued_at=_now(arguments.at), ttl_s=int(arguments.ttl_days * DAY_S),
+    )  # fmt: skip
+    arguments.out.write_bytes(token)
+    print(f"{arguments.out}: {arguments.size} entries, {len(token)} bytes")
 
 
 def _say_validity(arguments: argparse.Namespace) -> None:
@@ -409,10 +470,10 @@ def _issuer(file: Path) -> Issuer:
         raise ValueError(f"{description}: it must name issuer and iss") from None
 
 
-def _holder(file: Path | None) -> Holder | None:
-    from agent.issuing.issue import Holder, SigningKey
+def _holder(file: Path | None) -> Holder | PublicHolder | None:
+    from agent.issuing.keys import load_holder
 
-    return None if file is None else Holder(SigningKey.from_file(file))
+    return None if file is None else load_holder(file)
 
 
 def _write_private(file: Path, data: bytes) -> None:

@@ -65,6 +65,8 @@ class IssuerSettings(_Section, frozen=True):
     kinds: tuple[Kind, ...] = (Kind.LIBRARY_CARD,)
     basic_days: Days = 90
     upgraded_days: Days = 365
+    birth_date: bool = False
+    """Whether credentials say when somebody was born: only for gates that ask for an age."""
     batch: Annotated[int, Meta(ge=1, le=20)] = 5
     """Credentials of one kind that a phone may take at once, each to be shown on its own."""
 
@@ -100,6 +102,8 @@ class RuleSettings(_Section, frozen=True):
     session_s: Seconds = 3_600
     """Without a request, after which staff sign in again."""
     invitation_days: Days = 14
+    keep_days: Annotated[int, Meta(ge=0, le=3_660)] = 90
+    """Days after the end of a membership, or of a credential, after which it is forgotten."""
 
 
 class StatusSettings(_Section, frozen=True):

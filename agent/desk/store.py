@@ -60,6 +60,17 @@ class DeskStore:
         with self._engine.begin() as connection:
             yield connection
 
+    def settle(self) -> None:
+        """Have what was overwritten leave the disk too, as far as the database lets it.
+
+        SQLite overwrites what is deleted (`secure_delete`), but its log keeps the pages of before
+        until they are moved; on PostgreSQL that is the work of its own `VACUUM`.
+        """
+        if self._sqlite:
+            with self._engine.connect() as connection:
+                driver: Any = connection.connection.dbapi_connection
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def close(self) -> None:
         """Let go; may be called twice."""
         self._engine.dispose()
@@ -68,7 +79,13 @@ class DeskStore:
 def _prepare(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # this module begins transactions, not the driver
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in (
+        "busy_timeout=10000",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

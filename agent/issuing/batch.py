@@ -25,7 +25,7 @@ from typing import Final
 from agent.biometrics.picture_header import CREDENTIAL_LIMITS
 from agent.clock.moment import moment_text, parse_moment
 from agent.credential.model import BiometricReference, Kind
-from agent.issuing.issue import face_image, present, qr_png, sign_credential
+from agent.issuing.issue import Medium, face_image, present, qr_png, sign_credential
 from agent.issuing.keys import Holder, Issuer
 from agent.settings.checks import REGION
 
@@ -302,7 +302,8 @@ def _make(card: Card, issuer: Issuer, folder: Path, *, issued_at: int, phones: b
     if holder is not None:
         _write(folder / f"{card.file}.key.pem", holder.key.private_pem())
     else:
-        _write(folder / f"{card.file}.png", qr_png(present(token, None, at=None, audience="*")))
+        text = present(token, compress=True)
+        _write(folder / f"{card.file}.png", qr_png(text, medium=Medium.PAPER))
 
 
 def _index(cards: list[Card]) -> str:

@@ -9,8 +9,13 @@ For pilots, demos and tests; a production issuer keeps its keys in hardware and 
     text = present(credential, holder, at=now, audience="library/main")
     Path("code.png").write_bytes(qr_png(text))
 
-All times are given, never read from a clock. Encoding is deterministic CBOR, integers are Unix
-seconds.
+Rules:
+- all times are given, never read from a clock; encoding is deterministic CBOR, integers are Unix
+  seconds;
+- a code on a screen is drawn with error correction L, which a camera reads from farther away; on
+  paper, where a fold or a stain must be borne, with M where it fits;
+- what goes on a phone is not compressed: that saves a few bytes in one code of four;
+- a finger template that would make a code which no gate's camera reads stays in the module.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ import io
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from agent.credential import base45, cbor
@@ -33,18 +39,32 @@ from agent.credential.model import (
 )
 from agent.credential.native import PREFIX
 from agent.credential.numbers import KB_TYP, VCT_PREFIX, Alg, Claim, Header, Tag
-from agent.issuing.keys import Holder, Issuer, SigningKey, new_issuer
+from agent.issuing.keys import Holder, Issuer, PublicHolder, SigningKey, new_issuer
 
 __all__ = [
-    "Holder", "Issuer", "SigningKey", "encrypt", "face_image", "face_template", "finger_template",
-    "new_issuer", "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket",
-    "wrap",
+    "MAX_FINGER_BYTES", "Holder", "Issuer", "Medium", "PublicHolder", "SigningKey", "encrypt",
+    "face_image", "face_template", "finger_template", "new_issuer", "present", "qr_png",
+    "qr_symbol", "sign1", "sign_credential", "sign_ticket", "wrap",
 ]  # fmt: skip
 
 FACE_TEMPLATE: Final = 100
 """Claim 169 vendor sub-format: 128 int8, the model's id as issuer."""
 FINGER_TEMPLATE: Final = 110
 """Claim 169 vendor sub-format: a sensor family's template, the family as issuer."""
+
+MAX_FINGER_BYTES: Final = 512
+"""A finger template in a code: with one the code is read at 14 cm. With 1,536 bytes its modules are
+2 pixels of a phone's page, and no gate's camera reads it."""
+
+
+class Medium(StrEnum):
+    """What a code is shown on."""
+
+    SCREEN = "screen"
+    PAPER = "paper"
+
+
+_LEVELS: Final = {Medium.SCREEN: ("l",), Medium.PAPER: ("m", "l")}
 
 _NUMBERS: Final = {
     Algorithm.ES256: Alg.ES256,
@@ -96,6 +116,8 @@ def _identity(
 ) -> dict[int, Any]:
     """Return claim 169."""
     identity: dict[int, Any] = dict(more)
+    references = tuple(references)
+    _check_readable(references)
     if birth_date:
         whole = len(birth_date) == len("YYYY-MM-DD")
         identity[8] = birth_date.replace("-", "") if whole else birth_date
@@ -109,6 +131,17 @@ def _identity(
             entry[3] = reference.issuer
         identity.setdefault(reference.position, []).append(entry)
     return identity
+
+
+def _check_readable(references: Iterable[BiometricReference]) -> None:
+    for reference in references:
+        finger = reference.modality is Modality.FINGER
+        if finger and len(reference.data) > MAX_FINGER_BYTES:
+            raise ValueError(
+                f"a finger template of {len(reference.data)} bytes makes a code that no camera "
+                f"reads ({MAX_FINGER_BYTES} at most): that finger stays in the gate's module "
+                "(idgate finger enroll)"
+            )
 
 
 # --- messages ------------------------------------------------------------------------------------
@@ -143,7 +176,7 @@ def sign1(
 
 def sign_credential(
     issuer: Issuer,
-    holder: Holder | None,
+    holder: Holder | PublicHolder | None,
     *,
     subject: str,
     issued_at: int,
@@ -164,7 +197,8 @@ def sign_credential(
 
     Args:
         issuer: who signs.
-        holder: whose key goes into `cnf`; None makes a credential for static use only.
+        holder: whose key goes into `cnf`, the public one being enough; None makes a credential for
+            static use only.
         subject: opaque identifier in the issuer's realm.
         issued_at: `iat`.
         valid_until: last second of validity; `exp` is the second after it.
@@ -182,6 +216,9 @@ def sign_credential(
 
     Returns:
         The tagged COSE_Sign1; `present` makes a code of it.
+
+    Raises:
+        ValueError: a finger template of more than `MAX_FINGER_BYTES`.
     """
     body: dict[int, Any] = {
         Claim.ISS: issuer.iss,
@@ -210,7 +247,7 @@ def sign_credential(
 
 def sign_ticket(
     issuer: Issuer,
-    holder: Holder | None,
+    holder: Holder | PublicHolder | None,
     *,
     subject: str,
     issued_at: int,
@@ -258,6 +295,7 @@ def present(
     ticket: bytes | None = None,
     site_key: bytes | None = None,
     claims: Mapping[int, Any] | None = None,
+    compress: bool = False,
 ) -> str:
     """Make the text of a code.
 
@@ -270,6 +308,7 @@ def present(
         ticket: what `sign_ticket` returned.
         site_key: 32 bytes; encrypts the code for the site's gates.
         claims: further claims of the presentation; they override.
+        compress: see `wrap`.
 
     Raises:
         ValueError: a static code with a challenge or ticket, a dynamic one without time.
@@ -289,12 +328,18 @@ def present(
         )
     elif challenge is not None or ticket is not None:
         raise ValueError("a challenge or a ticket needs a dynamic code, and so the holder's key")
-    return wrap(message, site_key=site_key)
+    return wrap(message, site_key=site_key, compress=compress)
 
 
-def wrap(message: bytes, *, site_key: bytes | None = None) -> str:
-    """Compress where it helps, encrypt where asked, and write as `NI1:` text."""
-    packed = zlib.compress(message, 9)
+def wrap(message: bytes, *, site_key: bytes | None = None, compress: bool = False) -> str:
+    """Write a message as `NI1:` text, encrypted where asked.
+
+    Args:
+        message: a credential or a presentation.
+        site_key: 32 bytes; encrypts it for the site's gates.
+        compress: deflate it where that makes it smaller; for paper.
+    """
+    packed = zlib.compress(message, 9) if compress else message
     data = packed if len(packed) < len(message) else message
     if site_key is not None:
         data = encrypt(data, site_key)
@@ -314,8 +359,12 @@ def encrypt(data: bytes, site_key: bytes) -> bytes:
 # --- QR codes ------------------------------------------------------------------------------------
 
 
-def qr_symbol(text: str) -> Any:
-    """Return the `segno` QR code of a code's text: alphanumeric, level M if it fits, else L.
+def qr_symbol(text: str, *, medium: Medium) -> Any:
+    """Return the `segno` QR code of a code's text, alphanumeric.
+
+    Args:
+        text: the code.
+        medium: SCREEN takes error correction L; PAPER takes M, or L where M does not fit.
 
     Raises:
         ValueError: the text does not fit one symbol.
@@ -323,7 +372,7 @@ def qr_symbol(text: str) -> Any:
     import segno
     from segno.encoder import DataOverflowError
 
-    for level in ("m", "l"):
+    for level in _LEVELS[medium]:
         try:
             return segno.make_qr(text, error=level, boost_error=False, mode="alphanumeric")
         except DataOverflowError:
@@ -331,13 +380,14 @@ def qr_symbol(text: str) -> Any:
     raise ValueError(f"{len(text)} characters do not fit a QR code; leave biometrics out")
 
 
-def qr_png(text: str, *, module_px: int = 4) -> bytes:
+def qr_png(text: str, *, medium: Medium = Medium.SCREEN, module_px: int = 4) -> bytes:
     """Return a PNG of the QR code with its quiet zone of 4 modules.
 
     Args:
         text: the code.
+        medium: see `qr_symbol`.
         module_px: pixels to a module.
     """
     out = io.BytesIO()
-    qr_symbol(text).save(out, kind="png", scale=module_px, border=4)
+    qr_symbol(text, medium=medium).save(out, kind="png", scale=module_px, border=4)
     return out.getvalue()

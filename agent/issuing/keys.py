@@ -2,15 +2,19 @@
 
 For pilots, demos and tests; a production issuer keeps its keys in hardware. Private keys are
 written as unencrypted PKCS #8 PEM, public ones as PEM with a TOML beside them.
+
+A phone's private key never leaves the phone: an issuer knows its holder by the public key alone
+(`PublicHolder`), and names it by its thumbprint.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import secrets
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +31,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from agent.credential.issuers import Algorithm, IssuerKey
-from agent.credential.keys import cose_key, public_key_kid, spki
-from agent.credential.model import Kind
+from agent.credential.keys import (
+    cose_key,
+    from_cose_key,
+    load_public_key,
+    public_key_kid,
+    spki,
+)
+from agent.credential.model import Kind, Rejected
+from agent.credential.numbers import CoseKey, Crv, Kty
 
-__all__ = ["ISSUING", "Holder", "Issuer", "SigningKey", "new_issuer"]
+__all__ = [
+    "ISSUING", "Holder", "Issuer", "PublicHolder", "SigningKey", "load_holder", "new_issuer",
+]  # fmt: skip
 
 ISSUING: Final = (
     Algorithm.ES256, Algorithm.ES384, Algorithm.EDDSA, Algorithm.PS256, Algorithm.SM2,
@@ -43,6 +56,8 @@ _SM2_PKCS8: Final = bytes.fromhex(
 """PKCS #8 of an SM2 key up to its scalar: `cryptography` has no such curve."""
 _SM2_PKCS8_POINT: Final = bytes.fromhex("a144034200")
 _SM2_PKCS8_BYTES: Final = 138
+_MAX_KEY_FILE: Final = 64 << 10
+_JWK_CURVES: Final = {Crv.P256: "P-256", Crv.P384: "P-384", Crv.ED25519: "Ed25519"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +249,124 @@ class Holder:
     def cose_key(self) -> dict[int, Any]:
         """Return the public key for `cnf`."""
         return cose_key(self.key.public)
+
+    def thumbprint(self) -> str:
+        """Return what `PublicHolder.thumbprint` returns of the public key."""
+        return _thumbprint(self.cose_key())
+
+
+@dataclass(frozen=True, slots=True)
+class PublicHolder:
+    """A holder whose private key stays on the phone.
+
+    Attributes:
+        public: a `cryptography` public key: P-256, P-384 or Ed25519. Made by the `from_` functions,
+            each of which refuses every other key, a private one, and one that is not on its curve.
+    """
+
+    public: Any = field(repr=False)
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any]) -> PublicHolder:
+        """Take a JWK (RFC 7517), as WebCrypto exports it and as a proof's header carries it.
+
+        Raises:
+            ValueError: no public key of the three; one line.
+        """
+        if not isinstance(jwk, Mapping) or "kty" not in jwk or "keys" in jwk:
+            raise ValueError("a damaged JWK: no kty, or a set of keys")
+        try:
+            text = json.dumps(dict(jwk)).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("a damaged JWK") from None
+        return cls.from_bytes(text)
+
+    @classmethod
+    def from_cose_key(cls, key: Mapping[int, Any] | bytes) -> PublicHolder:
+        """Take a COSE_Key (RFC 9052 section 7), decoded or as CBOR.
+
+        Raises:
+            ValueError: no public key of the three; one line.
+        """
+        from agent.credential import cbor
+
+        try:
+            item = cbor.decode(key) if isinstance(key, bytes) else key
+            return cls(from_cose_key(item)[1])
+        except Rejected as error:
+            raise ValueError(error.detail) from None
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> PublicHolder:
+        """Take a PEM public key or certificate.
+
+        Raises:
+            ValueError: no public key of the three; one line.
+        """
+        if b"-----BEGIN " not in pem:
+            raise ValueError("no public key in PEM")
+        return cls.from_bytes(pem)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PublicHolder:
+        """Take the one public key of a file: PEM, JWK or COSE_Key.
+
+        Raises:
+            ValueError: none of these, another kind of key, or a private one; one line.
+        """
+        public = load_public_key(data).key
+        cose_key(public)  # refuses what no credential can carry
+        return cls(public)
+
+    def cose_key(self) -> dict[int, Any]:
+        """Return the public key for `cnf`."""
+        return cose_key(self.public)
+
+    def thumbprint(self) -> str:
+        """Return the JWK thumbprint (RFC 7638, SHA-256) in hexadecimal: 64 digits.
+
+        The same key has the same one, however it was written.
+        """
+        return _thumbprint(self.cose_key())
+
+
+def load_holder(file: Path) -> Holder | PublicHolder:
+    """Load whose phone it is: a private PEM key, or the public one as PEM, JWK or COSE_Key.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: no such key; the message names the file.
+    """
+    with file.open("rb") as stream:
+        data = stream.read(_MAX_KEY_FILE + 1)
+    try:
+        return _holder(data)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _holder(data: bytes) -> Holder | PublicHolder:
+    if len(data) > _MAX_KEY_FILE:
+        raise ValueError(f"larger than {_MAX_KEY_FILE} bytes")
+    if b"PRIVATE KEY-----" not in data:
+        return PublicHolder.from_bytes(data)
+    held = Holder(SigningKey.from_pem(data))
+    held.cose_key()  # refuses what no credential can carry
+    return held
+
+
+def _thumbprint(key: Mapping[int, Any]) -> str:
+    """Return RFC 7638's digest: required members only, in the order of their names, no spaces."""
+    jwk = {"crv": _JWK_CURVES[Crv(key[CoseKey.CRV])]}
+    jwk["kty"] = "OKP" if key[CoseKey.KTY] == Kty.OKP else "EC"
+    jwk["x"] = _base64url(key[CoseKey.X])
+    if CoseKey.Y in key:
+        jwk["y"] = _base64url(key[CoseKey.Y])
+    return hashlib.sha256(json.dumps(jwk, separators=(",", ":")).encode()).hexdigest()
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _pem(label: str, der: bytes) -> bytes:

@@ -123,12 +123,12 @@ function untagged(bytes) {
  * @param {Uint8Array} bytes
  * @returns {Promise<{iss: string, sub: string, kind: string, level: 1|2, iat: number, nbf: number,
  *   exp: number, regions: string[], aud: string[], status: {index: number, uri: string}|null,
- *   cti: string, holder: string|null, birthDate: string|null, realm: string|null,
+ *   cti: string, holder: string|null, holderKey: object|null, birthDate: string|null, realm: string|null,
  *   details: Object<string, string|number>|null,
  *   references: {modality: "face"|"finger", form: "image"|"template", position: number,
  *     bytes: number}[]}>}
- *   times are Unix seconds, `exp` the first second that is too late; `holder` a thumbprint, `cti`
- *   hexadecimal; `regions` and `aud` empty mean everywhere; `bytes` is a size
+ *   times are Unix seconds, `exp` the first second that is too late; `holder` a thumbprint and
+ *   `holderKey` its JWK, `cti` hexadecimal; `regions` and `aud` empty mean everywhere; `bytes` is a size
  * @throws {WalletError} `malformed`, `bad_credential`
  */
 export async function describe(bytes) {
@@ -147,6 +147,7 @@ export async function describe(bytes) {
   const vct = string(claims.get(VCT_CLAIM) ?? `${VCT}unknown`);
   const level = claims.get(LEVEL) ?? 1;
   if (level !== 1 && level !== 2) bad("level");
+  const holderKey = claims.has(CNF) ? holderJwk(claims.get(CNF)) : null;
   return {
     iss: string(claims.get(ISS)),
     sub: string(claims.get(SUB)),
@@ -159,7 +160,8 @@ export async function describe(bytes) {
     aud: strings([claims.get(AUD) ?? []].flat()),
     status: status(claims.get(STATUS)),
     cti: hex(cti),
-    holder: claims.has(CNF) ? await thumbprint(holderJwk(claims.get(CNF))) : null,
+    holder: holderKey && (await thumbprint(holderKey)),
+    holderKey,
     ...identity(claims.get(IDENTITY) ?? new Map()),
     realm: claims.has(REALM) ? string(claims.get(REALM)) : null,
     details: claims.has(DETAILS) ? details(claims.get(DETAILS)) : null,

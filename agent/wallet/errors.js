@@ -19,6 +19,7 @@ unknown_issuer         the issuer is not one that this wallet takes cards from (
 insecure               the address is not https
 offline                no answer: no network, or the desk is not reachable
 timeout                the desk took too long
+desk_fault             the desk has a fault of its own; later it may work
 bad_answer             the desk answered something that the specification does not allow
 issuer_mismatch        the metadata belong to another issuer than the offer
 unsupported            the offer holds no card, or no way of fetching it, that this wallet knows

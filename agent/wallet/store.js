@@ -7,11 +7,11 @@
  *
  * A record:
  *     {id, issuer, configuration, kind, display, receivedAt, refreshToken,
- *      credentials: [{bytes, holder, thumbprint, uses, lastUse}], notify}
+ *      credentials: [{bytes, holder, thumbprint, uses, lastUse}], notification, notify}
  * `issuer` is the identifier (a URL), `display` what the issuer's metadata say of itself and of the
  * card, `credentials` a batch of equal ones, each with its own key (`holder` names the key's row);
- * `refreshToken` is null where the card cannot be renewed over the air; `notify` is what the issuer
- * is still to be told, or null.
+ * `refreshToken` is null where the card cannot be renewed over the air; `notification`
+ * is the issuer's name for this delivery, `notify` what it is still to be told, or null.
  *
  * Rules:
  * - every row is sealed under its own name (lock.js): a row that is moved does not open;

@@ -50,8 +50,8 @@ function _shtab_idgate_using
   test "$_shtab_idgate_cmdpath" = "$argv"
 end
 
-set -g _shtab_idgate_commands run scan verify issue 'issue key' 'issue credential' 'issue ticket' 'issue cards' 'issue present' holidays trust 'trust init' 'trust add-issuer' 'trust add-root' 'trust add-operator' 'trust add-roster' 'trust add-status' 'trust add-revocation' 'trust add-profile' 'trust add-model' 'trust remove' 'trust rotate' 'trust renew' 'trust sign' 'trust publish' 'trust update' 'trust show' finger 'finger enroll' 'finger delete' 'finger list' 'finger verify' 'finger export' 'finger test' 'finger pair' face 'face enroll' 'face compare' 'face evaluate' 'face calibrate' 'face spoof-render' 'face spoof-eval' models 'models list' 'models verify' 'models add' gate 'gate safe' 'gate inputs' 'gate test' 'gate timeline' 'gate key' journal 'journal show' 'journal export' 'journal find' 'journal erase' fleet 'fleet collect' 'fleet simulate' 'fleet send' 'fleet configure' 'fleet watch' 'fleet export' 'fleet gates' 'fleet accept' 'fleet retire' 'fleet rename' 'fleet verify' doctor demo help
-set -g _shtab_idgate_opts_with_value --algorithm --at --aud --birth-date --broker --ca --cert --cert-key --challenge --client-id --clips --color --config --count --csv --database --deadline-ms --describe --detail --detector --drain-s --embedder --entry --face --face-model --faces --finger --finger-family --finger-position --for-s --format --fps --frames --from --gate --gates --group --holder --image --images --iss --issuer --keep-days --key --keys --kid --kind --last --level --listen --models --mqtt --name --out --pairs --parquet --password-file --photo --plot --png --profile --rate --realm --reason --region --retire --role --root --root-days --root-keys --root-threshold --roster-key --runtime --seal-key --seconds --seed --since --site --site-key --slot --snapshot-days --status --subject --subject-file --targets-days --targets-keys --targets-threshold --threads --threshold --ticket --timeout --timeout-s --timestamp-days --to --trust --until --username --valid-days --version
+set -g _shtab_idgate_commands run scan verify issue 'issue key' 'issue credential' 'issue ticket' 'issue cards' 'issue present' 'issue status' holidays trust 'trust init' 'trust add-issuer' 'trust add-root' 'trust add-operator' 'trust add-roster' 'trust add-status' 'trust add-revocation' 'trust add-profile' 'trust add-model' 'trust remove' 'trust rotate' 'trust renew' 'trust sign' 'trust publish' 'trust update' 'trust show' finger 'finger enroll' 'finger delete' 'finger list' 'finger verify' 'finger export' 'finger test' 'finger pair' face 'face enroll' 'face compare' 'face evaluate' 'face calibrate' 'face spoof-render' 'face spoof-eval' models 'models list' 'models verify' 'models add' gate 'gate safe' 'gate inputs' 'gate test' 'gate timeline' 'gate key' journal 'journal show' 'journal export' 'journal find' 'journal erase' fleet 'fleet collect' 'fleet simulate' 'fleet send' 'fleet configure' 'fleet watch' 'fleet export' 'fleet gates' 'fleet accept' 'fleet retire' 'fleet rename' 'fleet verify' doctor demo help
+set -g _shtab_idgate_opts_with_value --algorithm --at --aud --birth-date --broker --ca --cert --cert-key --challenge --client-id --clips --color --config --count --csv --database --deadline-ms --describe --detail --detector --drain-s --embedder --entry --face --face-model --faces --finger --finger-family --finger-position --for-s --format --fps --frames --from --gate --gates --group --holder --image --images --iss --issuer --keep-days --key --keys --kid --kind --last --level --listen --models --mqtt --name --out --pairs --parquet --password-file --photo --plot --png --profile --rate --realm --reason --region --retire --revoke --role --root --root-days --root-keys --root-threshold --roster-key --runtime --seal-key --seconds --seed --since --site --site-key --size --slot --snapshot-days --status --subject --subject-file --suspend --targets-days --targets-keys --targets-threshold --threads --threshold --ticket --timeout --timeout-s --timestamp-days --to --trust --ttl-days --until --uri --username --valid-days --version
 
 complete -c idgate -e
 complete -c idgate -f
@@ -93,7 +93,7 @@ complete -c idgate -n '_shtab_idgate_using issue key' -l kind -xka "online-id dr
 complete -c idgate -n '_shtab_idgate_using issue; and test $_shtab_idgate_npos -eq 0' -a credential -d 'Sign a credential.'
 complete -c idgate -n '_shtab_idgate_using issue credential' -s h -l help -d 'show this help message and exit'
 complete -c idgate -n '_shtab_idgate_using issue credential' -l issuer -xka "(__fish_complete_path (commandline -ct))" -d 'private key'
-complete -c idgate -n '_shtab_idgate_using issue credential' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'the holder'"'"'s key; for dynamic'
+complete -c idgate -n '_shtab_idgate_using issue credential' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'the holder'"'"'s key, for dynamic codes; the public one is enough: PEM, JWK or COSE_Key'
 complete -c idgate -n '_shtab_idgate_using issue credential' -l subject -x -d 'opaque identifier at this issuer'
 complete -c idgate -n '_shtab_idgate_using issue credential' -l kind -xka "online-id driving-licence social-security-card residence-permit business-licence passport hk-macau-permit rail-ticket library-card event-ticket transit-code health-certificate national-id unknown" -d 'what it is: one of online-id, driving-licence, social-security-card, residence-permit, business-licence, passport, hk-macau-permit, rail-ticket, library-card, event-ticket, transit-code, health-certificate, national-id, unknown (default: online-id)'
 complete -c idgate -n '_shtab_idgate_using issue credential' -l valid-days -x -d 'how long it is valid from its issue on (default: 30)'
@@ -111,7 +111,7 @@ complete -c idgate -n '_shtab_idgate_using issue credential' -l finger-position 
 complete -c idgate -n '_shtab_idgate_using issue; and test $_shtab_idgate_npos -eq 0' -a ticket -d 'Sign a ticket to go beside an identity.'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -s h -l help -d 'show this help message and exit'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l issuer -xka "(__fish_complete_path (commandline -ct))" -d 'private key'
-complete -c idgate -n '_shtab_idgate_using issue ticket' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'the holder'"'"'s key; for dynamic'
+complete -c idgate -n '_shtab_idgate_using issue ticket' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'the holder'"'"'s key, for dynamic codes; the public one is enough: PEM, JWK or COSE_Key'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l subject -x -d 'opaque identifier at this issuer'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l kind -xka "online-id driving-licence social-security-card residence-permit business-licence passport hk-macau-permit rail-ticket library-card event-ticket transit-code health-certificate national-id unknown" -d 'what it is: one of online-id, driving-licence, social-security-card, residence-permit, business-licence, passport, hk-macau-permit, rail-ticket, library-card, event-ticket, transit-code, health-certificate, national-id, unknown (default: rail-ticket)'
 complete -c idgate -n '_shtab_idgate_using issue ticket' -l valid-days -x -d 'how long it is valid from its issue on (default: 30)'
@@ -133,15 +133,26 @@ complete -c idgate -n '_shtab_idgate_using issue cards' -l valid-days -x -d 'how
 complete -c idgate -n '_shtab_idgate_using issue cards' -l at -x -d 'issue time, ISO 8601 or Unix seconds; default: now'
 complete -c idgate -n '_shtab_idgate_using issue; and test $_shtab_idgate_npos -eq 0' -a present -d 'Make the code that a phone shows.'
 complete -c idgate -n '_shtab_idgate_using issue present' -s h -l help -d 'show this help message and exit'
-complete -c idgate -n '_shtab_idgate_using issue present' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'left out: a static code'
+complete -c idgate -n '_shtab_idgate_using issue present' -l holder -xka "(__fish_complete_path (commandline -ct))" -d 'private key; left out: a static code'
 complete -c idgate -n '_shtab_idgate_using issue present' -l aud -x -d 'SITE/GATE, SITE, GROUP.* or * (default: *)'
 complete -c idgate -n '_shtab_idgate_using issue present' -l at -x -d 'time of use, ISO 8601 or Unix seconds; default: now'
 complete -c idgate -n '_shtab_idgate_using issue present' -l challenge -x -d 'the gate'"'"'s nonce'
 complete -c idgate -n '_shtab_idgate_using issue present' -l ticket -xka "(__fish_complete_path (commandline -ct))" -d 'file of `issue ticket`'
 complete -c idgate -n '_shtab_idgate_using issue present' -l site-key -xka "(__fish_complete_path (commandline -ct))" -d '32 bytes: encrypt the code'
 complete -c idgate -n '_shtab_idgate_using issue present' -l png -xka "(__fish_complete_path (commandline -ct))" -d 'write the QR code'
+complete -c idgate -n '_shtab_idgate_using issue present' -l paper -d 'for a print: compressed, with more error correction; default: for a phone'"'"'s screen'
 complete -c idgate -n '_shtab_idgate_using issue present' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'write the text; else print it'
 complete -c idgate -n '_shtab_idgate_using issue present; and test $_shtab_idgate_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'file of `issue credential`'
+complete -c idgate -n '_shtab_idgate_using issue; and test $_shtab_idgate_npos -eq 0' -a status -d 'Sign a Token Status List.'
+complete -c idgate -n '_shtab_idgate_using issue status' -s h -l help -d 'show this help message and exit'
+complete -c idgate -n '_shtab_idgate_using issue status' -l issuer -xka "(__fish_complete_path (commandline -ct))" -d 'private key'
+complete -c idgate -n '_shtab_idgate_using issue status' -l uri -x -d 'the list'"'"'s name, as credentials give it'
+complete -c idgate -n '_shtab_idgate_using issue status' -l size -x -d 'entries, withdrawn or not; the same each time (default: 65536)'
+complete -c idgate -n '_shtab_idgate_using issue status' -l revoke -x -d 'an entry that is revoked for good, repeatable; default: none'
+complete -c idgate -n '_shtab_idgate_using issue status' -l suspend -x -d 'an entry that is suspended, repeatable; default: none'
+complete -c idgate -n '_shtab_idgate_using issue status' -l ttl-days -x -d 'how long gates may believe it (default: 7)'
+complete -c idgate -n '_shtab_idgate_using issue status' -l at -x -d 'time of signing, ISO 8601 or Unix seconds; default: now'
+complete -c idgate -n '_shtab_idgate_using issue status' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'the signed list, a CWT'
 complete -c idgate -n '_shtab_idgate_using; and test $_shtab_idgate_npos -eq 0' -a holidays -d 'Read a holiday calendar into a site profile.'
 complete -c idgate -n '_shtab_idgate_using holidays' -s h -l help -d 'show this help message and exit'
 complete -c idgate -n '_shtab_idgate_using holidays' -l profile -xka "(__fish_complete_path (commandline -ct))" -d 'site profile to write them into; default: print them'

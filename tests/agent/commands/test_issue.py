@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import stat
 import tomllib
 from pathlib import Path
@@ -14,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from PIL import Image
 
 from agent.cli import main
-from agent.credential import keys
+from agent.credential import base45, inflate, keys
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.model import Kind, Level
 from agent.issuing import issue
@@ -231,3 +233,59 @@ def test_usage(words, capsys):
     with pytest.raises(SystemExit) as left:
         _idgate(*words)
     assert left.value.code == 2
+
+
+def test_a_phones_public_key_is_enough(pilot, tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    public, jwk = tmp_path / "phone.pem", tmp_path / "phone.jwk"
+    public.write_bytes(pilot.holder.key.public_pem())
+    key = pilot.holder.cose_key()
+    x, y = (base64.urlsafe_b64encode(key[part]).rstrip(b"=").decode() for part in (-2, -3))
+    jwk.write_text(json.dumps({"kty": "EC", "crv": "P-256", "x": x, "y": y}))
+    for file in (public, jwk):
+        card = tmp_path / f"{file.name}.cbor"
+        words = ("--issuer", tmp_path / "city.key.pem", "--subject", "1", "--at", NOW)
+        assert _idgate("credential", *words, "--holder", file, "--out", card) == 0
+        trust = pilot.trusting(_trusted(tmp_path / "trust", "city"))
+        assert pilot.read(pilot.dynamic(card.read_bytes()), keys=trust).subject == "1"
+    capsys.readouterr()
+    assert _idgate("present", card, "--holder", public) == 2
+    assert capsys.readouterr().err == f"idgate issue: {public}: no private key in PEM\n"
+
+
+def test_a_code_for_paper_is_denser(tmp_path):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    card, issuer = tmp_path / "card.cbor", tmp_path / "city.key.pem"
+    assert _idgate("credential", "--issuer", issuer, "--subject", "s" * 200, "--out", card) == 0
+    screen, paper = tmp_path / "screen.png", tmp_path / "paper.png"
+    assert _idgate("present", card, "--png", screen, "--out", tmp_path / "screen") == 0
+    assert _idgate("present", card, "--png", paper, "--paper", "--out", tmp_path / "paper") == 0
+    texts = [(tmp_path / name).read_text() for name in ("screen", "paper")]
+    assert [inflate.is_zlib(base45.decode(text[4:].encode())) for text in texts] == [False, True]
+    assert [_decoded(png.read_bytes()) for png in (screen, paper)] == texts
+
+
+def test_a_long_finger_template_is_refused_by_name_of_where_it_stays(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    finger, card = tmp_path / "finger.bin", tmp_path / "card.cbor"
+    finger.write_bytes(bytes(1_536))
+    words = ("--issuer", tmp_path / "city.key.pem", "--subject", "1", "--finger", finger)
+    assert _idgate("credential", *words, "--out", card) == 2
+    assert "stays in the gate's module" in capsys.readouterr().err
+    assert not card.exists()
+
+
+def test_a_status_list_is_signed_and_read(tmp_path, capsys):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    out, uri = tmp_path / "list.cwt", "https://city.example/status/1"
+    words = ("status", "--issuer", tmp_path / "city.key.pem", "--uri", uri, "--at", NOW)
+    assert _idgate(*words, "--revoke", 7, "--suspend", 9, "--size", 1024, "--out", out) == 0
+    (tmp_path / "trust" / "status").mkdir()
+    (tmp_path / "trust" / "status" / "list.cwt").write_bytes(out.read_bytes())
+    (found,) = load_directory(tmp_path / "trust", now=NOW).status_lists
+    assert (found.uri, len(found), [found.value(index) for index in (7, 8, 9)]) == (
+        uri, 1024, [1, 0, 2],
+    )  # fmt: skip
+    capsys.readouterr()
+    assert _idgate(*words, "--revoke", 1024, "--size", 1024, "--out", out) == 2
+    assert "outside a list of --size 1024" in capsys.readouterr().err
