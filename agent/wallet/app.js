@@ -19,6 +19,7 @@ import { loadLanguage, t } from "./i18n.js";
 import * as lock from "./lock.js";
 import { startOffline } from "./offline.js";
 import * as store from "./store.js";
+import { upkeep } from "./upkeep.js";
 import { card } from "./views/card.js";
 import { code } from "./views/code.js";
 import { evicted } from "./views/evicted.js";
@@ -48,8 +49,11 @@ let banner = null;
 
 /** What a view may do to the page. */
 const app = {
-  /** What the address brought, until it is gone on with: `{kind, text}` or null. */
+  /** What the address brought, until it is gone on with: `{text}` or null. */
   pending: null,
+
+  /** The place that was scanned since the unlocking, its challenge with it. */
+  place: null,
 
   /** Show a view on top of the one that is there. */
   go(name, parameters = {}) {
@@ -102,7 +106,14 @@ const app = {
     await app.reset("home");
     const waiting = app.pending;
     app.pending = null;
-    if (waiting) await app.take(waiting);
+    if (waiting) {
+      try {
+        await app.take(waiting);
+      } catch (error) {
+        await app.go("problem", { error });
+      }
+    }
+    void upkeep();
   },
 
   /** Large type or not. */
@@ -166,6 +177,7 @@ function close() {
   leave();
   turn += 1;
   stack = [];
+  app.place = null;
   fill(page);
   said.textContent = "";
   document.title = t("app");

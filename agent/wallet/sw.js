@@ -13,8 +13,58 @@
  */
 
 // precache: begin
-const VERSION = "";
-const FILES = [];
+const VERSION = "a83405bae3ef9c6e";
+const FILES = [
+  "app.js",
+  "camera.js",
+  "clock.js",
+  "codec.js",
+  "cose.js",
+  "db.js",
+  "dom.js",
+  "draw.js",
+  "errors.js",
+  "http.js",
+  "i18n.js",
+  "icons/icon-180.png",
+  "icons/icon-192.png",
+  "icons/icon-512.png",
+  "icons/icon-mask-512.png",
+  "icons/icon.svg",
+  "invitation.js",
+  "links.js",
+  "lock.js",
+  "manifest.webmanifest",
+  "offline.js",
+  "passkey.js",
+  "places.js",
+  "platform.js",
+  "protocol.js",
+  "store.js",
+  "strings/en.js",
+  "strings/es.js",
+  "strings/zh.js",
+  "style.css",
+  "upkeep.js",
+  "vci.js",
+  "vendor/jsqr/jsQR.js",
+  "vendor/lean-qr/lean-qr.js",
+  "views/card.js",
+  "views/code.js",
+  "views/evicted.js",
+  "views/home.js",
+  "views/incoming.js",
+  "views/invitation.js",
+  "views/locked.js",
+  "views/offer.js",
+  "views/paper.js",
+  "views/parts.js",
+  "views/problem.js",
+  "views/scan.js",
+  "views/settings.js",
+  "views/welcome.js",
+  "wake.js",
+];
 // precache: end
 
 const PREFIX = "idgate-page-";

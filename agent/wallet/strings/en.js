@@ -230,6 +230,7 @@ export default {
   error_offline: "The desk does not answer. Are you on its network, or online?",
   error_timeout: "The desk takes too long. Try again in a moment.",
   error_bad_answer: "The desk gave an answer that makes no sense. Tell the staff.",
+  error_desk_fault: "The desk has a fault of its own. Tell the staff, and try again later.",
   error_issuer_mismatch: "Stop. This offer names another issuer than the place it comes from. Nothing was sent.",
   error_unsupported: "This page cannot hold that kind of card.",
   error_offer_gone: "There is no such offer any more. Ask the desk for a new code.",

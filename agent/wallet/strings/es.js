@@ -230,6 +230,7 @@ export default {
   error_offline: "El mostrador no responde. ¿Estás en su red o tienes conexión?",
   error_timeout: "El mostrador tarda demasiado. Prueba otra vez en un momento.",
   error_bad_answer: "El mostrador dio una respuesta sin sentido. Díselo al personal.",
+  error_desk_fault: "El mostrador tiene un fallo propio. Díselo al personal y prueba más tarde.",
   error_issuer_mismatch: "Alto. Esta oferta nombra a otro emisor que el lugar de donde viene. No se ha enviado nada.",
   error_unsupported: "Esta página no puede guardar ese tipo de carné.",
   error_offer_gone: "Esta oferta ya no existe. Pide un código nuevo en el mostrador.",

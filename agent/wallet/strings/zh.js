@@ -228,6 +228,7 @@ export default {
   error_offline: "服务台没有回应。您连上它的网络或互联网了吗？",
   error_timeout: "服务台回应太慢，请稍后再试。",
   error_bad_answer: "服务台的回应无法理解，请告诉工作人员。",
+  error_desk_fault: "服务台自身出了故障。请告诉工作人员，稍后再试。",
   error_issuer_mismatch: "请停下。这份提供所写的发卡方与来源不符。未发送任何内容。",
   error_unsupported: "本页无法存放这种卡。",
   error_offer_gone: "这份提供已不存在，请向服务台要一个新码。",
