@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-__all__ = ["Page", "trust_routes"]
+__all__ = ["Page", "authority_route", "trust_routes"]
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
@@ -39,6 +39,7 @@ _KINDS: Final = {
 }
 _LICENCE: Final = "LICENSE"
 _ISSUERS: Final = "issuers.json"
+_NOT_THE_PAGE: Final = frozenset({"headers.json", "package.json"})
 _METADATA = re.compile(r"(?:[1-9][0-9]{0,9}\.)?(?:root|targets|snapshot|timestamp|status)\.json")
 _TARGET = re.compile(r"[a-z]{1,16}/[0-9a-f]{64}\.[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -65,7 +66,7 @@ class Page:
             kind = _KINDS.get(path.suffix)
             if path.name.startswith(_LICENCE):
                 kind = _KINDS[".txt"]
-            if kind is not None and path.is_file():
+            if kind is not None and path.is_file() and path.name not in _NOT_THE_PAGE:
                 self._put(path.relative_to(folder).as_posix(), path.read_bytes(), kind)
         known = json.dumps({"issuers": list(issuers)}).encode()
         self._put(_ISSUERS, known, _KINDS[".json"])
@@ -125,6 +126,21 @@ def trust_routes(repository: Path) -> list[Route]:
         Route("/trust/metadata/{name}", trust_metadata),
         Route("/trust/targets/{name:path}", trust_target),
     ]
+
+
+def authority_route(file: Path) -> Route:
+    """Return the route at which a PC or a phone fetches the authority to trust."""
+
+    async def authority(_: Request) -> Response:
+        if not file.is_file():
+            return Response("this desk's certificate was given: nothing to trust\n", 404)
+        return Response(
+            file.read_bytes(),
+            media_type="application/x-x509-ca-cert",
+            headers={"content-disposition": 'attachment; filename="desk-ca.pem"'},
+        )
+
+    return Route("/ca.pem", authority)
 
 
 def _file(folder: Path, name: str, allowed: re.Pattern[str], kept: str) -> Response:

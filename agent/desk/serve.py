@@ -20,11 +20,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -40,7 +42,7 @@ from agent.desk.settings import DeskSettings
 from agent.exits import Exit
 from hal.service_manager import ServiceManager
 
-__all__ = ["Apps", "ServeError", "guarded", "serve"]
+__all__ = ["Apps", "ServeError", "guarded", "serve", "wallet_headers"]
 
 CONNECTIONS: Final = 512
 HEADER_S: Final = 20.0
@@ -53,6 +55,7 @@ _LIMITS: Final = {
     "issuer": Limits(body_bytes=5 * _MIB),  # four pictures of 600 KiB, in base64
     "wallet": Limits(body_bytes=0),
 }
+_POLICY: Final = "content-security-policy"
 _PORTS: Final = {"https": 443, "http": 80}
 
 _log = log.get(__name__)
@@ -96,21 +99,19 @@ def guarded(settings: DeskSettings, apps: Apps) -> Apps:
 
 
 def wallet_headers(settings: DeskSettings) -> dict[str, str]:
-    """Return the headers that the wallet's page is served with, wherever it is."""
-    return {
-        "content-security-policy": (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:;"
-            f" media-src 'self' blob:; connect-src 'self' {settings.web.issuer}; font-src 'self';"
-            " manifest-src 'self'; worker-src 'self'; form-action 'none'; base-uri 'none';"
-            " frame-ancestors 'none'"
-        ),
-        "cross-origin-resource-policy": "same-origin",
-        "permissions-policy": (
-            "camera=(self), screen-wake-lock=(self), publickey-credentials-get=(self),"
-            " publickey-credentials-create=(self), microphone=(), geolocation=(), payment=(),"
-            " usb=(), bluetooth=()"
-        ),
-    }
+    """Return the headers that the wallet's page asks to be served with, by lower-case name.
+
+    Its own policy lets it fetch from any https origin, for it does not know where it will be
+    served; here it is known who issues.
+    """
+    text = (resources.files("agent.wallet") / "headers.json").read_text("utf-8")
+    found = {name.lower(): str(value) for name, value in json.loads(text).items()}
+    policy = [
+        part for part in found[_POLICY].split(";") if part.split()[:1] != ["connect-src"]
+    ]
+    found[_POLICY] = ";".join([*policy, f" connect-src 'self' {settings.web.issuer}"])
+    del found["cache-control"]  # the page says it itself, file by file
+    return found
 
 
 def serve(
@@ -143,9 +144,16 @@ def serve(
                 for name, origin in _origins(desk.settings).items()
             }
             work = _Work(desk, context, certificate, upkeep)
+            servers = [
+                _server(getattr(served, name), context if origin.startswith("https:") else None)
+                for name, origin in _origins(desk.settings).items()
+            ]
             return asyncio.run(
-                _run(desk, served, sockets, context, work, ready, manager or ServiceManager())
-            )
+                _run(
+                    servers, [*sockets.values()], work,
+                    ready=ready, manager=manager or ServiceManager(),
+                )
+            )  # fmt: skip
     except CertificateError as error:
         raise ServeError(str(error)) from None
 
@@ -163,25 +171,20 @@ def _origins(settings: DeskSettings) -> dict[str, str]:
 
 
 async def _run(
-    desk: Desk,
-    apps: Apps,
-    sockets: dict[str, socket.socket],
-    context: ssl.SSLContext | None,
+    servers: Sequence[_Server],
+    sockets: Sequence[socket.socket],
     work: _Work,
+    *,
     ready: Callable[[], object],
     manager: ServiceManager,
 ) -> int:
-    servers = [
-        _server(getattr(apps, name), context if origin.startswith("https:") else None)
-        for name, origin in _origins(desk.settings).items()
-    ]
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     running = [
         asyncio.create_task(server.serve(sockets=[bound]))
-        for server, bound in zip(servers, sockets.values(), strict=True)
+        for server, bound in zip(servers, sockets, strict=True)
     ]
     stopped = asyncio.create_task(ending.wait())
     try:

@@ -1,12 +1,11 @@
 """What the desk does by itself: forgets what is over, and keeps the trust set fresh.
 
-    each minute     codes, tokens, nonces and sessions whose time is over; references that wait
-                    sealed for a phone that did not come
+    each minute     codes, tokens, nonces and sessions whose time is over; templates that wait sealed
+                    for a phone that did not come; who made a card at the own phone and never took it
+    each hour       members and credentials that were over `rules.keep_days` ago
     each six hours  the set published anew: gates stop believing one that nobody vouches for
-    at its end      the row of a credential of an erased member: until `exp` its place in the status
-                    list stays withdrawn, after that nobody can show it
 
-Nothing here decides on a person.
+Nothing here decides on a person who has a card.
 """
 
 from __future__ import annotations
@@ -17,98 +16,78 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
-from agent.desk.tables import (
-    access,
-    credentials,
-    invitations,
-    members,
-    nonces,
-    offers,
-    sessions,
-    staff_invitations,
-)
+from agent.desk.members import Members, UnknownMember
+from agent.desk.offers import Offers
+from agent.desk.staff import LONGEST_SESSION_S
+from agent.desk.tables import sessions, staff_invitations
 
-__all__ = ["Forgotten", "Republish", "forget"]
+__all__ = ["FORGET_S", "PUBLISH_S", "Forgotten", "InTime", "forget_members", "forget_secrets"]
 
+FORGET_S: Final = 3_600
 PUBLISH_S: Final = 6 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """How many rows went.
+    """How much went.
 
     Attributes:
-        secrets: codes, tokens, nonces, sessions.
-        references: sealed biometric references of offers that are over.
-        credentials: rows of erased members' credentials that have expired.
-        members: empty rows of erased members.
+        members: erased: their time was over, or they made a card themselves and never took it.
+        credentials: rows that went.
     """
 
-    secrets: int
-    references: int
-    credentials: int
     members: int
+    credentials: int
 
 
-def forget(desk: Desk) -> Forgotten:
-    """Delete what is over; may be called at any time."""
+def forget_secrets(desk: Desk) -> int:
+    """Delete what short-lived things are over; return how many members went with them."""
     now = desk.clock()
+    erased = 0
+    for reference in Offers(desk).sweep(now):
+        try:
+            Members(desk).erase(reference, "desk")
+        except UnknownMember:
+            continue  # somebody at the desk was quicker
+        erased += 1
+    idle = sessions.c.seen_at <= now - desk.settings.rules.session_s
     with desk.store.write() as connection:
-
-        def gone(statement: sa.Delete | sa.Update) -> int:
-            return int(connection.execute(statement).rowcount)
-
-        idle = now - desk.settings.rules.session_s
-        secrets = (
-            gone(sa.delete(access).where(access.c.expires_at <= now))
-            + gone(sa.delete(nonces).where(nonces.c.expires_at <= now))
-            + gone(sa.delete(invitations).where(invitations.c.expires_at <= now))
-            + gone(sa.delete(staff_invitations).where(staff_invitations.c.expires_at <= now))
-            + gone(sa.delete(sessions).where(sessions.c.seen_at <= idle))
-        )
-        references = gone(
-            sa.update(offers)
-            .where(offers.c.expires_at <= now, offers.c.sealed.is_not(None))
-            .values(sealed=None)
-        )
-        erased = sa.select(members.c.id).where(members.c.ended_at.is_not(None))
-        expired = gone(
-            sa.delete(credentials).where(
-                credentials.c.member.in_(erased), credentials.c.valid_until <= now
+        connection.execute(
+            sa.delete(sessions).where(
+                sa.or_(idle, sessions.c.created_at <= now - LONGEST_SESSION_S)
             )
         )
-        empty = erased.where(
-            ~sa.exists().where(credentials.c.member == members.c.id),
-            ~sa.exists().where(invitations.c.member == members.c.id),
-            ~sa.exists().where(
-                offers.c.member == members.c.id,
-                sa.exists().where(access.c.offer == offers.c.id),
-            ),
+        connection.execute(
+            sa.delete(staff_invitations).where(staff_invitations.c.expires_at <= now)
         )
-        ids = list(connection.execute(empty).scalars())
-        rows = 0
-        if ids:
-            gone(sa.delete(offers).where(offers.c.member.in_(ids)))
-            rows = gone(sa.delete(members).where(members.c.id.in_(ids)))
-    return Forgotten(secrets, references, expired, rows)
+    return erased
 
 
-class Republish:
-    """Publishes in time, with changes or without.
+def forget_members(desk: Desk) -> Forgotten:
+    """Erase whose membership, and delete which credentials, were over long enough ago."""
+    gone = Credentials(desk).sweep()
+    return Forgotten(Members(desk).sweep(), gone)
+
+
+class InTime:
+    """Does something at once and then each so many seconds; after a failure at the next call.
 
     Args:
-        publish: does it.
+        what: is done.
         clock: Unix seconds.
+        every_s: seconds.
     """
 
-    def __init__(self, publish: Callable[[], object], clock: Callable[[], int]) -> None:
-        self._publish = publish
+    def __init__(self, what: Callable[[], object], clock: Callable[[], int], every_s: int) -> None:
+        self._what = what
         self._clock = clock
+        self._every_s = every_s
         self._due = clock()
 
     def __call__(self) -> None:
-        """Publish where it is due; after a failure again at the next call."""
+        """Do it where it is due."""
         if self._clock() >= self._due:
-            self._publish()
-            self._due = self._clock() + PUBLISH_S
+            self._what()
+            self._due = self._clock() + self._every_s

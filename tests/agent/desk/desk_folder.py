@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,9 @@ import httpx
 
 from agent.desk.desk import ISSUER_KEY, SITE_KEY, Desk, open_desk
 from agent.desk.seal import SiteKey
+from agent.desk.serve import Apps, serve
 from agent.issuing.keys import SigningKey
+from hal.service_manager import ServiceManager
 
 NOW = 1_790_000_000
 
@@ -68,3 +75,44 @@ class Browser:
 
     def head(self, path: str, **more: Any) -> httpx.Response:
         return self("HEAD", path, **more)
+
+
+def free_ports(count: int = 3) -> list[int]:
+    """Return ports of the loopback address that nobody listens on."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    found = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return found
+
+
+class Visit(threading.Thread):
+    """What a test does from outside while the desk serves in this thread; ends it after."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        super().__init__()
+        self._what = what
+        self.error: BaseException | None = None
+        self.begin = threading.Event()
+
+    def run(self) -> None:
+        try:
+            assert self.begin.wait(20)
+            self._what()
+        except BaseException as error:  # noqa: BLE001 - raised in the test's own thread
+            self.error = error
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def served(desk: Desk, apps: Apps, what: Callable[[], None], **options) -> int:
+    visit = Visit(what)
+    visit.start()
+    try:
+        code = serve(desk, apps, ready=visit.begin.set, manager=ServiceManager({}), **options)
+    finally:
+        visit.begin.set()
+        visit.join(20)
+    if visit.error is not None:
+        raise visit.error
+    return code
