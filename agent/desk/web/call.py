@@ -23,6 +23,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from agent.desk.credentials import CredentialError
+from agent.desk.members import MemberError, UnknownMember
+from agent.desk.seal import SealBroken
 from agent.desk.staff import Role, Session
 from agent.desk.web.guard import TooLong
 
@@ -161,10 +164,15 @@ class Row:
     def _answer(self, call: Call) -> Response:
         try:
             return self.answer(call)
-        except BadRequest as error:
-            if self.script:
-                return JSONResponse({"error": str(error)}, 400)
-            return call.page("message.html", status=400, line=str(error))
+        except UnknownMember as error:
+            status, line = 404, str(error)
+        except (BadRequest, MemberError, CredentialError) as error:
+            status, line = 400, str(error)
+        except SealBroken:
+            status, line = 500, call.site.texts.errors.seal
+        if self.script:
+            return JSONResponse({"error": line}, status)
+        return call.page("message.html", status=status, line=line)
 
     async def _read(self, site: Site, request: Request, session: Session | None) -> Call:
         fields: dict[str, tuple[str, ...]] = {}

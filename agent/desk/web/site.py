@@ -9,20 +9,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from agent import log
+from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
+from agent.desk.faces import Faces
+from agent.desk.fingers import FingerModule, Fingers
+from agent.desk.members import Members
+from agent.desk.offers import Offers
 from agent.desk.passkeys import Passkeys
+from agent.desk.scanning import CodeReader
 from agent.desk.staff import Role, Staff
+from agent.desk.taken import Taken
 from agent.desk.web.texts import load_texts
 
 if TYPE_CHECKING:
     from agent.desk.web.call import Call
 
-__all__ = ["Site", "make_site"]
+__all__ = ["Publishes", "Site", "make_site"]
+
+_log = log.get(__name__)
+
+
+class Publishes(Protocol):
+    """What makes gates know what was withdrawn: `agent.desk.publishing.Publisher`."""
+
+    def publish(self, *, who: str) -> object:
+        """Sign and publish what has changed, and tell the gates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,9 @@ class Site:
         desk: the desk.
         staff: who works here.
         passkeys: how they sign in.
+        members, credentials, offers: what the desk is there for.
+        faces, fingers, codes, taken: what is taken of a person who stands there.
+        publisher: None where nothing is published from here.
         texts: the words.
         templates: the pages.
         allowed: whether roles may see a path of the menu.
@@ -41,9 +61,34 @@ class Site:
     desk: Desk
     staff: Staff
     passkeys: Passkeys
+    members: Members
+    credentials: Credentials
+    offers: Offers
+    faces: Faces
+    fingers: Fingers
+    codes: CodeReader
+    taken: Taken
+    publisher: Publishes | None
     texts: Any
     templates: Environment
     allowed: Callable[[frozenset[Role], str], bool]
+
+    def publish(self, who: str) -> str:
+        """Publish what has changed; return `yes`, `no` (it failed, and was logged) or `off`."""
+        if self.publisher is None:
+            return "off"
+        try:
+            self.publisher.publish(who=who)
+        except (ValueError, OSError) as error:
+            _log.warning("not_published", what=str(error))
+            return "no"
+        return "yes"
+
+    def close(self) -> None:
+        """End sandboxes and wait for the module; may be called twice."""
+        self.faces.close()
+        self.codes.close()
+        self.fingers.close()
 
     def page(self, call: Call, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page made of a template.
@@ -66,8 +111,21 @@ class Site:
         return HTMLResponse(text, status)
 
 
-def make_site(desk: Desk, allowed: Callable[[frozenset[Role], str], bool]) -> Site:
-    """Return the parts of a desk's pages."""
+def make_site(
+    desk: Desk,
+    allowed: Callable[[frozenset[Role], str], bool],
+    *,
+    publisher: Publishes | None = None,
+    module: FingerModule | None = None,
+) -> Site:
+    """Return the parts of a desk's pages.
+
+    Args:
+        desk: that is open.
+        allowed: whether roles may see a path.
+        publisher: None where nothing is published from here.
+        module: the fingerprint module at the desk, where there is one.
+    """
     templates = Environment(
         loader=PackageLoader("agent.desk.web"),
         autoescape=True,
@@ -77,7 +135,22 @@ def make_site(desk: Desk, allowed: Callable[[frozenset[Role], str], bool]) -> Si
     )
     templates.filters["day"] = _day
     templates.filters["moment"] = _moment
-    return Site(desk, Staff(desk), Passkeys(desk), load_texts("en"), templates, allowed)
+    return Site(
+        desk=desk,
+        staff=Staff(desk),
+        passkeys=Passkeys(desk),
+        members=Members(desk),
+        credentials=Credentials(desk),
+        offers=Offers(desk),
+        faces=Faces(),
+        fingers=Fingers(module),
+        codes=CodeReader(),
+        taken=Taken(desk.clock),
+        publisher=publisher,
+        texts=load_texts("en"),
+        templates=templates,
+        allowed=allowed,
+    )
 
 
 def _day(at: int) -> str:
