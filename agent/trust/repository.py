@@ -29,6 +29,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
+from agent.trust.cache import PUBLISHED
 from agent.trust.delegation import STATUS, STATUS_PATHS, merged, status_role
 from agent.trust.model import TrustError
 
@@ -182,6 +183,17 @@ class RepositoryReader:
     def _status(self) -> Targets | None:
         published = self.published(STATUS)
         return None if published is None else published.signed
+
+    def version(self) -> int:
+        """Return the version of the set that gates are given; 0 where there is none."""
+        timestamp = self.published(Timestamp.type)
+        return 0 if timestamp is None else int(timestamp.signed.snapshot_meta.version)
+
+    def published_at(self) -> int:
+        """Return when it was published, Unix seconds; 0 where there is none or it does not say."""
+        timestamp = self.published(Timestamp.type)
+        said = timestamp.signed.unrecognized_fields.get(PUBLISHED) if timestamp else None
+        return 0 if said is None else int(datetime.fromisoformat(said).timestamp())
 
     def changes(self) -> list[str]:
         """Return what the draft of targets changes, for those who are to sign it: one line each."""
