@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 from agent.desk.desk import Desk
 from agent.desk.fingers import FingerModule
 from agent.desk.staff import Role
-from agent.desk.web import capture, handover, journal, members, sign_in, workers
+from agent.desk.web import capture, handover, journal, lists, members, printing, sign_in, workers
 from agent.desk.web.call import ANYBODY, EVERYBODY, Row
 from agent.desk.web.guard import Guard, TooLong
 from agent.desk.web.site import Publishes, make_site
@@ -54,6 +54,20 @@ TABLE: Final = (
     Row("POST", "/members/{reference}/phone-lost", members.phone_lost, SERVING),
     Row("POST", "/members/{reference}/revoke", members.revoke, ISSUER),
     Row("POST", "/members/{reference}/erase", members.erase, ISSUER),
+    # members in lists
+    Row("GET", "/import", lists.import_form, ISSUER),
+    Row("POST", "/import", lists.dry_run, ISSUER, lists.FILE_BYTES),
+    Row("POST", "/import/apply", lists.import_them, ISSUER),
+    Row("POST", "/export", lists.export, ISSUER),
+    # printed cards
+    Row("GET", "/cards", printing.form, ISSUER),
+    Row("POST", "/cards", printing.start, ISSUER),
+    Row("POST", "/members/{reference}/card", printing.one, SERVING),
+    Row("GET", "/cards/jobs/{job}", printing.progress, SERVING),
+    Row("GET", "/cards/jobs/{job}/state", printing.state, SERVING, script=True),
+    Row("GET", "/cards/jobs/{job}/sheet", printing.sheet, SERVING),
+    Row("POST", "/cards/jobs/{job}/stop", printing.stop, SERVING),
+    Row("GET", "/cards/style/{layout}", printing.style, ANYBODY),
     # handing over, and what is taken for it
     Row("GET", "/members/{reference}/handover", handover.form, CLERK),
     Row("POST", "/members/{reference}/handover", handover.create, CLERK),

@@ -19,12 +19,14 @@ from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
 from agent.desk.faces import Faces
 from agent.desk.fingers import FingerModule, Fingers
+from agent.desk.jobs import Jobs
 from agent.desk.members import Members
 from agent.desk.offers import Offers
 from agent.desk.passkeys import Passkeys
 from agent.desk.scanning import CodeReader
 from agent.desk.staff import Role, Staff
 from agent.desk.taken import Taken
+from agent.desk.web.plans import Plans
 from agent.desk.web.texts import load_texts
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Site:
         passkeys: how they sign in.
         members, credentials, offers: what the desk is there for.
         faces, fingers, codes, taken: what is taken of a person who stands there.
+        plans, jobs: imports that wait for a yes; cards that are being made.
         publisher: None where nothing is published from here.
         texts: the words.
         templates: the pages.
@@ -68,6 +71,8 @@ class Site:
     fingers: Fingers
     codes: CodeReader
     taken: Taken
+    plans: Plans
+    jobs: Jobs
     publisher: Publishes | None
     texts: Any
     templates: Environment
@@ -89,6 +94,7 @@ class Site:
         self.faces.close()
         self.codes.close()
         self.fingers.close()
+        self.jobs.close()
 
     def page(self, call: Call, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page made of a template.
@@ -123,6 +129,7 @@ def make_site(
     Args:
         desk: that is open.
         allowed: whether roles may see a path.
+        plans, jobs: imports that wait for a yes; cards that are being made.
         publisher: None where nothing is published from here.
         module: the fingerprint module at the desk, where there is one.
     """
@@ -146,6 +153,8 @@ def make_site(
         fingers=Fingers(module),
         codes=CodeReader(),
         taken=Taken(desk.clock),
+        plans=Plans(desk.clock),
+        jobs=Jobs(desk.clock),
         publisher=publisher,
         texts=load_texts("en"),
         templates=templates,
