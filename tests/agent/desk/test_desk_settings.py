@@ -41,7 +41,7 @@ def test_the_least_is_enough_and_the_rest_has_defaults(tmp_path) -> None:
         (LEAST + "batch = 0\n", "$.issuer.batch"),
         (LEAST + "kinds = ['bus-pass']\n", "bus-pass"),
         (LEAST.replace('"library"', '"Li brary"'), "$.place.site"),
-        ('folder = "/"\n' + LEAST, "unknown field `folder`"),
+        ('folder = "/"\n' + LEAST, "got `str` - at `$.folder`"),
     ],
 )
 def test_what_is_wrong_is_one_line(tmp_path, text, told) -> None:
