@@ -65,6 +65,9 @@ export default {
   kind_rail_ticket: "Rail ticket",
   kind_library_card: "Library card",
   kind_event_ticket: "Event ticket",
+  kind_transit_code: "Transit code",
+  kind_health_certificate: "Health certificate",
+  kind_national_id: "National identity card",
   kind_other: "Card",
 
   // --- one card
@@ -89,6 +92,7 @@ export default {
   whereGate: "{site}, gate {gate}",
   whereSite: "{site}, every gate",
   whereScan: "Scan the gate's sign",
+  whereScanShort: "Gate's sign",
   beside: "Show with",
   besideNone: "No ticket",
   besideIdentity: "Show this ticket together with",
@@ -117,6 +121,7 @@ export default {
   codeAlt: "QR code of your card {kind}. It changes every 5 seconds.",
   codeAltStatic: "QR code of your card {kind}. It stays the same.",
   codeFor: "For {place}",
+  codeForAny: "For any gate that takes this card",
   codeNew: "New code every 5 s",
   codeUntil: "Shown until {time}",
   codeHint: "Turn the brightness up and hold the phone a hand's length from the reader.",

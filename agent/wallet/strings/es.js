@@ -65,6 +65,9 @@ export default {
   kind_rail_ticket: "Billete de tren",
   kind_library_card: "Carné de biblioteca",
   kind_event_ticket: "Entrada",
+  kind_transit_code: "Código de transporte",
+  kind_health_certificate: "Certificado sanitario",
+  kind_national_id: "Documento de identidad",
   kind_other: "Carné",
 
   // --- one card
@@ -89,6 +92,7 @@ export default {
   whereGate: "{site}, puerta {gate}",
   whereSite: "{site}, todas las puertas",
   whereScan: "Escanear el cartel de la puerta",
+  whereScanShort: "Cartel",
   beside: "Mostrar con",
   besideNone: "Sin billete",
   besideIdentity: "Mostrar este billete junto con",
@@ -117,6 +121,7 @@ export default {
   codeAlt: "Código QR de tu carné {kind}. Cambia cada 5 segundos.",
   codeAltStatic: "Código QR de tu carné {kind}. No cambia.",
   codeFor: "Para {place}",
+  codeForAny: "Para cualquier puerta que acepte este carné",
   codeNew: "Código nuevo cada 5 s",
   codeUntil: "Visible hasta las {time}",
   codeHint: "Sube el brillo y sostén el teléfono a un palmo del lector.",

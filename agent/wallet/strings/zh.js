@@ -64,6 +64,9 @@ export default {
   kind_rail_ticket: "火车票",
   kind_library_card: "借书证",
   kind_event_ticket: "门票",
+  kind_transit_code: "乘车码",
+  kind_health_certificate: "健康证明",
+  kind_national_id: "身份证",
   kind_other: "证卡",
 
   // --- one card
@@ -88,6 +91,7 @@ export default {
   whereGate: "{site}，闸机 {gate}",
   whereSite: "{site}，所有闸机",
   whereScan: "扫描闸机上的标识",
+  whereScanShort: "闸机标识",
   beside: "一并出示",
   besideNone: "不带票",
   besideIdentity: "此票与以下证卡一并出示",
@@ -115,6 +119,7 @@ export default {
   codeAlt: "{kind}的二维码，每 5 秒更换一次。",
   codeAltStatic: "{kind}的二维码，固定不变。",
   codeFor: "用于{place}",
+  codeForAny: "用于任何接受此卡的闸机",
   codeNew: "每 5 秒更换",
   codeUntil: "显示至 {time}",
   codeHint: "请调亮屏幕，把手机放在离读码器约一掌远处。",

@@ -11,7 +11,8 @@ import { isFresh, lastPlace } from "../places.js";
 import { get, list, remember } from "../store.js";
 import { discard, refresh } from "../vci.js";
 import {
-  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, opened, regions, validity,
+  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, opened, regions,
+  tell as reveal, validity,
 } from "./parts.js";
 
 export async function card(app, { id, said: message = null }) {
@@ -47,7 +48,7 @@ export async function card(app, { id, said: message = null }) {
     try {
       await refresh({ id });
     } catch (error) {
-      trouble.replaceChildren(errorNotice(error));
+      reveal(trouble, errorNotice(error));
       return;
     }
     await app.replace("card", { id, said: t("renewed") });
