@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "a83405bae3ef9c6e";
+const VERSION = "356970e229cab7b1";
 const FILES = [
   "app.js",
   "camera.js",

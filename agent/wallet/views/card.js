@@ -93,17 +93,18 @@ function learns(one, ticket, place) {
   const line = (shape, key, names = {}) =>
     h("li", icon(shape), h("span", fillIn(raw(key), names)));
   const kinds = new Set(said.references.map(({ modality, form }) => `${modality}-${form}`));
+  // What is closest to the person first.
   return [
+    kinds.has("face-template") && line("face", "showsFaceTemplate"),
+    kinds.has("face-image") && line("face", "showsFaceImage"),
+    [...kinds].some((kind) => kind.startsWith("finger")) && line("finger", "showsFinger"),
+    said.birthDate && line("check", "showsBirth", { date: bdi(said.birthDate) }),
     line("check", "showsIssuer", { issuer: bdi(issuerName(one)) }),
     line("check", "showsKind", { kind: bdi(nameOf(one)), level: levelName(said.level) }),
     line("check", "showsSub", { sub: bdi(said.sub) }),
     line("check", "showsValid"),
     said.regions.length > 0 && line("check", "showsRegion", { regions: bdi(regions(said)) }),
-    said.birthDate && line("check", "showsBirth", { date: bdi(said.birthDate) }),
     said.status && line("check", "showsStatus"),
-    kinds.has("face-template") && line("face", "showsFaceTemplate"),
-    kinds.has("face-image") && line("face", "showsFaceImage"),
-    [...kinds].some((kind) => kind.startsWith("finger")) && line("finger", "showsFinger"),
     ticket && line("ticket", "showsTicket", { kind: bdi(nameOf(ticket)) }),
     place && line("place", "showsPlace"),
     line("lock", "showsNot"),

@@ -68,8 +68,9 @@ function accept(app, found) {
       taking.disabled = false;
       if (WRONG.has(error?.code)) {
         field?.setAttribute("aria-invalid", "true");
-        field?.select();
         tell(trouble, errorNotice(error));
+        field?.focus();
+        field?.select();
       } else if (AGAIN.has(error?.code)) {
         tell(trouble, errorNotice(error));
       } else {

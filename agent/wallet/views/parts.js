@@ -10,6 +10,11 @@ import { now } from "../clock.js";
 /** Tickets go beside a card that says who one is. */
 const TICKETS = new Set(["rail-ticket", "event-ticket"]);
 const SOON_S = 14 * 86_400;
+/** Where our sentence cannot say what it is that the issuer does not like. */
+const QUOTED = new Set([
+  "bad_answer", "denied", "form_refused", "picture_refused", "proof_refused", "refresh_refused",
+  "unsupported",
+]);
 
 /**
  * A record of the store with what its credentials say.
@@ -119,7 +124,7 @@ export function errorText(error, names = {}) {
 export function errorNotice(error, names = {}) {
   const box = notice(errorText(error, names), { kind: "error" });
   const own = error?.detail?.description;
-  if (own) {
+  if (own && QUOTED.has(error.code)) {
     box.lastElementChild.append(
       h("br"), h("span.small", t("issuerSays"), " ", h("q", { dir: "auto", lang: "en" }, own)),
     );
