@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "356970e229cab7b1";
+const VERSION = "ba57475299bd1a61";
 const FILES = [
   "app.js",
   "camera.js",
