@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "ba57475299bd1a61";
+const VERSION = "17966c7ccc78d8a0";
 const FILES = [
   "app.js",
   "camera.js",

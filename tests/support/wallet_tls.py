@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
+import socket
 import ssl
 import threading
 import time
@@ -22,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,7 +31,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.support.paths import ROOT
 
-__all__ = ["BROWSER_ARGUMENTS", "HOSTS", "Certificate", "WalletSite", "serving"]
+__all__ = ["BROWSER_ARGUMENTS", "HOSTS", "Certificate", "WalletSite", "issuing", "serving"]
 
 WALLET = ROOT / "agent/wallet"
 HOSTS = ("wallet.test", "issuer.test", "other.test")
@@ -202,3 +204,26 @@ def serving(site: WalletSite, certificate: Certificate) -> Iterator[WalletSite]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def issuing(app: Any, bound: socket.socket, certificate: Certificate) -> Iterator[None]:
+    """Serve an issuer's application over TLS until the block ends."""
+    file = str(certificate.file)
+    config = uvicorn.Config(
+        app, ssl_certfile=file, ssl_keyfile=file, log_config=None, lifespan="off",
+        access_log=False, timeout_graceful_shutdown=1, http="h11", ws="none",
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
+    thread.start()
+    until = time.monotonic() + 10
+    while not server.started and thread.is_alive() and time.monotonic() < until:
+        time.sleep(0.01)
+    try:
+        assert server.started
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        bound.close()
