@@ -117,9 +117,8 @@ def _add_init(init: argparse.ArgumentParser) -> None:
         metavar="N",
         help="of the staff's pages; issuer and wallet take the next two",
     )
-    init.add_argument(
-        "--bind", default="0.0.0.0", metavar="IP", help="address to listen on"  # noqa: S104
-    )
+    everywhere = "0.0.0.0"  # noqa: S104 - phones and gates come from the network
+    init.add_argument("--bind", default=everywhere, metavar="IP", help="address to listen on")
     init.add_argument(
         "--keys",
         type=Path,
@@ -365,7 +364,11 @@ def _gates(desk: Desk, _: argparse.Namespace) -> int:
 def _publish(desk: Desk, _: argparse.Namespace) -> int:
     from agent.desk.compose import publisher_of
 
-    _print_published(publisher_of(desk).publish(who="desk"))
+    found = publisher_of(desk).publish(who="desk")
+    word = "published" if found.changed else "nothing new; the set is"
+    print(f"{word} version {found.version}")
+    for told in found.told:
+        print(f"{told.gate}: {told.error or 'told'}")
     return Exit.DONE
 
 
@@ -380,12 +383,9 @@ def _bundle_write(desk: Desk, arguments: argparse.Namespace) -> int:
 def _bundle_take(desk: Desk, arguments: argparse.Namespace) -> int:
     from agent.desk.compose import publisher_of
 
-    _print_published(publisher_of(desk).take_bundle(arguments.folder, who="desk"))
-    return Exit.DONE
-
-
-def _print_published(found: object) -> None:
-    print(f"version {getattr(found, 'version', '?')} is published")
+    for line in publisher_of(desk).take_bundle(arguments.folder, who="desk"):
+        print(f"signed {line}")
+    return _publish(desk, arguments)
 
 
 # --- the rest ----------------------------------------------------------------------------------

@@ -162,20 +162,23 @@ class Authority:
             days: how long it holds, at most as long as the authority's own.
         """
         alternatives = x509.SubjectAlternativeName([_name(name) for name in names])
-        return self._sign(public_key, names[0], SERVER, now, days, alternatives)
+        # No host name in the subject: a library that finds none of its kind among the alternatives
+        # would hold an address there against what is excluded of host names.
+        return self._sign(public_key, "idgate server", SERVER, alternatives, now=now, days=days)
 
     def client(self, public_key: Any, name: str, *, now: int, days: int) -> bytes:
         """Return a client's certificate, PEM; its common name is who the client is to a broker."""
-        return self._sign(public_key, name, CLIENT, now, days, None)
+        return self._sign(public_key, name, CLIENT, None, now=now, days=days)
 
     def _sign(
         self,
         public_key: Any,
         name: str,
         purpose: x509.ObjectIdentifier,
+        alternatives: x509.SubjectAlternativeName | None,
+        *,
         now: int,
         days: int,
-        alternatives: x509.SubjectAlternativeName | None,
     ) -> bytes:
         own = self.certificate
         issuer = own.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -309,6 +312,12 @@ def _name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
+def _subtree(name: x509.GeneralName) -> x509.GeneralName:
+    if isinstance(name, x509.IPAddress):
+        return x509.IPAddress(ipaddress.ip_network(str(name.value)))
+    return name
+
+
 def _whole(subtree: x509.GeneralName) -> x509.GeneralName:
     """Return the one name or address that a subtree of ours was made for."""
     if isinstance(subtree, x509.IPAddress) and not isinstance(
@@ -325,13 +334,7 @@ def _constraints(names: Sequence[str]) -> x509.NameConstraints:
     leave every address free.
     """
     found = [_name(name) for name in names]
-    permitted: list[x509.GeneralName] = []
-    for each in found:
-        permitted.append(
-            x509.IPAddress(ipaddress.ip_network(str(each.value)))
-            if isinstance(each, x509.IPAddress)
-            else each
-        )
+    permitted = [_subtree(each) for each in found]
     excluded: list[x509.GeneralName] = []
     if not any(isinstance(each, x509.IPAddress) for each in found):
         excluded += [

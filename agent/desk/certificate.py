@@ -137,15 +137,15 @@ def how_to_trust(settings: DeskSettings, certificate: Certificate) -> list[str]:
         f"It can vouch for {', '.join(hosts(settings))} and for nothing else.",
         "Windows:  certutil -addstore -user Root desk-ca.pem",
         "macOS:    security add-trusted-cert -k ~/Library/Keychains/login.keychain-db desk-ca.pem",
-        "Linux:    sudo cp desk-ca.pem /usr/local/share/ca-certificates/desk-ca.crt"
-        " && sudo update-ca-certificates",
+        "Linux:    sudo cp desk-ca.pem /usr/local/share/ca-certificates/desk-ca.crt",
+        "          sudo update-ca-certificates",
         "Chromium on Linux:  certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n desk -i desk-ca.pem",
         "Firefox:  Settings, Certificates, View Certificates, Authorities, Import",
         "Android:  Settings, Security, Install a certificate, CA certificate",
-        "iPhone:   open the file, install the profile, then Settings, General, About,"
-        " Certificate Trust Settings",
-        "Members' phones are better served by a public name and a certificate that is given"
-        " ([web] certificate, key): then there is nothing to trust by hand.",
+        "iPhone:   open the file, install the profile; then Settings, General, About,",
+        "          Certificate Trust Settings",
+        "Members' phones are better served by a public name and a certificate that is given",
+        "([web] certificate, key): then there is nothing to trust by hand.",
         "Gates trust it by `idgate join`, whose link carries the SHA-256.",
     ]
 

@@ -131,7 +131,7 @@ def trust_routes(repository: Path) -> list[Route]:
 def authority_route(file: Path) -> Route:
     """Return the route at which a PC or a phone fetches the authority to trust."""
 
-    async def authority(_: Request) -> Response:
+    def authority(_: Request) -> Response:
         if not file.is_file():
             return Response("this desk's certificate was given: nothing to trust\n", 404)
         return Response(

@@ -4,14 +4,14 @@
     POST /join/CODE   {"csr": PEM}  ->  settings, root of the trust set, certificates
 
 Rules:
-- a link is a secret of 128 random bits, for one gate, one use and some days; of it only a keyed hash
-  is stored;
+- a link is a secret of 128 random bits, for one gate, one use and some days; of it only a keyed
+  hash is stored;
 - a link names the SHA-256 of the desk's authority, so that the gate believes this desk from the
   first byte, and nobody who answers in its place;
-- the gate makes its key for the broker itself and sends a request; the certificate bears the gate's
-  name, whatever the request says;
-- the desk says who the gate is, what it believes and whom it reports to; where files lie on the gate
-  and what is wired to it, the gate's own settings say.
+- the gate makes its key for the broker itself and sends a request; the certificate bears the
+  gate's name, whatever the request says;
+- the desk says who the gate is, what it believes and whom it reports to; where files lie on the
+  gate and what is wired to it, the gate's own settings say.
 """
 
 from __future__ import annotations
@@ -293,7 +293,7 @@ class Joining:
         return bool(self._desk.settings.broker.url)
 
     def _authority(self) -> tuple[str, str]:
-        """Return the SHA-256 and the PEM of the desk's own authority; empty where none is needed."""
+        """Return SHA-256 and PEM of the desk's own authority; empty where none is needed."""
         settings = self._desk.settings
         if settings.web.issuer.startswith("http:"):
             return "", ""

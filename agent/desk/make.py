@@ -128,9 +128,7 @@ def _check(folder: Path, keys: Path, plan: Plan) -> None:
     if not re.fullmatch(HOST, plan.host) or ":" in plan.host:
         raise MakeError(f"--host {plan.host!r}: a host name in lower case is needed")
     if _is_address(plan.host):
-        raise MakeError(
-            f"--host {plan.host}: passkeys need a name; an address goes to --address"
-        )
+        raise MakeError(f"--host {plan.host}: passkeys need a name; an address goes to --address")
     for address in plan.addresses:
         if not _is_address(address):
             raise MakeError(f"--address {address!r}: no IP address")

@@ -106,9 +106,7 @@ def wallet_headers(settings: DeskSettings) -> dict[str, str]:
     """
     text = (resources.files("agent.wallet") / "headers.json").read_text("utf-8")
     found = {name.lower(): str(value) for name, value in json.loads(text).items()}
-    policy = [
-        part for part in found[_POLICY].split(";") if part.split()[:1] != ["connect-src"]
-    ]
+    policy = [part for part in found[_POLICY].split(";") if part.split()[:1] != ["connect-src"]]
     found[_POLICY] = ";".join([*policy, f" connect-src 'self' {settings.web.issuer}"])
     del found["cache-control"]  # the page says it itself, file by file
     return found
@@ -282,13 +280,14 @@ class _Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def _close_late(self) -> None:
-        if self.cycle is None:
+        cycle: object | None = self.cycle  # uvicorn's type leaves out that there may be none yet
+        if cycle is None:
             self.transport.abort()
 
 
 def _server(app: App, context: ssl.SSLContext | None) -> _Server:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         http=_Protocol,
         ws="none",
         lifespan="off",

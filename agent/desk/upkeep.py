@@ -1,7 +1,7 @@
 """What the desk does by itself: forgets what is over, and keeps the trust set fresh.
 
-    each minute     codes, tokens, nonces and sessions whose time is over; templates that wait sealed
-                    for a phone that did not come; who made a card at the own phone and never took it
+    each minute     codes, tokens, nonces and sessions whose time is over; templates that wait,
+                    sealed, for a phone that did not come; who made a card and never took it
     each hour       members and credentials that were over `rules.keep_days` ago
     each six hours  the set published anew: gates stop believing one that nobody vouches for
 

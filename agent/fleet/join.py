@@ -338,6 +338,8 @@ def _files(folder: Path, before: str, cache: Path, bundle: _Bundle, key: bytes) 
     tables = _tables(bundle.config)
     tables["trust"] |= {"directory": str(cache)}
     files: dict[str, bytes] = {}
+    if "mqtt" not in tables and (bundle.broker_ca or bundle.certificate):
+        raise JoinError("the desk's answer has certificates for a broker, and names none")
     if bundle.ca:
         files[_CA] = bundle.ca.encode()
         tables["trust"]["ca"] = _CA

@@ -63,7 +63,7 @@ export function fillIn(text, names) {
   return text.split(/\{(\w+)\}/).map((part, index) => (index % 2 ? (names[part] ?? "") : part));
 }
 
-const SVG = "http://www.w3.org/20/svg";
+const SVG = "http://www.w3.org/2000/svg";
 
 const SHAPES = {
   back: "M15 5l-7 7 7 7",

@@ -55,15 +55,20 @@ export function ofDisplay(display) {
   return entries.find(fits) ?? entries[0] ?? {};
 }
 
+/** The phone's own variant of the language: days are written otherwise in London and in New York. */
+const variant = () => navigator.languages?.find((one) => one.slice(0, 2) === language) ?? language;
+const date = (seconds, style) =>
+  new Intl.DateTimeFormat(variant(), { dateStyle: style }).format(seconds * 1000);
+
 /** A day: Unix seconds in, "3 December 2026" out. */
-export const day = (seconds) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(seconds * 1000);
+export const day = (seconds) => date(seconds, "long");
+
+/** A day where there is little room: "3 Dec 2026". */
+export const shortDay = (seconds) => date(seconds, "medium");
 
 /** A time of day with seconds: "10:31:20". */
 export const time = (seconds) =>
-  new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit" }).format(
-    seconds * 1000,
-  );
+  new Intl.DateTimeFormat(variant(), { timeStyle: "medium" }).format(seconds * 1000);
 
 /** ISO 3166-2 in words as far as the phone knows them: "Spain (ES-MD)". */
 export function region(code) {

@@ -243,7 +243,7 @@ async function tryPin(pin) {
 }
 
 /** Change the PIN; the old one counts as a try. */
-export function changePin({ pin, next }) {
+export async function changePin({ pin, next }) {
   strong(next);
   return exclusively("lock", async () => {
     if ((await read("lock", "lock"))?.method !== "pin") fail("not_set_up");

@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "a83405bae3ef9c6e";
+const VERSION = "17966c7ccc78d8a0";
 const FILES = [
   "app.js",
   "camera.js",

@@ -52,8 +52,6 @@ export default {
   region: "Region",
   expired: "Expired",
   notYet: "Not valid yet",
-  forTicket: "Ticket",
-  cardOf: "{kind}, {issuer}, {level}",
   copies: "Single-use copies: {count}",
   kind_online_id: "Online ID",
   kind_driving_licence: "Driving licence",
@@ -65,6 +63,9 @@ export default {
   kind_rail_ticket: "Rail ticket",
   kind_library_card: "Library card",
   kind_event_ticket: "Event ticket",
+  kind_transit_code: "Transit code",
+  kind_health_certificate: "Health certificate",
+  kind_national_id: "National identity card",
   kind_other: "Card",
 
   // --- one card
@@ -84,11 +85,11 @@ export default {
   showsNot: "Your name, address and e-mail are not in the code.",
   showsPlace: "The code is good at this place only, for some seconds.",
   where: "Where",
-  wherePlace: "Place",
   whereAny: "Any gate that takes this card",
   whereGate: "{site}, gate {gate}",
   whereSite: "{site}, every gate",
   whereScan: "Scan the gate's sign",
+  whereScanShort: "Gate's sign",
   beside: "Show with",
   besideNone: "No ticket",
   besideIdentity: "Show this ticket together with",
@@ -113,10 +114,10 @@ export default {
   removed: "The card was deleted.",
 
   // --- the code
-  codeTitle: "Your code",
   codeAlt: "QR code of your card {kind}. It changes every 5 seconds.",
   codeAltStatic: "QR code of your card {kind}. It stays the same.",
   codeFor: "For {place}",
+  codeForAny: "For any gate that takes this card",
   codeNew: "New code every 5 s",
   codeUntil: "Shown until {time}",
   codeHint: "Turn the brightness up and hold the phone a hand's length from the reader.",
@@ -134,12 +135,9 @@ export default {
   scanPasteLabel: "Link or text of the code",
   scanFile: "Take a picture or a file",
   scanNothing: "There is no code in that picture.",
-  scanUnknown: "This code is none of a card, an invitation or a gate.",
   cameraNone: "No camera was found.",
   cameraRefused: "The camera is not allowed for this page. Allow it in the browser's settings, or paste the link.",
   cameraBusy: "Another app is using the camera. Close it and try again.",
-  cameraStopped: "The camera is off.",
-  cameraOn: "Turn the camera on",
 
   // --- receiving
   receive: "A new card",
@@ -176,7 +174,6 @@ export default {
   consentNeeded: "Without your agreement the card cannot be made here. The desk has another way.",
   selfie: "Your face",
   selfieText: "A few pictures, one after another. Look into the light; take off sunglasses and a mask.",
-  selfieStart: "Start",
   selfieTake: "Take the picture",
   selfieStep: "Picture {step} of {of}",
   turn_front: "Look straight ahead",
@@ -201,7 +198,6 @@ export default {
 
   // --- settings
   language: "Language",
-  languageAuto: "As the phone",
   large: "Large type",
   largeMore: "Everything a third larger",
   install: "Put on the home screen",

@@ -52,8 +52,6 @@ export default {
   region: "Región",
   expired: "Caducado",
   notYet: "Aún no es válido",
-  forTicket: "Billete",
-  cardOf: "{kind}, {issuer}, {level}",
   copies: "Copias de un solo uso: {count}",
   kind_online_id: "Identidad en línea",
   kind_driving_licence: "Permiso de conducir",
@@ -65,6 +63,9 @@ export default {
   kind_rail_ticket: "Billete de tren",
   kind_library_card: "Carné de biblioteca",
   kind_event_ticket: "Entrada",
+  kind_transit_code: "Código de transporte",
+  kind_health_certificate: "Certificado sanitario",
+  kind_national_id: "Documento de identidad",
   kind_other: "Carné",
 
   // --- one card
@@ -84,11 +85,11 @@ export default {
   showsNot: "Tu nombre, tu dirección y tu correo no están en el código.",
   showsPlace: "El código vale solo en este lugar, durante unos segundos.",
   where: "Dónde",
-  wherePlace: "Lugar",
   whereAny: "Cualquier puerta que acepte este carné",
   whereGate: "{site}, puerta {gate}",
   whereSite: "{site}, todas las puertas",
   whereScan: "Escanear el cartel de la puerta",
+  whereScanShort: "Cartel",
   beside: "Mostrar con",
   besideNone: "Sin billete",
   besideIdentity: "Mostrar este billete junto con",
@@ -113,10 +114,10 @@ export default {
   removed: "El carné se ha borrado.",
 
   // --- the code
-  codeTitle: "Tu código",
   codeAlt: "Código QR de tu carné {kind}. Cambia cada 5 segundos.",
   codeAltStatic: "Código QR de tu carné {kind}. No cambia.",
   codeFor: "Para {place}",
+  codeForAny: "Para cualquier puerta que acepte este carné",
   codeNew: "Código nuevo cada 5 s",
   codeUntil: "Visible hasta las {time}",
   codeHint: "Sube el brillo y sostén el teléfono a un palmo del lector.",
@@ -134,12 +135,9 @@ export default {
   scanPasteLabel: "Enlace o texto del código",
   scanFile: "Hacer una foto o elegir un archivo",
   scanNothing: "No hay ningún código en esa imagen.",
-  scanUnknown: "Este código no es de un carné, una invitación ni una puerta.",
   cameraNone: "No se encontró ninguna cámara.",
   cameraRefused: "La cámara no está permitida para esta página. Permítela en los ajustes del navegador o pega el enlace.",
   cameraBusy: "Otra aplicación usa la cámara. Ciérrala y prueba otra vez.",
-  cameraStopped: "La cámara está apagada.",
-  cameraOn: "Encender la cámara",
 
   // --- receiving
   receive: "Un carné nuevo",
@@ -176,7 +174,6 @@ export default {
   consentNeeded: "Sin tu acuerdo no se puede hacer aquí el carné. En el mostrador hay otra forma.",
   selfie: "Tu cara",
   selfieText: "Unas fotos, una tras otra. Mira hacia la luz; quítate las gafas de sol y la mascarilla.",
-  selfieStart: "Empezar",
   selfieTake: "Hacer la foto",
   selfieStep: "Foto {step} de {of}",
   turn_front: "Mira de frente",
@@ -201,7 +198,6 @@ export default {
 
   // --- settings
   language: "Idioma",
-  languageAuto: "El del teléfono",
   large: "Letra grande",
   largeMore: "Todo un tercio más grande",
   install: "Poner en la pantalla de inicio",

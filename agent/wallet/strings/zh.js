@@ -51,8 +51,6 @@ export default {
   region: "地区",
   expired: "已过期",
   notYet: "尚未生效",
-  forTicket: "票",
-  cardOf: "{kind}，{issuer}，{level}",
   copies: "一次性副本：{count} 份",
   kind_online_id: "网络身份",
   kind_driving_licence: "驾驶证",
@@ -64,6 +62,9 @@ export default {
   kind_rail_ticket: "火车票",
   kind_library_card: "借书证",
   kind_event_ticket: "门票",
+  kind_transit_code: "乘车码",
+  kind_health_certificate: "健康证明",
+  kind_national_id: "身份证",
   kind_other: "证卡",
 
   // --- one card
@@ -83,11 +84,11 @@ export default {
   showsNot: "码中没有您的姓名、地址和电子邮箱。",
   showsPlace: "此码只在这个地点有效，且只有几秒钟。",
   where: "地点",
-  wherePlace: "地点",
   whereAny: "任何接受此卡的闸机",
   whereGate: "{site}，闸机 {gate}",
   whereSite: "{site}，所有闸机",
   whereScan: "扫描闸机上的标识",
+  whereScanShort: "闸机标识",
   beside: "一并出示",
   besideNone: "不带票",
   besideIdentity: "此票与以下证卡一并出示",
@@ -111,10 +112,10 @@ export default {
   removed: "证卡已删除。",
 
   // --- the code
-  codeTitle: "您的码",
   codeAlt: "{kind}的二维码，每 5 秒更换一次。",
   codeAltStatic: "{kind}的二维码，固定不变。",
   codeFor: "用于{place}",
+  codeForAny: "用于任何接受此卡的闸机",
   codeNew: "每 5 秒更换",
   codeUntil: "显示至 {time}",
   codeHint: "请调亮屏幕，把手机放在离读码器约一掌远处。",
@@ -132,12 +133,9 @@ export default {
   scanPasteLabel: "链接或码的文本",
   scanFile: "拍照或选择文件",
   scanNothing: "这张图片里没有码。",
-  scanUnknown: "这个码不是证卡、邀请，也不是闸机。",
   cameraNone: "没有找到摄像头。",
   cameraRefused: "本页未获准使用摄像头。请在浏览器设置中允许，或粘贴链接。",
   cameraBusy: "摄像头正被其他应用占用。请关闭后再试。",
-  cameraStopped: "摄像头已关闭。",
-  cameraOn: "打开摄像头",
 
   // --- receiving
   receive: "一张新卡",
@@ -174,7 +172,6 @@ export default {
   consentNeeded: "未经您同意，无法在此办卡。服务台有其他方式。",
   selfie: "您的面部",
   selfieText: "依次拍几张照片。请面向光线，摘下墨镜和口罩。",
-  selfieStart: "开始",
   selfieTake: "拍照",
   selfieStep: "第 {step} 张，共 {of} 张",
   turn_front: "请正视前方",
@@ -199,7 +196,6 @@ export default {
 
   // --- settings
   language: "语言",
-  languageAuto: "跟随手机",
   large: "大字",
   largeMore: "全部放大三分之一",
   install: "添加到主屏幕",

@@ -11,7 +11,8 @@ import { isFresh, lastPlace } from "../places.js";
 import { get, list, remember } from "../store.js";
 import { discard, refresh } from "../vci.js";
 import {
-  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, opened, regions, validity,
+  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, opened, regions,
+  tell as reveal, validity,
 } from "./parts.js";
 
 export async function card(app, { id, said: message = null }) {
@@ -47,7 +48,7 @@ export async function card(app, { id, said: message = null }) {
     try {
       await refresh({ id });
     } catch (error) {
-      trouble.replaceChildren(errorNotice(error));
+      reveal(trouble, errorNotice(error));
       return;
     }
     await app.replace("card", { id, said: t("renewed") });
@@ -92,17 +93,18 @@ function learns(one, ticket, place) {
   const line = (shape, key, names = {}) =>
     h("li", icon(shape), h("span", fillIn(raw(key), names)));
   const kinds = new Set(said.references.map(({ modality, form }) => `${modality}-${form}`));
+  // What is closest to the person first.
   return [
+    kinds.has("face-template") && line("face", "showsFaceTemplate"),
+    kinds.has("face-image") && line("face", "showsFaceImage"),
+    [...kinds].some((kind) => kind.startsWith("finger")) && line("finger", "showsFinger"),
+    said.birthDate && line("check", "showsBirth", { date: bdi(said.birthDate) }),
     line("check", "showsIssuer", { issuer: bdi(issuerName(one)) }),
     line("check", "showsKind", { kind: bdi(nameOf(one)), level: levelName(said.level) }),
     line("check", "showsSub", { sub: bdi(said.sub) }),
     line("check", "showsValid"),
     said.regions.length > 0 && line("check", "showsRegion", { regions: bdi(regions(said)) }),
-    said.birthDate && line("check", "showsBirth", { date: bdi(said.birthDate) }),
     said.status && line("check", "showsStatus"),
-    kinds.has("face-template") && line("face", "showsFaceTemplate"),
-    kinds.has("face-image") && line("face", "showsFaceImage"),
-    [...kinds].some((kind) => kind.startsWith("finger")) && line("finger", "showsFinger"),
     ticket && line("ticket", "showsTicket", { kind: bdi(nameOf(ticket)) }),
     place && line("place", "showsPlace"),
     line("lock", "showsNot"),

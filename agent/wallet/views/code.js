@@ -33,7 +33,7 @@ export async function code(app, { id, ticket = null, place = null }) {
   const canvas = h("canvas", { role: "img", "aria-label": t("codeAlt", { kind: nameOf(one) }) });
   const frame = h("div.qr", canvas);
   const bar = h("div.bar", { "aria-hidden": "true" });
-  const trouble = h("div.trouble");
+  const trouble = h("div");
   const until = h("span");
   const answered = h("p.small.soft");
   let timer = 0;
@@ -90,9 +90,9 @@ export async function code(app, { id, ticket = null, place = null }) {
     title: nameOf(one),
     white: true,
     main: [
-      h("p.for", fillIn(raw("codeFor"), { place: h("b", placeName(place)) })),
+      h("p.for", place ? fillIn(raw("codeFor"), { place: h("b", placeName(place)) }) : t("codeForAny")),
       frame,
-      bar,
+      h("div", bar),
       h("p.until.soft", h("span", t("codeNew")), until),
       place?.cnonce && answered,
       trouble,
@@ -100,7 +100,7 @@ export async function code(app, { id, ticket = null, place = null }) {
       h("p.small.soft", t("codeHint")),
     ],
     dock: [
-      button(t("whereScan"), () => void app.replace("scan", { card: id }), { kind: "plain", icon: "place" }),
+      button(t("whereScanShort"), () => void app.replace("scan", { card: id }), { kind: "plain", icon: "place" }),
       button(t("done"), () => app.back(), { kind: "main" }),
     ],
     row: true,

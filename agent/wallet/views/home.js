@@ -17,21 +17,19 @@ export async function home(app) {
   const round = (name, label, act) =>
     h("button.round", { type: "button", "aria-label": label, onclick: act }, icon(name));
   return {
-    title: t("app"),
+    title: t(cards.length ? "app" : "noCards"),
     middle: cards.length === 0,
+    above: cards.length === 0 && h("div.emblem", { "aria-hidden": "true" }, icon("ticket")),
     main: cards.length
       ? h("ul.cards", { role: "list" }, cards.map((one) =>
           h("li", cardFace(one, () => void app.go("card", { id: one.record.id })))))
-      : [
-          h("div.emblem", { "aria-hidden": "true" }, icon("scan")),
-          h("h2", t("noCards")),
-          h("p.lead", t("noCardsText")),
-        ],
-    top: [
-      round("gear", t("settings"), () => void app.go("settings")),
+      : h("p.lead", t("noCardsText")),
+    dock: [
       round("lock", t("lockNow"), () => lock({ everywhere: true })),
+      button(t("scanAny"), () => void app.go("scan"), { kind: "main", icon: "scan" }),
+      round("gear", t("settings"), () => void app.go("settings")),
     ],
-    dock: button(t("scanAny"), () => void app.go("scan"), { kind: "main", icon: "scan" }),
+    row: true,
     leave: deaf,
   };
 }

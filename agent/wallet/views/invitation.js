@@ -16,7 +16,7 @@ import { answer, readInvitation } from "../invitation.js";
 import { inIosTab } from "../platform.js";
 import { persist } from "../store.js";
 import { take } from "../vci.js";
-import { busy, errorNotice, kindName } from "./parts.js";
+import { busy, errorNotice, kindName, tell } from "./parts.js";
 
 const FIELDS = {
   name: { key: "fieldName", type: "text", autocomplete: "name" },
@@ -77,12 +77,12 @@ function asking(app, found) {
     if (missing) {
       missing.input.setAttribute("aria-invalid", "true");
       missing.input.focus();
-      trouble.replaceChildren(notice(t("fieldMissing"), { kind: "error" }));
+      tell(trouble, notice(t("fieldMissing"), { kind: "error" }));
       return;
     }
-    if (!agree.input.checked) return void trouble.replaceChildren(notice(t("consentNeeded"), { kind: "error" }));
+    if (!agree.input.checked) return void tell(trouble, notice(t("consentNeeded"), { kind: "error" }));
     if (found.face === "required" && !face.input.checked) {
-      return void trouble.replaceChildren(notice(t("consentFaceNeeded"), { kind: "error" }));
+      return void tell(trouble, notice(t("consentFaceNeeded"), { kind: "error" }));
     }
     const value = (name) => inputs.find((one) => one.name === name)?.input.value.trim() || undefined;
     const form = {
@@ -94,12 +94,12 @@ function asking(app, found) {
     };
     if (form.consent.biometric) return void app.go("invitation", { found, form, anyway: true });
     send.disabled = true;
-    trouble.replaceChildren(...busy(t("invitedSending")));
+    tell(trouble, ...busy(t("invitedSending")));
     await sent(app, found, form, (error) => {
       send.disabled = false;
       const field = FIELDS[error.detail?.field];
       if (field) inputs.find(({ name }) => name === error.detail.field)?.input.setAttribute("aria-invalid", "true");
-      trouble.replaceChildren(errorNotice(named(error)));
+      tell(trouble, failure(error));
     });
   };
   const send = button(t(faces ? "next" : "invitedSend"), () => void go(), { kind: "main" });
@@ -122,10 +122,10 @@ function asking(app, found) {
   };
 }
 
-/** An error of a field, the field named as the form names it. */
-function named(error) {
+/** The sentence of an error, a field in it named as the form names it. */
+function failure(error) {
   const field = FIELDS[error.detail?.field];
-  return field ? Object.assign(Object.create(error), { detail: { ...error.detail, field: t(field.key) }, code: error.code }) : error;
+  return errorNotice(error, field ? { field: t(field.key) } : {});
 }
 
 async function sent(app, found, form, failed) {
@@ -173,7 +173,7 @@ function selfie(app, found, form) {
     } catch (error) {
       if (gone) return;
       view.hidden = taking.disabled = true;
-      trouble.replaceChildren(notice(t(WORDS[error.code] ?? "cameraNone"), { kind: "warn" }));
+      tell(trouble, notice(t(WORDS[error.code] ?? "cameraNone"), { kind: "warn" }));
       return;
     }
     if (gone) return camera.stop();
@@ -193,10 +193,10 @@ function selfie(app, found, form) {
     [...steps.children].forEach((li) => li.classList.add("done"));
     view.hidden = true;
     word.textContent = "";
-    trouble.replaceChildren(...busy(t("invitedSending")));
+    tell(trouble, ...busy(t("invitedSending")));
     await sent(app, found, { ...form, pictures: [...pictures] }, (error) => {
       forget();
-      trouble.replaceChildren(errorNotice(named(error)));
+      tell(trouble, failure(error));
       retry.hidden = false;
     });
   };
@@ -207,9 +207,9 @@ function selfie(app, found, form) {
     forget();
     camera?.stop();
     view.hidden = true;
-    trouble.replaceChildren(...busy(t("invitedSending")));
+    tell(trouble, ...busy(t("invitedSending")));
     const plain = { ...form, consent: { ...form.consent, biometric: false } };
-    await sent(app, found, plain, (error) => trouble.replaceChildren(errorNotice(named(error))));
+    await sent(app, found, plain, (error) => tell(trouble, failure(error)));
   };
   return {
     title: t("selfie"),

@@ -91,5 +91,7 @@ export function pinField(id, label, autocomplete = "current-password") {
     id, type: "password", inputmode: "numeric", pattern: "[0-9]*", autocomplete,
     maxlength: RULES.longest, required: true,
   });
-  return { input, nodes: [h("label", { for: id }, label), input] };
+  // A password manager keeps a PIN under a name only.
+  const name = h("input", { type: "text", autocomplete: "username", value: "idgate", hidden: true });
+  return { input, nodes: [h("label", { for: id }, label), name, input] };
 }

@@ -12,7 +12,7 @@ import { ofDisplay, t } from "../i18n.js";
 import { inIosTab } from "../platform.js";
 import { get, persist } from "../store.js";
 import { readOffer, take } from "../vci.js";
-import { busy, cardFace, errorNotice, kindName, opened } from "./parts.js";
+import { busy, cardFace, errorNotice, kindName, opened, tell } from "./parts.js";
 
 const WRONG = new Set(["code_wrong", "code_needed"]);
 const AGAIN = new Set(["offline", "timeout", "desk_fault", "rate_limited", "nonce_refused"]);
@@ -67,11 +67,12 @@ function accept(app, found) {
     } catch (error) {
       taking.disabled = false;
       if (WRONG.has(error?.code)) {
-        trouble.replaceChildren(errorNotice(error));
         field?.setAttribute("aria-invalid", "true");
+        tell(trouble, errorNotice(error));
+        field?.focus();
         field?.select();
       } else if (AGAIN.has(error?.code)) {
-        trouble.replaceChildren(errorNotice(error));
+        tell(trouble, errorNotice(error));
       } else {
         await app.replace("problem", { error });
       }
@@ -91,12 +92,12 @@ function accept(app, found) {
       h("p", t("receiveCheck")),
       h("div.sheet", h("ul.rows", h("li", icon("ticket"), h("b", bdi(cards))))),
       found.holder && notice(t("receiveUpgrade")),
+      trouble,
       wanted && h("form.field", { onsubmit: (event) => (event.preventDefault(), void go()) },
         h("label", { for: "transaction" }, t("receiveCode")),
         field,
         h("p.small.soft", { id: "transaction-help" },
           length ? t("receiveCodeHelp", { length }) : t("receiveCodeHelpAny"))),
-      trouble,
     ],
     dock: [taking, button(t("receiveRefuse"), () => app.back(), { kind: "quiet" })],
   };

@@ -4,12 +4,17 @@
 
 import { describe } from "../cose.js";
 import { bdi, h, notice } from "../dom.js";
-import { day, has, ofDisplay, region, t } from "../i18n.js";
+import { day, has, ofDisplay, region, shortDay, t } from "../i18n.js";
 import { now } from "../clock.js";
 
 /** Tickets go beside a card that says who one is. */
 const TICKETS = new Set(["rail-ticket", "event-ticket"]);
 const SOON_S = 14 * 86_400;
+/** Where our sentence cannot say what it is that the issuer does not like. */
+const QUOTED = new Set([
+  "bad_answer", "denied", "form_refused", "picture_refused", "proof_refused", "refresh_refused",
+  "unsupported",
+]);
 
 /**
  * A record of the store with what its credentials say.
@@ -69,14 +74,14 @@ export function cardFace(one, act = null) {
   return h(
     tag,
     { type: act && "button", onclick: act, style: upgraded ? colours(one) : {} },
-    h("span.by", bdi(issuerName(one)), levelMark(said.level)),
+    h("span.by", bdi(issuerName(one)), said.regions.length > 0 && h("span.in", bdi(regions(said)))),
     h("span.what", bdi(nameOf(one)), said.details && h("small", bdi(Object.values(said.details).join(" · ")))),
     h(
       "span.foot",
       state === "expired" || state === "notYet"
         ? h("span.stamp", t(state))
-        : h("span", t("validUntil"), h("b", lastDay(said))),
-      said.regions.length > 0 && h("span", t("region"), h("b", bdi(regions(said)))),
+        : h("span", t("validUntil"), h("b", shortDay(said.exp - 1))),
+      levelMark(said.level),
     ),
   );
 }
@@ -102,24 +107,35 @@ function luminance(colour) {
 }
 
 /** One sentence for an error of the engine; what is none of its codes is written to the console. */
-export function errorText(error) {
+export function errorText(error, names = {}) {
   const key = `error_${error?.code}`;
   if (!has(key)) console.error(error);
   const detail = error?.detail ?? {};
   const seconds = detail.seconds ?? detail.wait_s ?? "";
-  return t(has(key) ? key : "error_unknown", { ...detail, seconds });
+  return t(has(key) ? key : "error_unknown", { ...detail, seconds, ...names });
 }
 
-/** The sentence, and below it the issuer's own words as a quotation. */
-export function errorNotice(error) {
-  const box = notice(errorText(error), { kind: "error" });
+/**
+ * The sentence, and below it the issuer's own words as a quotation.
+ *
+ * @param {Error} error
+ * @param {object} [names] instead of those of the error: a field as the form names it
+ */
+export function errorNotice(error, names = {}) {
+  const box = notice(errorText(error, names), { kind: "error" });
   const own = error?.detail?.description;
-  if (own) {
+  if (own && QUOTED.has(error.code)) {
     box.lastElementChild.append(
       h("br"), h("span.small", t("issuerSays"), " ", h("q", { dir: "auto", lang: "en" }, own)),
     );
   }
   return box;
+}
+
+/** Show what went wrong where it is seen: scrolled to, above what stands at the bottom. */
+export function tell(box, ...nodes) {
+  box.replaceChildren(...nodes);
+  box.scrollIntoView({ block: "nearest" });
 }
 
 export const busy = (text) => [h("div.busy", { "aria-hidden": "true" }), h("p", { role: "status" }, text)];

@@ -28,9 +28,12 @@ from tests.agent.desk.desk_folder import make
 
 DAY = 86_400
 REAL = int(dt.datetime.now(dt.UTC).timestamp())  # the TLS library has the machine's own clock
-WEB = 'staff = "https://desk.lan:8443"\nissuer = "https://desk.lan:8444"\n' + (
-    'wallet = "https://wallet.lan:8445"\nalso = ["192.168.7.5"]'
-)
+WEB = """
+staff = "https://desk.lan:8443"
+issuer = "https://desk.lan:8444"
+wallet = "https://wallet.lan:8445"
+also = ["192.168.7.5"]
+"""
 
 
 def settings(folder: Path, web: str = WEB) -> DeskSettings:
@@ -135,7 +138,7 @@ def test_another_name_in_the_settings_is_told_and_not_certified(tmp_path: Path) 
     certificate_for(settings(tmp_path), now=REAL)
     file = tmp_path / "desk.toml"
     file.write_text(file.read_text().replace("wallet.lan", "wallet.example"))
-    with pytest.raises(CertificateError, match="not for .*wallet.example.*move it"):
+    with pytest.raises(CertificateError, match=r"not for .*wallet\.example.*move it"):
         certificate_for(load_desk(file), now=REAL)
 
 
@@ -170,12 +173,12 @@ def test_a_given_certificate_is_used_and_must_fit(tmp_path: Path) -> None:
     assert found.sha256 == ""
     handshake(context_of(found), authority.pem(), "wallet.lib.example")
     (folder / "k.pem").write_bytes(private_pem(new_key()))
-    with pytest.raises(CertificateError, match="given.pem"):
+    with pytest.raises(CertificateError, match=r"given\.pem"):
         certificate_for(place, now=REAL)
     (folder / "given.pem").write_bytes(
         authority.server(key.public_key(), ["other.lan"], now=REAL, days=90)
     )
-    with pytest.raises(CertificateError, match="not for desk.lib.example"):
+    with pytest.raises(CertificateError, match=r"not for desk\.lib\.example"):
         certificate_for(place, now=REAL)
     (folder / "given.pem").unlink()
     with pytest.raises(CertificateError, match="No such file"):

@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -371,7 +371,7 @@ def test_an_authority_of_another_desk_is_told(tmp_path: Path, page, ports) -> No
     other = Authority.make("other", now=NOW, purposes=[SERVER], names=["other.lan"])
     other.write(tmp_path / "d" / CA, tmp_path / "d" / CA_KEY)
     try:
-        with pytest.raises(ServeError, match="not for desk.localhost"):
+        with pytest.raises(ServeError, match=r"not for desk\.localhost"):
             serve(made, Apps(app(), app(), Page(page, [])), manager=ServiceManager({}))
     finally:
         made.close()

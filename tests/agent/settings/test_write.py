@@ -45,7 +45,8 @@ def test_the_installed_settings_keep_their_wires_and_comments() -> None:
     config = parse(text, source="made")
     assert (config.gate.site, config.gate.gate, config.gate.direction) == ("lib", "north", "in")
     assert config.gpio == parse(before, source="before").gpio
-    assert config.mqtt is not None and config.mqtt.url == "mqtts://broker:8883"
+    assert config.mqtt is not None
+    assert config.mqtt.url == "mqtts://broker:8883"
     assert "obeys fire by itself" in text  # a person's comment
 
 
