@@ -19,7 +19,19 @@ from starlette.staticfiles import StaticFiles
 from agent.desk.desk import Desk
 from agent.desk.fingers import FingerModule
 from agent.desk.staff import Role
-from agent.desk.web import capture, handover, journal, lists, members, printing, sign_in, workers
+from agent.desk.web import (
+    capture,
+    gates,
+    handover,
+    journal,
+    lists,
+    members,
+    printing,
+    sign_in,
+    trust,
+    upgrades,
+    workers,
+)
 from agent.desk.web.call import ANYBODY, EVERYBODY, Row
 from agent.desk.web.guard import Guard, TooLong
 from agent.desk.web.site import Publishes, make_site
@@ -79,7 +91,23 @@ TABLE: Final = (
     Row("POST", "/members/{reference}/finger", capture.finger, CLERK, script=True),
     Row("GET", "/members/{reference}/finger", capture.finger_step, CLERK, script=True),
     Row("POST", "/members/{reference}/drop", capture.drop, CLERK),
+    # the upgrade in person
+    Row("GET", "/upgrade", upgrades.scan_form, CLERK),
+    Row("POST", "/upgrade", upgrades.read, CLERK),
+    Row("GET", "/upgrade/card", upgrades.offer, CLERK),
+    Row("POST", "/upgrade/card", upgrades.offer, CLERK),
+    # what gates believe
+    Row("GET", "/publish", trust.page, ISSUER | AUDITOR),
+    Row("POST", "/publish", trust.publish, ISSUER),
+    Row("POST", "/publish/roster", trust.roster, ISSUER),
+    Row("POST", "/publish/bundle", trust.give_bundle, ISSUER),
+    Row("POST", "/publish/signed", trust.take_bundle, ISSUER, trust.BUNDLE_BYTES),
+    # gates
+    Row("GET", "/gates", gates.listing, EVERYBODY),
+    Row("POST", "/gates", gates.invite, ISSUER),
+    Row("POST", "/gates/{name}/remove", gates.remove, ISSUER),
     # the house
+    Row("GET", "/help", sign_in.help_page, EVERYBODY),
     Row("GET", "/journal", journal.listing, AUDITOR),
     Row("GET", "/staff", workers.listing, ISSUER | AUDITOR),
     Row("POST", "/staff", workers.add, ISSUER),
