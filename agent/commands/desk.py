@@ -20,6 +20,7 @@ from agent.exits import Exit
 
 if TYPE_CHECKING:
     from agent.desk.desk import Desk
+    from agent.desk.fingers import FingerModule
 
 __all__ = ["add_arguments", "run"]
 
@@ -261,7 +262,24 @@ def _run(desk: Desk, _: argparse.Namespace) -> int:
             flush=True,
         )
 
-    return serve(desk, compose(desk, publisher), upkeep=upkeep_of(desk, publisher), ready=ready)
+    apps = compose(desk, publisher, module=_module(desk))
+    return serve(desk, apps, upkeep=upkeep_of(desk, publisher), ready=ready)
+
+
+def _module(desk: Desk) -> FingerModule | None:
+    """Return the fingerprint module that the settings name, opened when a finger is taken."""
+    from agent.settings.model import Config, GateConfig
+
+    settings = desk.settings
+    if settings.finger is None:
+        return None
+    from agent.daemon.finger import open_sensor, read_secrets
+    from agent.desk.fingers import FingerModule
+
+    gate = GateConfig(site=settings.place.site, gate="desk")
+    config = Config(gate=gate, finger=settings.finger, base_dir=str(settings.folder))
+    password = read_secrets(config).password
+    return FingerModule(lambda: open_sensor(config, password), settings.finger.family)
 
 
 def _certificate(desk: Desk, _: argparse.Namespace) -> int:
