@@ -237,10 +237,10 @@ def test_a_refused_check_leaves_the_wallet_locked(fresh, page):
     assert run(page, "return told(store.remember('x', 1))") == {"code": "locked"}
 
 
-@pytest.mark.parametrize("pin", ["", "12345", "123456", "987654", "777777", "24680a", "1" * 65])
-def test_a_pin_that_is_too_easy_is_refused(page, pin):
-    told = run(page, "return told(lock.setUp({method: 'pin', pin: given}))", pin)
-    assert told["code"] == "pin_weak"
+def test_a_pin_that_is_too_easy_is_refused(page):
+    for pin in ("", "12345", "123456", "987654", "777777", "24680a", "1" * 65):
+        told = run(page, "return told(lock.setUp({method: 'pin', pin: given}))", pin)
+        assert told["code"] == "pin_weak", pin
     assert run(page, "return (await lock.state()).method") is None
 
 
@@ -377,19 +377,16 @@ class _Any:
 ANY = _Any()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_nothing_is_asked_of_an_unknown_issuer(fresh, page):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for text in (
         "openid-credential-offer://?credential_offer_uri=https%3A%2F%2Fevil.test%2Foffers%2F1",
         "http://localhost:9/#credential_offer_uri=http%3A%2F%2Flocalhost%3A9%2Foffers%2F1",
         'openid-credential-offer://?credential_offer={"credential_issuer":"https://evil.test"}',
-    ],
-)
-def test_nothing_is_asked_of_an_unknown_issuer(fresh, page, text):
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    told = run(page, "return told(vci.readOffer(given))", text)
-    assert told == {"code": "unknown_issuer", "host": ANY}
+    ):
+        told = run(page, "return told(vci.readOffer(given))", text)
+        assert told == {"code": "unknown_issuer", "host": ANY}
     assert {url.rpartition("/")[0] for url in asked} == {fresh.wallet}
 
 
@@ -481,13 +478,16 @@ def test_cards_that_the_browser_evicted_are_told(fresh, page):
     assert run(page, "return lock.state()")["method"] is None
 
 
-@pytest.mark.parametrize("skew_s", [0, 40, -3600])
-def test_the_phones_clock_is_compared_with_the_hosts(fresh, page, skew_s):
-    page.clock.set_fixed_time(time.time() + skew_s)
-    said = run(page, "return clock.checkClock('/blank')")
-    assert said["seconds"] == pytest.approx(-skew_s, abs=1.5)
-    assert said["told"] is (skew_s != 0)
-    assert run(page, "return clock.now()") == pytest.approx(time.time(), abs=2.5)
+def test_the_phones_clock_is_compared_with_the_hosts(page):
+    for skew_s in (0, 40, -3_600):
+        page.clock.set_fixed_time(time.time() + skew_s)
+        said = run(page, "return clock.checkClock('/blank')")
+        assert said["seconds"] == pytest.approx(-skew_s, abs=1.5)
+        assert said["told"] is (skew_s != 0)
+        assert run(page, "return clock.now()") == pytest.approx(time.time(), abs=2.5)
+    page.context.set_offline(True)
+    assert run(page, "return clock.checkClock('/blank')") == said  # what was found serves on
+    page.context.set_offline(False)
 
 
 LINKS: list[tuple[str, Any]] = [
