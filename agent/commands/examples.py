@@ -83,6 +83,13 @@ EXAMPLES: Final = {
     "trust rotate": ("idgate trust rotate repository targets",),
     "trust renew": ("idgate trust renew repository root",),
     "trust sign": ("idgate trust sign repository --key targets-1.pem",),
+    "trust delegate-status": ("idgate trust delegate-status repository",),
+    "trust bundle": ("idgate trust bundle repository /media/stick/bundle",),
+    "trust take": ("idgate trust take repository /media/stick/bundle",),
+    "trust publish-status": (
+        "idgate trust publish-status repository list.cwt \\",
+        "    --password-file password",
+    ),
     "trust publish": ("idgate trust publish repository --password-file password",),
     "trust update": (
         "idgate trust update /var/lib/idgate/trust --from https://trust.example \\",

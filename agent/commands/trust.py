@@ -1,7 +1,7 @@
 """`idgate trust`: publish a signed trust set, and bring a gate's copy up to date.
 
-Publishing: init, add-*, remove, rotate, renew, sign, publish, show. Gate: update, show. A plain
-directory takes add-* too.
+Publishing: init, add-*, remove, rotate, renew, delegate-status, sign, bundle, take, publish,
+publish-status, show. Gate: update, show. A plain directory takes add-* too.
 Passwords are asked for on the terminal or read from `--password-file`.
 """
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _ROLES = ("root", "targets", "snapshot", "timestamp")
+_STATUS = "status"
+_ONLINE = ("snapshot", "timestamp", _STATUS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     init = action("init", "make a repository and its keys")
     _key_arguments(init)
+    _no_password_argument(init)
     init.add_argument(
-        "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
+        "--status-key",
+        action="store_true",
+        help="also a role `status` with a key of its own, which publishes status lists alone",
     )
     for role in ("root", "targets"):
         init.add_argument(
@@ -60,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="N",
             help=f"how many of them must sign {role}",
         )
-    for role, days in zip(_ROLES, (730, 180, 30, 30), strict=True):
+    for role, days in zip((*_ROLES, _STATUS), (730, 180, 30, 30, 30), strict=True):
         init.add_argument(
             f"--{role}-days",
             type=values.count(1, 36_525),
@@ -72,11 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     remove = action("remove", "take files out of the next set")
     remove.add_argument("names", nargs="+", metavar="NAME", help="as `show` lists them")
     rotate = action("rotate", "give a role new keys")
-    rotate.add_argument("role", choices=_ROLES, help="whose keys")
+    rotate.add_argument("role", choices=(*_ROLES, _STATUS), help="whose keys")
     _key_arguments(rotate)
-    rotate.add_argument(
-        "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
-    )
+    _no_password_argument(rotate)
     rotate.add_argument(
         "--count",
         type=values.count(0, 99),
@@ -97,10 +100,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     renew = action("renew", "begin a new version that only lasts longer")
     renew.add_argument("role", choices=_ROLES[:2], help="what lasts longer")
+    delegate = action("delegate-status", "give status lists a role and a key of their own")
+    _key_arguments(delegate)
+    _no_password_argument(delegate)
+    delegate.add_argument(
+        "--take",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a list of the set that the role takes over, repeatable; default: none",
+    )
     sign = action("sign", "sign what waits for signatures")
     _key_arguments(sign, several=True)
+    for name, summary in (
+        ("bundle", "write what waits for signatures onto a stick, for `sign` elsewhere"),
+        ("take", "take the signatures that were made on a stick"),
+    ):
+        action(name, summary).add_argument(
+            "stick", type=Path, metavar="FOLDER", help="a folder on the stick"
+        )
     publish = action("publish", "publish what is signed, with a fresh timestamp")
     _key_arguments(publish, several=True)
+    publish_status = action("publish-status", "publish status lists by the role `status` alone")
+    publish_status.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="signed lists; each is named as its file, and replaces the one of that name",
+    )
+    _key_arguments(publish_status, several=True)
     update = action("update", "bring a gate's cache up to date", "cache")
     update.add_argument(
         "--from",
@@ -110,6 +139,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the set is: https URL, or directory",
     )
     update.add_argument("--root", type=Path, metavar="FILE", help="pin this root, the first time")
+    update.add_argument(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help="who signed the server's certificate (PEM); default: the system's CAs alone",
+    )
     show = action("show", "show a repository, a gate's cache or a plain directory", "directory")
     show.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -135,6 +170,12 @@ def _key_arguments(parser: argparse.ArgumentParser, *, several: bool = False) ->
         type=Path,
         metavar="FILE",
         help="password of the keys; default: it is asked for",
+    )
+
+
+def _no_password_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-password", action="store_true", help="leave the keys unencrypted; for tests only"
     )
 
 
@@ -250,13 +291,16 @@ def _init(arguments: argparse.Namespace) -> int:
     folder = _keys_folder(arguments)
     password = _new_password(arguments)
     counts = {"root": arguments.root_keys, "targets": arguments.targets_keys}
-    keys = {role: _make_keys(folder, role, counts.get(role, 1), password) for role in _ROLES}
+    roles = (*_ROLES, _STATUS) if arguments.status_key else _ROLES
+    keys = {role: _make_keys(folder, role, counts.get(role, 1), password) for role in roles}
     Repository.create(
         arguments.path,
         now=int(time.time()),
         keys={role: [signer.public_key for signer in made] for role, made in keys.items()},
         thresholds={"root": arguments.root_threshold, "targets": arguments.targets_threshold},
-        lifetimes=Lifetimes(**{f"{r}_days": getattr(arguments, f"{r}_days") for r in _ROLES}),
+        lifetimes=Lifetimes(
+            **{f"{r}_days": getattr(arguments, f"{r}_days") for r in (*_ROLES, _STATUS)}
+        ),
     )
     print(f"repository {arguments.path}, keys in {folder}")
     print("next: add-issuer and the like, then sign, then publish")
@@ -333,9 +377,27 @@ def _change(arguments: argparse.Namespace) -> int:
                 retire=retire,
                 threshold=arguments.threshold,
             )
+        case "delegate-status":
+            repository.refuse_second_status_role()
+            made = _make_keys(_keys_folder(arguments), _STATUS, 1, _new_password(arguments))
+            keys = [signer.public_key for signer in made]
+            repository.delegate_status(keys, take=arguments.take)
         case "sign":
+            for change in repository.changes():
+                print(f"it {change}")
             for line in repository.sign(_signers(arguments)):
                 print(f"signed {line}")
+        case "bundle":
+            repository.write_bundle(arguments.stick)
+            print(f"{arguments.stick}: sign it there, then take it here")
+        case "take":
+            for line in repository.take_bundle(arguments.stick):
+                print(f"taken {line}")
+        case "publish-status":
+            lists = _lists(arguments.files)
+            version = repository.publish_status(lists, _signers(arguments))
+            print(f"published version {version}")
+            return 0
         case _:
             print(f"published version {repository.publish(_signers(arguments))}")
             return 0
@@ -344,12 +406,26 @@ def _change(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _lists(files: list[Path]) -> dict[str, bytes]:
+    """Return status lists by their names in the set."""
+    from agent.trust import contents
+    from agent.trust.model import TrustError
+
+    found: dict[str, bytes] = {}
+    for file in files:
+        for name, data in contents.status(file, file.stem).items():
+            if name in found:
+                raise TrustError(f"{file}: another list is named {name} too")
+            found[name] = data
+    return found
+
+
 def _update(arguments: argparse.Namespace) -> int:
     from agent.trust.update import pin_root, update
 
     if arguments.root is not None:
         pin_root(arguments.path, arguments.root.read_bytes())
-    result = update(arguments.path, arguments.source, now=int(time.time()))
+    result = update(arguments.path, arguments.source, now=int(time.time()), ca=arguments.ca)
     word = "updated to" if result.changed else "confirmed"
     print(f"{word} version {result.snapshot.version}, {len(result.snapshot.keys)} keys")
     return 0
@@ -378,7 +454,7 @@ def _retiring(repository: Repository, role: str, wanted: list[str] | None) -> li
     """Return the whole ids of the keys that a rotation takes away: those that begin so, or all."""
     from agent.trust.model import TrustError
 
-    held = list(repository.latest("root").signed.roles[role].keyids)
+    held = list(repository.keys_of(role))
     if wanted is None:
         return held
     found = []
@@ -408,7 +484,7 @@ def _signers(arguments: argparse.Namespace) -> list[CryptoSigner]:
     from agent.trust.signing_keys import load_signer
 
     files: list[Path] = list(arguments.key)
-    wanted = ("root", "targets") if arguments.action == "sign" else ("snapshot", "timestamp")
+    wanted = ("root", "targets") if arguments.action == "sign" else _ONLINE
     if not files:
         folder = _keys_folder(arguments)
         files = sorted(path for role in wanted for path in folder.glob(f"{role}-*.pem"))

@@ -28,6 +28,7 @@ class Action(StrEnum):
     """What may stand in the journal."""
 
     STAFF_ADDED = "staff-added"
+    STAFF_CHANGED = "staff-changed"
     STAFF_ENDED = "staff-ended"
     PASSKEY_ADDED = "passkey-added"
     SIGNED_IN = "signed-in"
@@ -36,6 +37,7 @@ class Action(StrEnum):
     MEMBER_CHANGED = "member-changed"
     MEMBER_ERASED = "member-erased"
     IMPORTED = "imported"
+    EXPORTED = "exported"
     INVITED = "invited"
     SELF_MADE = "self-made"
     FACE_TAKEN = "face-taken"
@@ -103,17 +105,39 @@ class Journal:
             reference: of a member, a gate, a staff name; never a person's name.
             detail: short; never personal.
         """
+        self.write_all(
+            connection, at=at, who=who, action=action, references=(reference,), detail=detail
+        )
+
+    def write_all(
+        self,
+        connection: Connection,
+        *,
+        at: int,
+        who: str,
+        action: Action,
+        references: Sequence[str],
+        detail: str = "",
+    ) -> None:
+        """Write a row for each of many references to which the same was done; else as `write`."""
+        if not references:
+            return
         last = connection.execute(
             sa.select(audit.c.seq, audit.c.chain).order_by(audit.c.seq.desc()).limit(1)
         ).first()
-        row = AuditRow(last.seq + 1 if last else 1, at, who, str(action), reference, detail)
-        before = last.chain if last else _ROOT
-        connection.execute(
-            audit.insert().values(
-                seq=row.seq, at=at, who=who, action=row.action, reference=reference,
-                detail=detail, chain=self._chained(before, row),
-            )
-        )  # fmt: skip
+        seq, chain = (last.seq, last.chain) if last else (0, _ROOT)
+        rows = []
+        for reference in references:
+            seq += 1
+            row = AuditRow(seq, at, who, str(action), reference, detail)
+            chain = self._chained(chain, row)
+            rows.append(
+                {
+                    "seq": seq, "at": at, "who": who, "action": row.action,
+                    "reference": reference, "detail": detail, "chain": chain,
+                }
+            )  # fmt: skip
+        connection.execute(audit.insert(), rows)
 
     def read(
         self, connection: Connection, *, before: int | None = None, limit: int = 200

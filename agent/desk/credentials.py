@@ -16,28 +16,28 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from agent.credential.model import BiometricReference, Kind, Level, Modality, StatusReference
-from agent.credential.numbers import Claim
+from agent.credential.model import BiometricReference, Kind, Level, StatusReference
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
 from agent.desk.members import Member, Members
-from agent.desk.settings import DeskSettings
+from agent.desk.status_lists import ListRow, free_place, status_uri
 from agent.desk.statuses import Form, Selection, Status, cut_off, set_status
 from agent.desk.tables import credentials, members, status_lists
-from agent.issuing.issue import sign_credential
+from agent.issuing.issue import MAX_FINGER_BYTES, sign_credential
+from agent.issuing.keys import Holder, PublicHolder
 
 __all__ = [
     "FINGER_MOST",
+    "REFERENCES_MOST",
     "CredentialError",
     "CredentialRow",
     "Credentials",
     "Form",
-    "HolderKey",
     "Issued",
     "ListRow",
     "Selection",
@@ -45,29 +45,18 @@ __all__ = [
     "status_uri",
 ]
 
-FINGER_MOST: Final = 768
-"""Bytes of a finger template on a credential: one of 512 is read by gates, one of 1,536 is not."""
+FINGER_MOST: Final = MAX_FINGER_BYTES
+"""Bytes of a finger template; a larger one stays in the gate's module."""
+REFERENCES_MOST: Final = 768
+"""Bytes of all biometric references on a credential: face and one finger of 512 are read, at 14 cm;
+two fingers are not."""
 
 _EVIDENCE: Final = re.compile(r"[a-z][a-z-]{0,31}")
 _DAY: Final = 86_400
-_GUESSES: Final = 8
-"""Random places tried before the free ones are counted out."""
 
 
 class CredentialError(ValueError):
     """No such credential can be signed or changed; one line for people, nothing personal in it."""
-
-
-class HolderKey(Protocol):
-    """Whose phone holds the credential: `agent.issuing.keys.PublicHolder` or `Holder`."""
-
-    def cose_key(self) -> dict[int, Any]:
-        """Return the public key for `cnf`."""
-        ...
-
-    def thumbprint(self) -> str:
-        """Return the SHA-256 of the JWK, RFC 7638, hexadecimal."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +106,6 @@ class CredentialRow:
     issued_by: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListRow:
-    """A status list: its number, the URI on credentials, and how many entries it has."""
-
-    number: int
-    uri: str
-    size: int
-
-
-def status_uri(settings: DeskSettings, number: int) -> str:
-    """Return the URI of a status list, as credentials and the list itself say it."""
-    return f"{settings.web.issuer}/status/{number}"
-
-
 class Credentials:
     """The credentials of a desk.
 
@@ -151,7 +126,7 @@ class Credentials:
         *,
         kind: Kind | str,
         level: Level | int,
-        holder: HolderKey | None,
+        holder: PublicHolder | Holder | None,
         references: Iterable[BiometricReference] = (),
         form: Form,
         evidence: str = "",
@@ -186,24 +161,26 @@ class Credentials:
             raise CredentialError("a phone's credential is bound to its key, a card's to none")
         current = self._members.by_id(member.id, connection)
         until = self._until(connection, current, int(level), now, valid_until)
-        status = self._free_index(connection)
+        status = free_place(connection, self._desk.settings)
         cti = secrets.token_bytes(16)
         person = current.person
-        token = sign_credential(
-            self._desk.issuer,
-            None,
-            subject=current.reference,
-            issued_at=now,
-            valid_until=until,
-            kind=kind,
-            level=level,
-            birth_date=person.birth_date if self._desk.settings.issuer.birth_date else None,
-            references=references,
-            regions=person.regions,
-            status=StatusReference(status[0].uri, status[1]),
-            cti=cti,
-            claims=None if holder is None else {Claim.CNF: {1: holder.cose_key()}},
-        )
+        try:
+            token = sign_credential(
+                self._desk.issuer,
+                holder,
+                subject=current.reference,
+                issued_at=now,
+                valid_until=until,
+                kind=kind,
+                level=level,
+                birth_date=person.birth_date if self._desk.settings.issuer.birth_date else None,
+                references=references,
+                regions=person.regions,
+                status=StatusReference(status[0].uri, status[1]),
+                cti=cti,
+            )
+        except ValueError as error:  # a finger that stays in the gate's module
+            raise CredentialError(str(error)) from None
         connection.execute(
             credentials.insert().values(
                 cti=cti.hex(), member=current.id, kind=str(kind), level=int(level), form=str(form),
@@ -217,6 +194,21 @@ class Credentials:
                 members.update().where(members.c.id == current.id).values(level=int(level))
             )
         return Issued(token, cti.hex(), until)
+
+    def check(
+        self,
+        kind: Kind | str,
+        level: Level | int,
+        *,
+        evidence: str = "",
+        references: Iterable[BiometricReference] = (),
+    ) -> None:
+        """Check what `sign` would be asked for later, before somebody is promised it.
+
+        Raises:
+            CredentialError: it could not be signed.
+        """
+        self._require(kind, level, evidence, tuple(references))
 
     # --- states -----------------------------------------------------------------------------------
 
@@ -346,12 +338,12 @@ class Credentials:
             raise CredentialError("level: 1 basic or 2 upgraded")
         if evidence and not _EVIDENCE.fullmatch(evidence):
             raise CredentialError("evidence: a kind of document, such as passport; no number of it")
-        for reference in references:
-            if reference.modality is Modality.FINGER and len(reference.data) > FINGER_MOST:
-                raise CredentialError(
-                    f"a finger template of {len(reference.data)} bytes makes a code that no gate "
-                    f"reads ({FINGER_MOST} at most): it stays in the gate's module"
-                )
+        size = sum(len(reference.data) for reference in references)
+        if len(references) > 1 and size > REFERENCES_MOST:
+            raise CredentialError(
+                f"{size} bytes of biometric references make a code that no gate reads; "
+                f"at most {REFERENCES_MOST}"
+            )
 
     def _until(
         self, connection: Connection, member: Member, level: int, now: int, wanted: int | None
@@ -377,36 +369,6 @@ class Credentials:
         if until <= now:
             raise CredentialError("the membership is over: extend it first")
         return until
-
-    def _free_index(self, connection: Connection) -> tuple[ListRow, int]:
-        """Return a random place that no credential has, in a new list where the last is full."""
-        query = sa.select(status_lists).order_by(status_lists.c.number.desc()).limit(1)
-        last = connection.execute(query).first()
-        if last is None:
-            current = self._new_list(connection, 1)
-            return current, secrets.randbelow(current.size)
-        current = ListRow(*last)
-        used = sa.select(credentials.c.status_index).where(
-            credentials.c.status_list == current.number
-        )
-        for _ in range(_GUESSES):
-            index = secrets.randbelow(current.size)
-            taken = used.where(credentials.c.status_index == index)
-            if connection.execute(taken).first() is None:
-                return current, index
-        free = sorted(set(range(current.size)) - set(connection.execute(used).scalars()))
-        if free:
-            return current, secrets.choice(free)
-        current = self._new_list(connection, current.number + 1)
-        return current, secrets.randbelow(current.size)
-
-    def _new_list(self, connection: Connection, number: int) -> ListRow:
-        settings = self._desk.settings
-        made = ListRow(number, status_uri(settings, number), settings.status.size)
-        connection.execute(
-            status_lists.insert().values(number=made.number, uri=made.uri, size=made.size)
-        )
-        return made
 
     def _all_of(
         self,

@@ -13,94 +13,36 @@ Rules:
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any, Final
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from agent.clock.moment import LAST
-from agent.credential.model import Kind
 from agent.desk import text
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
+from agent.desk.member_rows import (
+    REFERENCE_LENGTH,
+    Member,
+    columns,
+    new_references,
+    opened,
+)  # fmt: skip
+from agent.desk.person import NUMBER_MOST, MemberError, Person, checked
 from agent.desk.statuses import Selection, Status, cut_off, set_status
 from agent.desk.tables import credentials, invitations, members, offers
-from agent.settings.checks import REGION
 
 __all__ = ["REFERENCE_LENGTH", "Member", "MemberError", "Members", "Person", "UnknownMember"]
 
-REFERENCE_LENGTH: Final = 12
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-"""Crockford's base32: no letter that is taken for a digit, and none that makes words."""
-_PURPOSE: Final = "member"
 _NUMBER: Final = "member-number"
-_PAD: Final = 64
-_NAME_MOST, _NUMBER_MOST, _SEARCH_MOST, _REGIONS_MOST = 120, 32, 100, 60
+_SEARCH_MOST: Final = 100
 _AT_ONCE: Final = 500
-
-
-class MemberError(ValueError):
-    """The member cannot be kept, changed or found; one line for people, nothing personal in it."""
 
 
 class UnknownMember(MemberError):
     """No member has the reference."""
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What the place knows of somebody.
-
-    Attributes:
-        name: as it is said.
-        email: or "".
-        birth_date: YYYY-MM-DD, or "".
-        number: the place's own, or "".
-        kind: of credential.
-        level: 1 basic, 2 upgraded: what the member may have.
-        valid_until: last second of the membership, Unix seconds.
-        regions: ISO 3166-2 codes; none means everywhere.
-    """
-
-    name: str = field(repr=False)
-    email: str = field(repr=False, default="")
-    birth_date: str = field(repr=False, default="")
-    number: str = field(repr=False, default="")
-    kind: Kind = Kind.LIBRARY_CARD
-    level: int = 1
-    valid_until: int = 0
-    regions: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A row that was opened.
-
-    Attributes:
-        id: number of the row.
-        reference: opaque, random.
-        person: nameless where the member was erased.
-        created_at: Unix seconds.
-        ended_at: Unix seconds, None while a member.
-    """
-
-    id: int
-    reference: str
-    person: Person
-    created_at: int
-    ended_at: int | None = None
-
-
-class _Sealed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: str
-    email: str
-    birth_date: str
-    number: str
 
 
 class Members:
@@ -108,10 +50,13 @@ class Members:
 
     Args:
         desk: that is open.
+
+    Attributes:
+        desk: the same.
     """
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self.desk = desk
 
     # --- changing ---------------------------------------------------------------------------------
 
@@ -121,7 +66,7 @@ class Members:
         Raises:
             MemberError: a field is wrong, or the number is another's.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             return self.add_in(connection, person, who)
 
     def add_all(self, persons: Iterable[Person], who: str) -> list[Member]:
@@ -130,14 +75,8 @@ class Members:
         Raises:
             MemberError: of the first that cannot be; it says which, from 1.
         """
-        with self._desk.store.write() as connection:
-            added = []
-            for number, person in enumerate(persons, 1):
-                try:
-                    added.append(self.add_in(connection, person, who))
-                except MemberError as error:
-                    raise MemberError(f"person {number}: {error}") from None
-            return added
+        with self.desk.store.write() as connection:
+            return self.add_all_in(connection, persons, who)
 
     def add_in(
         self,
@@ -148,22 +87,28 @@ class Members:
         action: Action = Action.MEMBER_ADDED,
     ) -> Member:
         """Take somebody in, in a transaction that is open; else as `add`."""
-        now = self._desk.clock()
-        person = self.checked(person)
-        if person.valid_until <= now:
-            raise MemberError("valid until: is over already")
-        digest = self._number_digest(connection, person.number)
-        reference = self._new_reference(connection)
-        added = connection.execute(
-            members.insert().values(
-                reference=reference, number_digest=digest, created_at=now, ended_at=None,
-                **self._columns(reference, person),
-            )
-        )  # fmt: skip
-        key = added.inserted_primary_key
-        assert key is not None
-        self._write(connection, who, action, reference)
-        return Member(int(key[0]), reference, person, now)
+        person = self._new(person)
+        return self._insert(connection, [person], who, action)[0]
+
+    def add_all_in(
+        self,
+        connection: Connection,
+        persons: Iterable[Person],
+        who: str,
+        *,
+        action: Action = Action.MEMBER_ADDED,
+    ) -> list[Member]:
+        """Take all in, in a transaction that is open; else as `add_all`."""
+        ready = []
+        for number, person in enumerate(persons, 1):
+            try:
+                ready.append(self._new(person))
+            except MemberError as error:
+                raise MemberError(f"person {number}: {error}") from None
+        added = []
+        for start in range(0, len(ready), _AT_ONCE):
+            added += self._insert(connection, ready[start : start + _AT_ONCE], who, action)
+        return added
 
     def change(self, reference: str, person: Person, who: str) -> Member:
         """Put other words in somebody's place; withdraw what they make untrue.
@@ -174,7 +119,7 @@ class Members:
         Raises:
             MemberError: a field is wrong, the number is another's, or there is no such member.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             return self.change_in(connection, reference, person, who)
 
     def change_in(self, connection: Connection, reference: str, person: Person, who: str) -> Member:
@@ -187,7 +132,7 @@ class Members:
         connection.execute(
             members.update()
             .where(members.c.id == before.id)
-            .values(number_digest=digest, **self._columns(reference, person))
+            .values(number_digest=digest, **columns(self.desk.key, reference, person))
         )
         self._write(connection, who, Action.MEMBER_CHANGED, reference)
         untrue = []
@@ -199,8 +144,8 @@ class Members:
             untrue.append(Selection(member=reference, later_than=person.valid_until))
         for selection in untrue:
             set_status(
-                connection, self._desk.journal, selection, Status.REVOKED, who=who,
-                action=Action.REVOKED, now=self._desk.clock(),
+                connection, self.desk.journal, selection, Status.REVOKED, who=who,
+                action=Action.REVOKED, now=self.desk.clock(),
             )  # fmt: skip
         return replace(before, person=person)
 
@@ -213,9 +158,9 @@ class Members:
         Raises:
             UnknownMember: there is no such member, or not any more.
         """
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             self._erase(connection, self._living(connection, reference), who)
-        self._desk.store.settle()
+        self.desk.store.settle()
 
     def sweep(self) -> int:
         """Erase whose membership ended `rules.keep_days` ago; drop erased rows that nothing names.
@@ -223,12 +168,12 @@ class Members:
         Returns:
             How many were erased.
         """
-        before = self._desk.clock() - self._desk.settings.rules.keep_days * 86_400
+        before = self.desk.clock() - self.desk.settings.rules.keep_days * 86_400
         over = sa.and_(members.c.ended_at.is_(None), members.c.valid_until < before)
-        with self._desk.store.write() as connection:
+        with self.desk.store.write() as connection:
             rows = connection.execute(sa.select(members).where(over)).all()
             for row in rows:
-                self._erase(connection, self._member(row), "desk")
+                self._erase(connection, self._opened(row), "desk")
             named = sa.union(
                 *(
                     sa.select(table.c.member).where(table.c.member.is_not(None))
@@ -238,7 +183,7 @@ class Members:
             connection.execute(
                 members.delete().where(members.c.ended_at.is_not(None), members.c.id.not_in(named))
             )
-        self._desk.store.settle()
+        self.desk.store.settle()
         return len(rows)
 
     # --- finding ----------------------------------------------------------------------------------
@@ -249,7 +194,7 @@ class Members:
         Raises:
             UnknownMember: nobody has the reference.
         """
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             return self.get_in(connection, reference)
 
     def get_in(self, connection: Connection, reference: str) -> Member:
@@ -259,7 +204,7 @@ class Members:
         ).first()
         if found is None:
             raise UnknownMember("no member has this reference")
-        return self._member(found)
+        return self._opened(found)
 
     def by_id(self, number: int, connection: Connection | None = None) -> Member:
         """Return the member of a row, in a transaction that is open where one is given.
@@ -268,26 +213,26 @@ class Members:
             UnknownMember: there is no such row.
         """
         if connection is None:
-            with self._desk.store.read() as own:
+            with self.desk.store.read() as own:
                 return self.by_id(number, own)
         found = connection.execute(sa.select(members).where(members.c.id == number)).first()
         if found is None:
             raise UnknownMember("no member has this number of a row")
-        return self._member(found)
+        return self._opened(found)
 
     def by_number(self, number: str) -> Member | None:
         """Return who has the place's own number."""
         try:
-            digest = self._digest(text.clean(number, "number", most=_NUMBER_MOST))
+            digest = self._digest(text.clean(number, "number", most=NUMBER_MOST))
         except text.TextError:
             return None
         if digest is None:
             return None
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             found = connection.execute(
                 sa.select(members).where(members.c.number_digest == digest)
             ).first()
-        return None if found is None else self._member(found)
+        return None if found is None else self._opened(found)
 
     def search(self, words: str, limit: int = 50) -> list[Member]:
         """Return members in whom each word is found: name, e-mail, number or reference.
@@ -315,9 +260,9 @@ class Members:
             .order_by(members.c.id)
             .limit(max(1, min(limit, _AT_ONCE)))
         )
-        with self._desk.store.read() as connection:
+        with self.desk.store.read() as connection:
             rows = connection.execute(query).all()
-        return [self._member(row) for row in rows]
+        return [self._opened(row) for row in rows]
 
     def all(self) -> Iterator[Member]:
         """Yield every member, some hundreds at a time."""
@@ -326,13 +271,25 @@ class Members:
             yield from rows
             after = rows[-1].id
 
+    def usual(self) -> Person:
+        """Return what a new member has where nothing else is said; nameless."""
+        settings = self.desk.settings
+        return Person(
+            "",
+            kind=settings.issuer.kinds[0],
+            valid_until=self.desk.clock() + settings.issuer.upgraded_days * 86_400,
+            regions=(settings.place.region,) if settings.place.region else (),
+        )
+
     def count(self) -> int:
         """Return how many are members."""
-        query = sa.select(sa.func.count()).where(members.c.ended_at.is_(None))
-        with self._desk.store.read() as connection:
-            return int(connection.execute(query).scalar_one())
+        with self.desk.store.read() as connection:
+            return self.count_in(connection)
 
-    # --- fields -----------------------------------------------------------------------------------
+    def count_in(self, connection: Connection) -> int:
+        """Return how many are members, in a transaction that is open."""
+        query = sa.select(sa.func.count()).where(members.c.ended_at.is_(None))
+        return int(connection.execute(query).scalar_one())
 
     def checked(self, person: Person) -> Person:
         """Return a person as it is kept.
@@ -340,56 +297,12 @@ class Members:
         Raises:
             MemberError: the first field that is wrong.
         """
-        today = datetime.fromtimestamp(self._desk.clock(), UTC).date()
-        try:
-            name = text.clean(person.name, "name", most=_NAME_MOST, least=1)
-            email = text.email(person.email)
-            birth_date = text.birth_date(person.birth_date, today)
-            number = text.clean(person.number, "number", most=_NUMBER_MOST)
-        except text.TextError as error:
-            raise MemberError(str(error)) from None
-        allowed = self._desk.settings.issuer.kinds
-        if person.kind not in allowed:
-            raise MemberError(f"kind: allowed: {', '.join(allowed)}")
-        if type(person.level) is not int or person.level not in (1, 2):
-            raise MemberError("level: 1 basic or 2 upgraded")
-        if type(person.valid_until) is not int or not 0 < person.valid_until <= LAST:
-            raise MemberError("valid until: no moment before the year 10000")
-        return Person(
-            name, email, birth_date, number, Kind(person.kind), person.level, person.valid_until,
-            _regions(person.regions),
-        )  # fmt: skip
+        return checked(person, kinds=self.desk.settings.issuer.kinds, now=self.desk.clock())
 
-    # --- the row ----------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
 
-    def _columns(self, reference: str, person: Person) -> dict[str, Any]:
-        data = msgspec.json.encode(
-            _Sealed(person.name, person.email, person.birth_date, person.number)
-        )
-        data += b" " * (-len(data) % _PAD)
-        return {
-            "sealed": self._desk.key.seal(_PURPOSE, data, about=reference.encode()),
-            "kind": str(person.kind),
-            "level": person.level,
-            "valid_until": person.valid_until,
-            "regions": " ".join(person.regions),
-        }
-
-    def _member(self, row: Row[Any]) -> Member:
-        """Open a row.
-
-        Raises:
-            SealBroken: by another site key, or changed.
-        """
-        sealed = _Sealed("", "", "", "")
-        if row.sealed:
-            data = self._desk.key.open(_PURPOSE, row.sealed, about=row.reference.encode())
-            sealed = msgspec.json.decode(data, type=_Sealed)
-        person = Person(
-            sealed.name, sealed.email, sealed.birth_date, sealed.number, Kind(row.kind), row.level,
-            row.valid_until, tuple(row.regions.split()),
-        )  # fmt: skip
-        return Member(row.id, row.reference, person, row.created_at, row.ended_at)
+    def _opened(self, row: Row[Any]) -> Member:
+        return opened(self.desk.key, row)
 
     def _living(self, connection: Connection, reference: str) -> Member:
         member = self.get_in(connection, reference)
@@ -398,7 +311,7 @@ class Members:
         return member
 
     def _erase(self, connection: Connection, member: Member, who: str) -> None:
-        now = self._desk.clock()
+        now = self.desk.clock()
         connection.execute(
             members.update()
             .where(members.c.id == member.id)
@@ -407,31 +320,60 @@ class Members:
         cut_off(connection, member.id, invited=True)
         self._write(connection, who, Action.MEMBER_ERASED, member.reference)
         set_status(
-            connection, self._desk.journal, Selection(member=member.reference), Status.REVOKED,
+            connection, self.desk.journal, Selection(member=member.reference), Status.REVOKED,
             who=who, action=Action.REVOKED, now=now,
         )  # fmt: skip
 
     def _write(self, connection: Connection, who: str, action: Action, reference: str) -> None:
-        self._desk.journal.write(
-            connection, at=self._desk.clock(), who=who, action=action, reference=reference
+        self.desk.journal.write(
+            connection, at=self.desk.clock(), who=who, action=action, reference=reference
         )
 
-    def _new_reference(self, connection: Connection) -> str:
-        while True:
-            reference = "".join(secrets.choice(_ALPHABET) for _ in range(REFERENCE_LENGTH))
-            taken = sa.select(members.c.id).where(members.c.reference == reference)
-            if connection.execute(taken).first() is None:
-                return reference
+    def _new(self, person: Person) -> Person:
+        person = self.checked(person)
+        if person.valid_until <= self.desk.clock():
+            raise MemberError("valid until: is over already")
+        return person
+
+    def _insert(
+        self, connection: Connection, persons: list[Person], who: str, action: Action
+    ) -> list[Member]:
+        """Insert some hundreds at once: one by one, ten thousand would hold others up."""
+        now = self.desk.clock()
+        digests = [self._digest(person.number) for person in persons]
+        given = [digest for digest in digests if digest is not None]
+        taken = sa.select(members.c.id).where(members.c.number_digest.in_(given)).limit(1)
+        if len(set(given)) < len(given) or connection.execute(taken).first() is not None:
+            raise MemberError("number: another member has it")
+        references = new_references(connection, len(persons))
+        connection.execute(
+            members.insert(),
+            [
+                {
+                    "reference": reference, "number_digest": digest, "created_at": now,
+                    "ended_at": None, **columns(self.desk.key, reference, person),
+                }
+                for reference, digest, person in zip(references, digests, persons, strict=True)
+            ],
+        )  # fmt: skip
+        self.desk.journal.write_all(
+            connection, at=now, who=who, action=action, references=references
+        )
+        query = sa.select(members.c.reference, members.c.id)
+        found = connection.execute(query.where(members.c.reference.in_(references)))
+        ids: dict[str, int] = {row.reference: row.id for row in found}
+        return [
+            Member(ids[reference], reference, person, now)
+            for reference, person in zip(references, persons, strict=True)
+        ]
 
     def _digest(self, number: str) -> bytes | None:
         if not number:
             return None
-        return self._desk.key.digest(_NUMBER, text.fold(number).encode())
+        return self.desk.key.digest(_NUMBER, text.fold(number).encode())
 
-    def _number_digest(
-        self, connection: Connection, number: str, *, but: int | None = None
-    ) -> bytes | None:
-        """Return the keyed hash of a number that nobody else has."""
+    def _number_digest(self, connection: Connection, number: str, *, but: int) -> bytes | None:
+        """Return the keyed hash of a number that nobody but one has."""
         digest = self._digest(number)
         if digest is not None:
             taken = sa.select(members.c.id).where(members.c.number_digest == digest)
@@ -444,12 +386,3 @@ class Members:
 def _reference(text_: str) -> str:
     """Return a reference as it is kept, from how people copy it."""
     return text_.strip().upper()[: REFERENCE_LENGTH + 1]
-
-
-def _regions(given: Iterable[str]) -> tuple[str, ...]:
-    regions = tuple(sorted(set(given)))
-    if len(regions) > _REGIONS_MOST:
-        raise MemberError(f"regions: over {_REGIONS_MOST}")
-    if not all(isinstance(each, str) and REGION.fullmatch(each) for each in regions):
-        raise MemberError("regions: ISO 3166-2 codes, such as DE-BE")
-    return regions

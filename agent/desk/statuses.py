@@ -19,13 +19,14 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from agent.credential.model import Kind
 from agent.desk.audit import Action, Journal
 from agent.desk.tables import access, credentials, invitations, members, offers
 
 __all__ = ["Form", "Selection", "Status", "cut_off", "set_status"]
 
-_AT_ONCE: Final = 500
-"""Identifiers in one statement: SQLite takes a limited number of values."""
+_MOST: Final = 1_000
+"""Identifiers in one statement: databases take a limited number of values."""
 
 
 class Status(IntEnum):
@@ -52,6 +53,7 @@ class Selection:
         holder: thumbprint of the holder's key, hexadecimal.
         cti: identifiers, hexadecimal.
         form: on the phone, or printed.
+        kind: of document.
         level: assurance level.
         besides: identifiers that are not meant.
         later_than: only those valid after this moment, Unix seconds.
@@ -61,6 +63,7 @@ class Selection:
     holder: str = ""
     cti: tuple[str, ...] = ()
     form: Form | None = None
+    kind: Kind | None = None
     level: int | None = None
     besides: tuple[str, ...] = ()
     later_than: int | None = None
@@ -73,8 +76,8 @@ class Selection:
         """
         if not (self.member or self.holder or self.cti):
             raise ValueError("a selection of credentials names a member, a holder or identifiers")
-        if len(self.cti) + len(self.besides) > _AT_ONCE:
-            raise ValueError(f"a selection names at most {_AT_ONCE} identifiers")
+        if len(self.cti) + len(self.besides) > _MOST:
+            raise ValueError(f"a selection names at most {_MOST} identifiers")
         rules: list[sa.ColumnElement[bool]] = []
         if self.member:
             whose = sa.select(members.c.id).where(members.c.reference == self.member)
@@ -85,6 +88,8 @@ class Selection:
             rules.append(credentials.c.cti.in_(self.cti))
         if self.form is not None:
             rules.append(credentials.c.form == str(self.form))
+        if self.kind is not None:
+            rules.append(credentials.c.kind == str(self.kind))
         if self.level is not None:
             rules.append(credentials.c.level == self.level)
         if self.besides:

@@ -33,7 +33,7 @@ class DeskStore:
         try:
             parsed = sa.make_url(url)
             name = parsed.render_as_string()
-            self._engine = sa.create_engine(parsed, pool_pre_ping=True)
+            self._engine = sa.create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
             self._sqlite = parsed.get_backend_name() == "sqlite"
             if self._sqlite:
                 sa.event.listen(self._engine, "connect", _prepare)

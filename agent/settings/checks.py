@@ -101,6 +101,8 @@ def _cards(config: Config) -> Iterator[str]:
 def _trust(config: Config) -> Iterator[str]:
     if config.trust.url and not config.trust.signed:
         yield "key trust.url: only signed sets are fetched: trust.signed = true"
+    if config.trust.ca and not config.trust.url.startswith("https://"):
+        yield "key trust.ca: it is for an https trust.url"
 
 
 def _broker(config: Config) -> Iterator[str]:

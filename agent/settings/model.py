@@ -238,6 +238,8 @@ class TrustConfig(_Section, frozen=True):
     """True: the directory is a TUF cache and only signed sets are believed."""
     url: str = ""
     """Where updates come from: https URL or a directory (a USB stick)."""
+    ca: str = ""
+    """PEM file: who may have signed the trust server's certificate, besides the system's CAs."""
     refresh_s: Annotated[float, Meta(ge=10, le=86_400 * 30)] = 3_600.0
     """How often the signed set is fetched, or the plain directory read again."""
     max_age_s: Annotated[float, Meta(ge=0)] = 86_400.0 * 30

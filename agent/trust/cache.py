@@ -32,12 +32,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
+from agent.trust.delegation import STATUS, merged, status_role
 from agent.trust.directory import load_directory
 from agent.trust.model import TrustError
 from agent.trust.snapshot import TrustSnapshot
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Metadata, Root, Timestamp
+    from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 __all__ = [
     "ANCHOR",
@@ -254,19 +255,37 @@ def _check_metadata(anchor: Path, folder: Path) -> VerifiedSet:
         said.verify_length_and_hashes(_metadata_bytes(folder / "snapshot.json"))
         listed = snapshot.meta["targets.json"]
         listed.verify_length_and_hashes(_metadata_bytes(folder / "targets.json"))
+        status = _check_status(folder, targets, snapshot)
     except (RepositoryError, LengthOrHashMismatchError, KeyError, ValueError) as error:
         if isinstance(error, TrustError):
             raise
         raise TrustError(f"{folder}: the set cannot be believed: {error}") from None
     if (said.version, listed.version) != (snapshot.version, targets.version):
         raise TrustError(f"{folder}: parts of different sets are mixed")
-    expiries = [part.expires for part in (root.signed, timestamp, snapshot, targets)]
+    parts_of_set = [root.signed, timestamp, snapshot, targets, *([status] if status else [])]
+    expiries = [part.expires for part in parts_of_set]
     return VerifiedSet(
         version=snapshot.version,
         expires_at=int(min(expiries).timestamp()),
         dated_at=_dated(timestamp, folder),
-        targets=dict(targets.targets),
+        targets=merged(targets, status),
     )
+
+
+def _check_status(folder: Path, targets: Targets, snapshot: Snapshot) -> Targets | None:
+    """Return the metadata of the role `status`, None where targets delegates nothing."""
+    from tuf.api.metadata import Targets
+
+    if status_role(targets) is None:
+        return None
+    path = folder / f"{STATUS}.json"
+    part: Metadata[Targets] = _parse(path, Targets)
+    targets.verify_delegate(STATUS, part.signed_bytes, part.signatures)
+    listed = snapshot.meta[f"{STATUS}.json"]
+    listed.verify_length_and_hashes(_metadata_bytes(path))
+    if listed.version != part.signed.version:
+        raise TrustError(f"{folder}: parts of different sets are mixed")
+    return part.signed
 
 
 def _dated(timestamp: Timestamp, folder: Path) -> int:

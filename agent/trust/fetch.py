@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.ssl_ import create_urllib3_context
 
 from agent import __version__
+from agent.trust.model import TrustError
 
 __all__ = ["DeadlineFetcher", "DirectoryFetcher"]
 
@@ -135,8 +136,12 @@ def _patient_pools(deadline: _Deadline) -> dict[str, type[urllib3.HTTPConnection
     return {"http": Pool, "https": TlsPool}
 
 
-def _patient_tls(deadline: _Deadline) -> ssl.SSLContext:
-    """Return the system's trust in certificates, with sockets that keep a deadline."""
+def _patient_tls(deadline: _Deadline, ca: Path | None) -> ssl.SSLContext:
+    """Return the system's trust in certificates, and `ca`'s; with sockets that keep a deadline.
+
+    Raises:
+        TrustError: `ca` cannot be read, or holds no certificate.
+    """
 
     class TlsSocket(_PatientTlsSocket):
         """Of this deadline: the context makes its sockets itself."""
@@ -144,6 +149,13 @@ def _patient_tls(deadline: _Deadline) -> ssl.SSLContext:
     TlsSocket.deadline = deadline
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.load_default_certs()
+    if ca is not None:
+        try:
+            context.load_verify_locations(cafile=str(ca))
+        except ssl.SSLError:
+            raise TrustError(f"{ca}: no certificates in PEM") from None
+        except OSError as error:
+            raise TrustError(f"{ca}: cannot be read: {error.strerror}") from None
     context.sslsocket_class = TlsSocket
     return context
 
@@ -154,16 +166,27 @@ class DeadlineFetcher(FetcherInterface):
     The framework's own fetcher waits for whole chunks and bounds only the gap between two bytes; a
     server that drips would hold an update for days. This one holds the deadline in every call of
     the socket: connecting, TLS, headers, body; redirects are not followed. Only looking a name up
-    is the system's, with the system's own limits. Certificates are the system's; `https_proxy` and
-    `no_proxy` are honoured.
+    is the system's, with the system's own limits. Certificates are the system's, and those that a
+    place adds for a server of its own; `https_proxy` and `no_proxy` are honoured.
 
     Args:
         deadline_s: seconds from now.
         clock: monotonic seconds.
+        ca: PEM file of certificates believed besides the system's.
+
+    Raises:
+        TrustError: `ca` cannot be read, or holds no certificate.
     """
 
-    def __init__(self, deadline_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        deadline_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        ca: Path | None = None,
+    ) -> None:
         self._deadline = _Deadline(deadline_s, clock)
+        self._tls = _patient_tls(self._deadline, ca)
         self._pools: dict[str, urllib3.PoolManager] = {}
 
     def _fetch(self, url: str) -> Iterator[bytes]:
@@ -196,7 +219,7 @@ class DeadlineFetcher(FetcherInterface):
         host = target.hostname or ""
         proxy = "" if proxy_bypass(host) else getproxies().get(target.scheme, "")
         if proxy not in self._pools:
-            tls = _patient_tls(self._deadline)
+            tls = self._tls
             pool = (
                 urllib3.ProxyManager(proxy, ssl_context=tls, proxy_ssl_context=tls)
                 if proxy

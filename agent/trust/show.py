@@ -140,20 +140,20 @@ def _snapshot(snapshot: TrustSnapshot, now: int) -> dict[str, Any]:
 
 
 def _repository(path: Path, now: int) -> dict[str, Any]:
+    from agent.trust.delegation import STATUS
     from agent.trust.publish import ROLES, Repository
 
     repository = Repository(path, now=now)
     roles = {}
-    root = repository.latest("root").signed
-    for role in ROLES:
+    for role in (*ROLES, STATUS) if repository.has_status_role() else ROLES:
         published = repository.published(role)
         expires = int(published.signed.expires.timestamp()) if published else None
         roles[role] = {
             "version": published.signed.version if published else 0,
             "expires_at": expires,
             "expired": expires is not None and now > expires,
-            "threshold": root.roles[role].threshold,
-            "keys": sorted(root.roles[role].keyids),
+            "threshold": repository.threshold_of(role),
+            "keys": sorted(repository.keys_of(role)),
         }
     return {
         "what": "repository",
@@ -163,10 +163,8 @@ def _repository(path: Path, now: int) -> dict[str, Any]:
             {"role": gap.role, "needed": gap.needed, "keys": list(gap.keys)}
             for gap in repository.missing()
         ],
-        "targets": {
-            name: target.length
-            for name, target in sorted(repository.latest("targets").signed.targets.items())
-        },
+        "targets": {name: target.length for name, target in sorted(repository.targets().items())},
+        "changes": repository.changes(),
     }
 
 
@@ -182,6 +180,8 @@ def _repository_lines(what: dict[str, Any]) -> Iterator[str]:
         yield f"  {role}: {state}; {entry['threshold']} of keys {keys}"
     for role in what["drafts"]:
         yield f"  draft of {role} waits"
+    for change in what["changes"]:
+        yield f"    it {change}"
     for gap in what["missing"]:
         keys = ", ".join(keyid[:16] for keyid in gap["keys"])
         yield f"  {gap['role']} needs {gap['needed']} more signature(s), of: {keys}"

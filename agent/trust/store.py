@@ -87,6 +87,7 @@ class TrustStore:
         self._directory = config.path(settings.directory)
         self._signed = settings.signed
         self._source = _source(config, settings.url) if settings.signed else ""
+        self._ca = config.path(settings.ca) if settings.ca else None
         self._refresh_s = settings.refresh_s
         self._clock = clock
         self._on_change = on_change
@@ -197,7 +198,8 @@ class TrustStore:
     def _fetch(self) -> TrustSnapshot:
         from agent.trust.update import update
 
-        return update(self._directory, self._source, now=int(self._clock())).snapshot
+        now = int(self._clock())
+        return update(self._directory, self._source, now=now, ca=self._ca).snapshot
 
 
 def _tell_set_aside(snapshot: TrustSnapshot) -> None:

@@ -3,6 +3,7 @@
 Rules:
 - The Update Framework's client decides what is newer and genuine: rollback, freeze, mix-and-match,
   wrong keys, thresholds, root rotation, oversized and truncated downloads are its workflow;
+- of delegations only the one of `agent.trust.delegation` is followed; its part belongs to the set;
 - a set is laid down whole, loaded as the gate loads it, and only then made the current one: a set
   that is genuine but cannot be used does not replace one that can;
 - unchanged files are linked from the set before, not fetched and not written again;
@@ -37,6 +38,7 @@ from agent.trust.cache import (
     sweep,
     write_pointer,
 )
+from agent.trust.delegation import ABSENT, STATUS, merged, status_role
 from agent.trust.model import TrustError, UpdateRefused
 from agent.trust.snapshot import DATED_AHEAD_S, TrustSnapshot
 
@@ -59,6 +61,7 @@ TARGET_NAME = re.compile(
     r"/[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 )
 _PARTS = ("timestamp.json", "snapshot.json", "targets.json")
+_STATUS_PART = f"{STATUS}.json"
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -105,6 +108,7 @@ def update(
     roster_key: bytes | None = None,
     deadline_s: float = DEADLINE_S,
     max_bytes: int = MAX_SET_BYTES,
+    ca: Path | None = None,
 ) -> UpdateResult:
     """Fetch what is new, check it, and make it the current set.
 
@@ -115,6 +119,7 @@ def update(
         roster_key: the key to the rosters; None takes `roster.key` in the cache.
         deadline_s: time for the whole update.
         max_bytes: most bytes of one set.
+        ca: PEM file of certificates that the server's may be signed by, besides the system's.
 
     Raises:
         TrustError: one line; the set before stays current.
@@ -122,7 +127,7 @@ def update(
     """
     from tuf.api.exceptions import DownloadError, RepositoryError
 
-    base, fetcher = _source(source, deadline_s)
+    base, fetcher = _source(source, deadline_s, ca)
     with _locked(cache):
         before = read_pointer(cache)
         try:
@@ -155,12 +160,21 @@ def _refresh(cache: Path, before: Pointer | None, base: str, fetcher: FetcherInt
         bootstrap=anchor,
     )
     updater.refresh()
+    if status_role(_signed(metadata / "targets.json")) is not None:
+        updater.get_targetinfo(ABSENT)  # fetches and verifies the delegated part
     return updater
+
+
+def _signed(path: Path) -> Any:
+    from tuf.api.metadata import Metadata
+
+    metadata: Metadata[Any] = Metadata.from_bytes(path.read_bytes())
+    return metadata.signed
 
 
 def _restore_metadata(metadata: Path, from_set: Path) -> None:
     """Replace what a power cut spoiled or took back: the memory of versions must not be lost."""
-    for name in _PARTS:
+    for name in (*_PARTS, _STATUS_PART):
         kept = from_set / name
         if _version(metadata / name) < _version(kept):
             replace_file(metadata / name, kept.read_bytes())
@@ -188,7 +202,7 @@ def _swap(
     max_bytes: int,
 ) -> UpdateResult:
     """Lay the verified set down, try it, and only then point to it."""
-    targets, name = _verified_targets(cache / "metadata")
+    targets, parts, name = _verified_targets(cache / "metadata")
     if before is not None and before.set_name.startswith(name):
         try:
             snapshot = load_set(
@@ -204,7 +218,7 @@ def _swap(
     old = cache / SETS / before.set_name / "targets" if before else None
     try:
         _fetch_files(fresh, targets, updater, old)
-        _copy_metadata(cache / "metadata", fresh / "metadata")
+        _copy_metadata(cache / "metadata", parts, fresh / "metadata")
         fsync_path(cache / SETS)
         snapshot = load_set(cache, fresh, now, now, roster_key, strict=True)
         if before is not None:
@@ -226,15 +240,19 @@ def _check_date(dated_at: int, now: int) -> None:
     )
 
 
-def _verified_targets(metadata: Path) -> tuple[dict[str, Any], str]:
-    """Return the files of the set just verified, and the set's name."""
-    from tuf.api.metadata import Metadata
-
-    parts = [(metadata / name).read_bytes() for name in _PARTS]
-    snapshot: Metadata[Any] = Metadata.from_bytes(parts[1])
-    targets: Metadata[Any] = Metadata.from_bytes(parts[2])
-    digest = hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts))
-    return dict(targets.signed.targets), f"{snapshot.signed.version}-{digest.hexdigest()[:16]}"
+def _verified_targets(metadata: Path) -> tuple[dict[str, Any], tuple[str, ...], str]:
+    """Return the files of the set just verified, the names of its parts, and the set's name."""
+    targets = _signed(metadata / "targets.json")
+    status = None
+    names: tuple[str, ...] = _PARTS
+    if status_role(targets) is not None:
+        names = (*_PARTS, _STATUS_PART)
+        status = _signed(metadata / _STATUS_PART)
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(hashlib.sha256((metadata / name).read_bytes()).digest())
+    version = _version(metadata / "snapshot.json")
+    return merged(targets, status), names, f"{version}-{digest.hexdigest()[:16]}"
 
 
 def _check_targets(targets: dict[str, Any], max_bytes: int) -> None:
@@ -271,9 +289,9 @@ def _link(old: Path, new: Path) -> None:
         fsync_path(new)
 
 
-def _copy_metadata(metadata: Path, copy: Path) -> None:
+def _copy_metadata(metadata: Path, parts: tuple[str, ...], copy: Path) -> None:
     (copy / "root_history").mkdir(parents=True)
-    for path in (*(metadata / name for name in _PARTS), *metadata.glob("root_history/*.json")):
+    for path in (*(metadata / name for name in parts), *metadata.glob("root_history/*.json")):
         fresh = copy / path.relative_to(metadata)
         shutil.copyfile(path, fresh)
         fsync_path(fresh)
@@ -300,17 +318,17 @@ def _locked(cache: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _source(source: str, deadline_s: float) -> tuple[str, FetcherInterface]:
+def _source(source: str, deadline_s: float, ca: Path | None) -> tuple[str, FetcherInterface]:
     """Return base URL and fetcher for a source.
 
     Raises:
-        TrustError: neither https nor a directory.
+        TrustError: neither https nor a directory, or `ca` holds no certificate.
     """
     from agent.trust.fetch import DeadlineFetcher, DirectoryFetcher
 
     url = urlsplit(source)
     if url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK):
-        return source.rstrip("/") + "/", DeadlineFetcher(deadline_s)
+        return source.rstrip("/") + "/", DeadlineFetcher(deadline_s, ca=ca)
     if url.scheme == "http":
         raise TrustError(f"{source}: use https")
     path = Path(unquote(url.path)) if url.scheme == "file" else Path(source)

@@ -25,10 +25,17 @@ def new_public_pem() -> bytes:
 class Publisher:
     """Holds every key of one repository."""
 
-    def __init__(self, path: Path, *, root_keys: int = 1, root_threshold: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        root_keys: int = 1,
+        root_threshold: int = 1,
+        roles: tuple[str, ...] = (),
+    ) -> None:
         self.path = path
         self.signers: dict[str, list[CryptoSigner]] = {
-            role: [CryptoSigner.generate_ed25519()] for role in ROLES
+            role: [CryptoSigner.generate_ed25519()] for role in (*ROLES, *roles)
         }
         self.signers["root"] += [CryptoSigner.generate_ed25519() for _ in range(root_keys - 1)]
         self.repository = Repository.create(
@@ -47,7 +54,13 @@ class Publisher:
         self.repository = Repository(self.path, now=now or int(time.time()))
         if self.repository.missing():
             self.repository.sign(self.signers["root"] + self.signers["targets"])
-        return self.repository.publish(self.signers["snapshot"] + self.signers["timestamp"])
+        return self.repository.publish(self.online)
+
+    @property
+    def online(self) -> list[CryptoSigner]:
+        """The signers on the publishing machine."""
+        wanted = ("snapshot", "timestamp", "status")
+        return [signer for role in wanted for signer in self.signers.get(role, ())]
 
     @property
     def first_root(self) -> bytes:

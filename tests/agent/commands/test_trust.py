@@ -452,3 +452,88 @@ def test_show_reads_a_plain_directory(capsys: pytest.CaptureFixture[str]) -> Non
     ok("show", "plain", "--json")
     assert json.loads(capsys.readouterr().out)["what"] == "directory"
     assert load_directory(Path("plain"), now=NOW).keys
+
+
+# --- the role of status lists, and the stick -----------------------------------------------------
+
+
+def listed(*withdrawn: str) -> None:
+    words = ("status", "--issuer", "keys/lib.key.pem", "--uri", "https://lib.example/1")
+    revoked = [word for index in withdrawn for word in ("--revoke", index)]
+    assert main(["issue", *words, "--size", "1024", *revoked, "--out", "desk-1.cwt"]) == 0
+
+
+def statuses(index: int) -> list[int]:
+    return [entry.value(index) for entry in load_signed(Path("cache"), NOW).status_lists]
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_status_list_is_published_without_a_key_of_targets(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make("--status-key")
+    assert main(["issue", "key", "lib", "--out", "keys"]) == 0
+    ok("add-issuer", "repo", "keys/trust/lib.pem", "--iss", "urn:idgate:issuer:lib")
+    publish()
+    for name in ("root-1.pem", "targets-1.pem"):
+        Path("repo-keys", name).unlink()
+    ok("update", "cache", "--from", "repo", "--root", "repo/metadata/1.root.json")
+    assert statuses(7) == []
+    for withdrawn, expected in (((), [0]), (("7",), [1])):
+        listed(*withdrawn)
+        ok("publish-status", "repo", "desk-1.cwt", "--password-file", "pw")
+        ok("update", "cache", "--from", "repo")
+        assert statuses(7) == expected
+    capsys.readouterr()
+    ok("show", "repo")
+    said = capsys.readouterr().out
+    assert "  status: version 3, expires " in said
+    assert "  status/desk-1.cwt (" in said
+    assert idgate("publish-status", "repo", "desk-1.cwt", "keys/../desk-1.cwt") == 2
+    assert "another list is named status/desk-1.cwt too" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("desk")
+def test_an_old_repository_is_given_the_role_and_its_key_is_rotated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make()
+    publish()
+    assert main(["issue", "key", "lib", "--out", "keys"]) == 0
+    listed()
+    assert idgate("publish-status", "repo", "desk-1.cwt", "--password-file", "pw") == 2
+    assert "no role `status` is published here yet" in capsys.readouterr().err
+    assert idgate("rotate", "repo", "status", "--password-file", "pw") == 2
+    assert "idgate trust delegate-status" in capsys.readouterr().err
+    ok("delegate-status", "repo", "--password-file", "pw")
+    capsys.readouterr()
+    ok("sign", "repo", "--password-file", "pw")
+    assert capsys.readouterr().out.startswith("it delegates status/* to ")
+    ok("publish", "repo", "--password-file", "pw")
+    assert idgate("delegate-status", "repo", "--password-file", "pw") == 2
+    assert sorted(path.name for path in Path("repo-keys").glob("status-*")) == ["status-1.pem"]
+    ok("rotate", "repo", "status", "--password-file", "pw")
+    publish()
+    said = Path("repo/metadata/2.status.json").read_text()
+    assert json.loads(said)["signed"]["version"] == 2
+
+
+@pytest.mark.usefixtures("desk")
+def test_offline_keys_sign_on_a_stick(capsys: pytest.CaptureFixture[str]) -> None:
+    make()
+    offline = Path("safe")
+    offline.mkdir()
+    for name in ("root-1.pem", "targets-1.pem"):
+        Path("repo-keys", name).rename(offline / name)
+    ok("bundle", "repo", "stick")
+    capsys.readouterr()
+    ok("show", "stick")
+    assert "    it adds issuers/ministry.pem" in capsys.readouterr().out
+    ok("sign", "stick", "--keys", "safe", "--password-file", "pw")
+    assert idgate("publish", "repo", "--password-file", "pw") == 2
+    ok("take", "repo", "stick")
+    ok("publish", "repo", "--password-file", "pw")
+    ok("update", "cache", "--from", "repo", "--root", "repo/metadata/1.root.json")
+    capsys.readouterr()
+    assert idgate("take", "repo", "stick") == 2
+    assert "no new signature" in capsys.readouterr().err

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, SlowRetrievalError
 
 from agent.trust.fetch import DeadlineFetcher
+from agent.trust.model import TrustError
 from tests.support.trust_keys import certificate
 
 Stage = Callable[[socket.socket], None]
@@ -159,3 +160,33 @@ def test_nothing_is_asked_after_the_deadline() -> None:
         with pytest.raises(SlowRetrievalError):
             list(DeadlineFetcher(1, Clock()).fetch(f"http://127.0.0.1:{port}/x"))
         assert not asked.is_set()
+
+
+def test_a_place_adds_its_own_ca_besides_the_systems(
+    tmp_path: Path, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    sent = HEAD + b"Content-Length: 5\r\n\r\nwhole"
+    stranger = certificate(ec.generate_private_key(ec.SECP256R1())).public_bytes(Encoding.PEM)
+    (tmp_path / "stranger.pem").write_bytes(stranger)
+    with serving(answer(sent), tls) as port:
+        url = f"https://127.0.0.1:{port}/x"
+        for ca in (None, tmp_path / "stranger.pem"):
+            with pytest.raises(DownloadError, match="SSLError"):
+                list(DeadlineFetcher(900, ca=ca).fetch(url))
+        fetcher = DeadlineFetcher(900, ca=tmp_path / "server.pem")
+        assert b"".join(fetcher.fetch(url)) == b"whole"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("none.pem", "No such file"),
+        ("junk.pem", "no certificates"),
+        (".", r"certificates|directory"),
+    ],
+)
+def test_a_ca_that_cannot_be_used_is_named(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "junk.pem").write_bytes(b"junk")
+    with pytest.raises(TrustError, match=rf"^{tmp_path / name}: .*({why})"):
+        DeadlineFetcher(900, ca=tmp_path / name)
