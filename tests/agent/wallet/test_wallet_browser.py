@@ -19,7 +19,9 @@ from agent.desk.members import Member, Members
 from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.statuses import Status
 from agent.desk.tables import credentials
+from agent.desk.upgrading import Upgrades
 from agent.desk.vci.app import issuer_app
+from agent.issuing import issue
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
 from tests.support.pilot import Keys
 from tests.support.wallet_site import (
@@ -31,6 +33,7 @@ from tests.support.wallet_site import (
     wallet_app,
 )
 
+FACE = issue.face_template(bytes(range(128)), "face-embed-v1")
 PIN = "394857"
 _RUN = """async (given) => {
   const [lock, store, vci, clock, places, links, codec, cose] = await Promise.all(
@@ -390,28 +393,44 @@ def test_nothing_is_asked_of_an_unknown_issuer(fresh, page):
     assert {url.rpartition("/")[0] for url in asked} == {fresh.wallet}
 
 
+_CODE = """
+const {place} = links.readLink(given.link);
+const {bytes, privateKey} = await store.spend(given.id);
+const {audience: aud, cnonce} = place;
+return cose.present(bytes, privateKey, {aud, cnonce, iat: given.at});
+"""
+
+
 def test_an_upgrade_takes_the_same_key_and_the_basic_cards_place(fresh, page):
     with_device(page)
     basic = take(page, fresh.offer(), count=3)
-    holder = basic["thumbprints"][1]
-    offer = fresh.offer(purpose=Purpose.UPGRADE, level=2, holder=holder, evidence="passport")
+    upgrades = Upgrades(fresh.desk)
+    asked = upgrades.challenge()
+    showing = {"id": basic["id"], "link": asked.link, "at": fresh.clock.now}
+    shown = upgrades.read_presentation(run(page, _CODE, showing), challenge=asked.nonce)
+    assert (shown.member, shown.holder in basic["thumbprints"]) == (fresh.member, True)
+    offer = upgrades.offer(
+        shown, who="mo", evidence="passport", references=(FACE,), transaction_code=False
+    )
     stranger = fresh.page()
     with_device(stranger)
     assert take(stranger, offer) == {"code": "key_missing"}
     upgraded = take(page, offer)
-    assert upgraded["thumbprints"] == [holder]
-    cards = run(
-        page,
-        """return Promise.all((await store.list()).map(async ({credentials: [{bytes}]}) => {
-          const {level, holder} = await cose.describe(bytes);
-          return [level, holder];
-        }))""",
-    )
-    assert cards == [[Level.UPGRADED, holder]]
+    assert upgraded["thumbprints"] == [shown.holder]
+    assert run(page, "return (await store.list()).map(({id}) => id)") == [upgraded["id"]]
     mine = [row for row in fresh.statuses() if row[0] in basic["thumbprints"]]
     assert sorted(mine) == sorted(
-        [*((thumb, 1, Status.REVOKED) for thumb in basic["thumbprints"]), (holder, 2, Status.VALID)]
+        [
+            *((thumb, 1, Status.REVOKED) for thumb in basic["thumbprints"]),
+            (shown.holder, 2, Status.VALID),
+        ]
     )
+    # Renewed over the air the card has the face again, which the desk has not kept.
+    run(page, "await vci.refresh(given)", {"id": upgraded["id"]})
+    gate = f"{fresh.wallet}/#place=library%2Fnorth"
+    code = run(page, _CODE, {**showing, "id": upgraded["id"], "link": gate})
+    read = fresh.read(code)
+    assert (read.level, [one.data for one in read.references]) == (Level.UPGRADED, [FACE.data])
 
 
 def test_a_card_is_renewed_over_the_air_until_it_is_revoked(fresh, page):
