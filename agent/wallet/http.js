@@ -57,10 +57,13 @@ async function once(url, request) {
       ...request,
       credentials: "omit",
       referrerPolicy: "no-referrer",
-      redirect: "error",
+      redirect: "manual",
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
+    if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
+      throw new WalletError("bad_answer", { host: url.host, what: "a redirect" });
+    }
     text = await limited(response);
   } catch (error) {
     if (error instanceof WalletError) throw error;
