@@ -27,6 +27,7 @@ from tests.support.pilot import Keys
 from tests.support.wallet_site import (
     Authenticator,
     a_chromium,
+    a_phone,
     listening,
     origin_of,
     serving,
@@ -34,7 +35,7 @@ from tests.support.wallet_site import (
 )
 
 FACE = issue.face_template(bytes(range(128)), "face-embed-v1")
-PIN = "394857"
+PIN = "39485716203948"
 _RUN = """async (given) => {
   const [lock, store, vci, clock, places, links, codec, cose] = await Promise.all(
     ["lock", "store", "vci", "clock", "places", "links", "codec", "cose"].map(
@@ -433,6 +434,25 @@ def test_an_upgrade_takes_the_same_key_and_the_basic_cards_place(fresh, page):
     assert (read.level, [one.data for one in read.references]) == (Level.UPGRADED, [FACE.data])
 
 
+def test_a_card_of_another_kind_for_the_same_key_stands_beside_and_keeps_the_key(fresh, page):
+    with_device(page)
+    card = take(page, fresh.offer(), count=3)
+    holder = card["thumbprints"][2]
+    beside = take(page, fresh.offer(kind="online-id", holder=holder))
+    assert beside["thumbprints"] == [holder]
+    kept = sorted(run(page, "return (await store.list()).map(({id}) => id)"))
+    assert kept == sorted([card["id"], beside["id"]])
+    renewed = run(
+        page,
+        "return (await vci.refresh(given)).credentials.map((one) => one.thumbprint)",
+        {"id": card["id"]},
+    )
+    assert {*renewed} & {*card["thumbprints"]} == {card["thumbprints"][0], holder}
+    # The key stays for the other card when the first is deleted.
+    run(page, "await vci.discard(given)", {"id": card["id"]})
+    assert run(page, "return told(store.spend(given))", beside["id"]) == "done"
+
+
 def test_a_card_is_renewed_over_the_air_until_it_is_revoked(fresh, page):
     with_device(page)
     first = take(page, fresh.offer(), count=3)
@@ -469,6 +489,35 @@ def test_what_a_lost_answer_cut_off_is_finished_after_a_restart(fresh, page):
     assert run(page, "return (await vci.resume()).credentials.length") == 2
     assert run(page, "return vci.resume()") is None
     assert run(page, "return (await store.list()).length") == 1
+
+
+def test_a_restart_keeps_the_card_and_the_phones_disk_tells_nothing(fresh, tmp_path):
+    offer = fresh.offer()
+    with a_phone(fresh.browser, tmp_path) as phone:
+        page = fresh.page(phone)
+        with_pin(page)
+        record = take(page, offer, count=1)
+        kept = run(
+            page,
+            """const {credentials: [{bytes}], refreshToken} = await store.get(given);
+            return [codec.hex(bytes), codec.base64url(bytes), refreshToken];""",
+            record["id"],
+        )
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"idgate-wallet" in written
+    raw, text, renewing = kept
+    for secret in (
+        bytes.fromhex(raw), text.encode(), renewing.encode(), offer.code.encode(), PIN.encode(),
+        fresh.member.reference.encode(), record["thumbprints"][0].encode(), b"library-card",
+        b"Town Library", b"urn:idgate:issuer:town",
+    ):  # fmt: skip
+        assert secret not in written
+    with a_phone(fresh.browser, tmp_path) as phone:
+        page = fresh.page(phone)
+        assert run(page, "return told(store.list())") == {"code": "locked"}
+        run(page, "await lock.unlock({pin: given})", PIN)
+        gate = {"id": record["id"], "link": "idgate:library/north", "at": fresh.clock.now}
+        assert fresh.read(run(page, _CODE, gate)).dynamic
 
 
 def test_a_word_that_could_not_be_said_is_said_later_and_deleting_tells_the_desk(fresh, page):
