@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from agent.credential import registry
-from agent.credential.model import Level
+from agent.credential.model import Kind, Level
 from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
+from agent.desk.faces import Faces
+from agent.desk.invitations import Invitations
 from agent.desk.members import Member, Members
 from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.statuses import Status
@@ -128,8 +131,9 @@ def site(tmp_path_factory: Any) -> Iterator[Site]:
         a_person("Ada Lovelace", valid_until=clock.now + 400 * DAY, level=2), "mo"
     )
     with (
+        contextlib.closing(Faces()) as faces,
         a_chromium() as browser,
-        serving(issuer_app(desk), issuer),
+        serving(issuer_app(desk, faces=faces), issuer),
         serving(wallet_app([origin_of(issuer)]), wallet),
     ):
         yield Site(browser, origin_of(wallet), desk, clock, member)
@@ -534,6 +538,35 @@ def test_a_word_that_could_not_be_said_is_said_later_and_deleting_tells_the_desk
     run(page, "await vci.discard(given)", {"id": record["id"]})
     assert (record["thumbprints"][0], 1, Status.REVOKED) in fresh.statuses()
     assert run(page, "return store.condition()") == {"kind": "ready", "cards": 0, "lost": 0}
+
+
+def test_an_invitation_brings_a_card_that_one_makes_oneself(fresh, page):
+    with_device(page)
+    link = Invitations(fresh.desk).create(Kind.LIBRARY_CARD, 1, who="mo")
+    answer = """
+    const invitation = await import("/invitation.js");
+    const asked = await invitation.readInvitation(given.link);
+    const pictures = given.pictures?.map(codec.utf8);
+    const consent = {given: true, biometric: true};
+    const form = {name: "Grace Hopper", language: "es", consent, pictures, ...given.form};
+    const work = invitation.answer(asked, form);
+    return [asked.kind, asked.fields, asked.face, asked.turns.length,
+      await told(work.then((offer) => vci.take(offer)))];"""
+    fields = [{"name": "name", "required": True}, {"name": "email", "required": False}]
+    asked = ["library-card", fields, "optional", ANY]
+    for form, pictures, code, wrong in (
+        ({"name": ""}, None, "form_refused", "name"),
+        ({"email": "nobody"}, None, "form_refused", "email"),
+        ({}, ["no JPEG"], "picture_refused", None),
+    ):
+        *same, said = run(page, answer, {"link": link, "form": form, "pictures": pictures})
+        assert (same, said["code"], said.get("field")) == (asked, code, wrong)
+    assert run(page, answer, {"link": link, "form": {}}) == [*asked, "done"]
+    assert run(page, "return (await store.list()).map(({kind}) => kind)") == ["library-card"]
+    gone = run(
+        page, f"const work = (async () => {{ {answer} }})(); return told(work);", {"link": link}
+    )
+    assert gone["code"] == "invitation_gone"
 
 
 def test_cards_that_the_browser_evicted_are_told(fresh, page):
