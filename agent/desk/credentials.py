@@ -195,6 +195,21 @@ class Credentials:
             )
         return Issued(token, cti.hex(), until)
 
+    def check(
+        self,
+        kind: Kind | str,
+        level: Level | int,
+        *,
+        evidence: str = "",
+        references: Iterable[BiometricReference] = (),
+    ) -> None:
+        """Check what `sign` would be asked for later, before somebody is promised it.
+
+        Raises:
+            CredentialError: it could not be signed.
+        """
+        self._require(kind, level, evidence, tuple(references))
+
     # --- states -----------------------------------------------------------------------------------
 
     def set_status(

@@ -151,17 +151,25 @@ class Deliveries:
         offer = connection.execute(sa.select(offers).where(offers.c.id == delivery.offer)).one()
         if not offer.holder or offer.purpose != "upgrade":
             return
-        of_member = (credentials.c.member == offer.member) & (credentials.c.form == str(Form.PHONE))
+        alike = sa.and_(
+            credentials.c.member == offer.member,
+            credentials.c.form == str(Form.PHONE),
+            credentials.c.kind == offer.kind,
+        )
+        with_that_key = alike & (credentials.c.holder == offer.holder)
         brought = (
             sa.select(deliveries.c.offer)
             .join(credentials, credentials.c.delivery == deliveries.c.id)
-            .where(of_member, credentials.c.holder == offer.holder)
+            .where(with_that_key)
         )
         beside = sa.select(deliveries.c.id).where(
             deliveries.c.offer.in_(brought), deliveries.c.offer != offer.id
         )
-        replaced = (
-            of_member & (credentials.c.kind == offer.kind) & credentials.c.delivery.in_(beside)
+        replaced = (alike & credentials.c.delivery.in_(beside)) | (
+            with_that_key & credentials.c.delivery.is_(None)
+        )
+        connection.execute(
+            access.delete().where(access.c.offer.in_(brought), access.c.offer != offer.id)
         )
         self._withdraw(connection, replaced, "desk", now)
 

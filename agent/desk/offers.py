@@ -30,6 +30,7 @@ from sqlalchemy.engine import Connection, Row
 
 from agent.credential.model import BiometricReference, Kind, Level
 from agent.desk.audit import Action
+from agent.desk.credentials import CredentialError, Credentials
 from agent.desk.deliveries import Deliveries
 from agent.desk.desk import Desk
 from agent.desk.members import Member
@@ -192,28 +193,35 @@ class Offers:
             transaction_code: False where it is the member's own phone that asks.
 
         Raises:
-            OfferError: the issuer does not issue this kind, or the member has left.
+            OfferError: no such credential can be issued, or the member has left.
         """
         desk, now = self._desk, self._desk.clock()
-        if kind not in desk.settings.issuer.kinds:
-            raise OfferError(f"{kind} is not issued here")
+        references = tuple(references)
+        try:
+            Credentials(desk).check(kind, level, evidence=evidence, references=references)
+        except CredentialError as error:
+            raise OfferError(str(error)) from None
         code = secrets.token_urlsafe(_CODE_BYTES)
         digest = self._digest(code)
         asked = f"{secrets.randbelow(10**TRANSACTION_DIGITS):0{TRANSACTION_DIGITS}}"
         expires_at = now + desk.settings.rules.offer_s
         row = {
             "code_digest": digest, "member": member.id, "purpose": str(purpose), "kind": str(kind),
-            "level": int(level), "evidence": evidence[:64], "issued_by": who, "holder": holder,
+            "level": int(level), "evidence": evidence, "issued_by": who, "holder": holder,
             "transaction_digest": self._transaction(code, asked) if transaction_code else None,
             "state": str(OfferState.OPEN), "created_at": now, "expires_at": expires_at,
             "sealed": seal_references(desk.key, references, secret=code, about=digest),
         }  # fmt: skip
         with desk.store.write() as connection:
             left = connection.execute(
-                sa.select(members.c.ended_at).where(members.c.id == member.id)
+                sa.select(members.c.ended_at, members.c.valid_until).where(
+                    members.c.id == member.id
+                )
             ).first()
             if left is None or left.ended_at is not None:
                 raise OfferError("this member has left")
+            if left.valid_until <= now:
+                raise OfferError("the membership is over: extend it first")
             number = connection.execute(offers.insert().values(row)).inserted_primary_key
             desk.journal.write(
                 connection, at=now, who=who, action=Action.OFFERED, reference=member.reference,

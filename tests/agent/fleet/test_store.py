@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.fleet.store import BootKey, EventStore, Gap, RejectedMessage, StoredEvent, store_url
 from agent.report.topics import GateAddress
+from tests.support.postgresql import new_database, postgres  # noqa: F401
 
 KEY = BootKey(GateAddress("s", "g1"), "aa" * 16)
 OTHER = BootKey(GateAddress("s", "g2"), "aa" * 16)
@@ -30,10 +26,7 @@ def make(request, tmp_path):
     if request.param == "sqlite":
         url = str(tmp_path / "f.sqlite")
     else:
-        server = request.getfixturevalue("postgres")
-        name = f"fleet_{len(request.node.name)}_{abs(hash(request.node.name))}"
-        subprocess.run(["createdb", "-h", server, "-U", "idgate", name], check=True)
-        url = f"postgresql://idgate@/{name}?host={server}"
+        url = new_database(request.getfixturevalue("postgres"))
 
     def build() -> EventStore:
         stores.append(EventStore(url))
@@ -42,38 +35,6 @@ def make(request, tmp_path):
     yield build
     for store in stores:
         store.close()
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    """A real PostgreSQL of its own, on a socket in a scratch directory."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs or shutil.which("createdb") is None:
-        pytest.skip("PostgreSQL is not installed")
-    # Not under pytest's own directory: each pytest that starts closes that to other users.
-    directory = Path(tempfile.mkdtemp(prefix="idgate-pg-"))
-    owner: list[str] = []
-    if os.geteuid() == 0:
-        if shutil.which("runuser") is None:
-            pytest.skip("PostgreSQL does not run as root, and runuser is not there")
-        shutil.chown(directory, "postgres")
-        owner = ["runuser", "-u", "postgres", "--"]
-    data = str(directory / "data")
-
-    def run(*words: object) -> None:
-        done = subprocess.run(
-            [*owner, *map(str, words)], check=False, capture_output=True, cwd="/", text=True
-        )
-        log = Path(data, "log")
-        assert done.returncode == 0, done.stderr + (log.read_text() if log.exists() else "")
-
-    run(programs[-1] / "initdb", "-D", data, "-A", "trust", "-U", "idgate")
-    options = f"-c listen_addresses='' -k {directory} -c fsync=off"
-    control = (programs[-1] / "pg_ctl", "-D", data, "-w")
-    run(*control, "-o", options, "-l", f"{data}/log", "start")
-    yield str(directory)
-    run(*control, "-m", "immediate", "stop")
-    shutil.rmtree(directory)
 
 
 def test_the_promise_row_by_row(make):

@@ -1,0 +1,1 @@
+"""The staff's pages: routes that read like a table, pages made on the server, little script."""
