@@ -138,7 +138,7 @@ class DeskSettings(_Section, frozen=True):
     collector: str = ""
     """The database of `idgate fleet collect`, to show how gates are; empty: not shown."""
     folder: Path = Path()
-    """Where the file stands; set by `load_desk`, never in the file."""
+    """Where the file stands; set by `load_desk`: in the file it is refused, no TOML is a `Path`."""
 
     def path(self, name: str) -> Path:
         """Return a path of the settings, relative to the folder."""
@@ -158,6 +158,4 @@ def load_desk(file: Path) -> DeskSettings:
         raise DeskSettingsError(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise DeskSettingsError(f"{file}: {str(error).splitlines()[0]}") from None
-    if found.folder != Path():
-        raise DeskSettingsError(f"{file}: Object contains unknown field `folder`")
     return msgspec.structs.replace(found, folder=file.parent.resolve())
