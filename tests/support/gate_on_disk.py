@@ -28,12 +28,24 @@ RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
 
 PATIENCE = float(os.environ.get("IDGATE_TEST_PATIENCE", "1"))
 """How many times as long to wait for another process: more where a processor is emulated."""
+_SHOWN_ROWS = 60
+
+
+_GATES: list[GateOnDisk] = []
+"""Those of the test that runs."""
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
-    """Wait for another process; the suite's own clock is real there."""
+    """Wait for another process; the suite's own clock is real there.
+
+    A gate that ends meanwhile in a fault of its own ends the wait: nothing will come of it.
+    """
     end = time.monotonic() + timeout_s * PATIENCE
+    running = [(gate, each) for gate in _GATES for each in gate.processes if each.returncode is None]
     while not condition():
+        for gate, process in running:
+            code = process.poll() or 0  # a signal is the test's own doing
+            assert code <= 0, f"not {what}: the gate ended with {code}\n{gate.log()}"
         assert time.monotonic() < end, f"not {what} within {timeout_s} s"
         time.sleep(0.01)
 
@@ -122,7 +134,9 @@ format = "json"
         return process
 
     def log(self) -> str:
-        return (self.path / "log").read_text()
+        """Return what the processes said since `log_mark`."""
+        log = self.path / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def log_mark(self) -> None:
         """Begin the log anew, so that `ready` waits for the next process."""
@@ -167,6 +181,21 @@ format = "json"
             database.close()
 
 
+    def tell(self) -> None:
+        """Print log and rows; of a test that fails, pytest shows them."""
+        import sqlite3
+
+        print(f"--- log\n{self.log()}")
+        try:
+            rows = self.rows()
+        except sqlite3.Error as error:  # no journal was made, or the test has spoilt it
+            print(f"--- no rows: {error}")
+            return
+        print(f"--- {len(rows)} rows, the last of them")
+        for row in rows[-_SHOWN_ROWS:]:
+            print(*row)
+
+
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
     issuer, holder = new_issuer("lib", "ES256"), Holder.new()
@@ -180,13 +209,16 @@ def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
     made = GateOnDisk(tmp_path, issuer, holder, board)
     made.write()
     made.show()
+    _GATES.append(made)
     yield made
+    _GATES.remove(made)
     for process in made.processes:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
             process.kill()
         process.wait(10)
     gatekeepers.end(tmp_path)
+    made.tell()
     board.close()
 
 
