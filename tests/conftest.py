@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import platform
@@ -25,6 +26,12 @@ def pytest_addoption(parser) -> None:
         action="store_true",
         help="run tests/device too, on a real Raspberry Pi wired as docs/wiring.md says",
     )
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of every later look for garbage: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

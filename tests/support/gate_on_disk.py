@@ -41,7 +41,9 @@ def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -
     A gate that ends meanwhile in a fault of its own ends the wait: nothing will come of it.
     """
     end = time.monotonic() + timeout_s * PATIENCE
-    running = [(gate, each) for gate in _GATES for each in gate.processes if each.returncode is None]
+    running = [
+        (gate, each) for gate in _GATES for each in gate.processes if each.returncode is None
+    ]
     while not condition():
         for gate, process in running:
             code = process.poll() or 0  # a signal is the test's own doing
@@ -179,7 +181,6 @@ format = "json"
             ).fetchall()
         finally:
             database.close()
-
 
     def tell(self) -> None:
         """Print log and rows; of a test that fails, pytest shows them."""

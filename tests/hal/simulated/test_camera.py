@@ -254,7 +254,7 @@ def test_a_picture_that_goes_away_is_a_fault_of_the_camera(tmp_path):
     Image.new("L", (64, 48), 50).save(picture)
     source = open_source(str(picture), SMALL)
     picture.unlink()
-    with pytest.raises(DeviceUnavailable, match="view.png: No such file"):
+    with pytest.raises(DeviceUnavailable, match=r"view\.png: No such file"):
         source.render(1.0)
 
 
