@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from hal.simulated.scene import Phone, Scene
 from tests.support import gatekeepers
 
 DAY = 86_400
-RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
+RELAY, GREEN, RED, FIRE, TAMPER, PASSAGE = 17, 27, 22, 6, 13, 5
 
 
 PATIENCE = float(os.environ.get("IDGATE_TEST_PATIENCE", "1"))
@@ -110,8 +111,8 @@ format = "json"
         credential = sign_credential(self.issuer, self.holder, **values)  # type: ignore[arg-type]
         return present(credential, self.holder, at=now)
 
-    def show(self, *payloads: str) -> None:
-        """Replace the picture that the camera plays: phones with these codes, or an empty hall."""
+    def draw(self, *payloads: str) -> Path:
+        """Make a picture of phones with these codes, or of an empty hall, beside the camera's."""
         from PIL import Image
 
         scene = Scene(seed=1, noise=0)
@@ -122,7 +123,11 @@ format = "json"
         picture = np.asarray(scene.compose(phones))
         scratch = self.path / "next.png"
         Image.fromarray(picture).save(scratch, compress_level=0)
-        scratch.rename(self.path / "view.png")
+        return scratch
+
+    def show(self, *payloads: str) -> None:
+        """Replace the picture that the camera plays by such a one."""
+        self.draw(*payloads).rename(self.path / "view.png")
 
     def run(self, *, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)]
@@ -134,6 +139,15 @@ format = "json"
             )
         self.processes.append(process)
         return process
+
+    def kill(self) -> None:
+        """End what runs, whatever it is at."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(10)
+        gatekeepers.end(self.path)
 
     def log(self) -> str:
         """Return what the processes said since `log_mark`."""
@@ -154,8 +168,26 @@ format = "json"
     def decisions(self) -> list[dict]:
         return [json.loads(row[3]) for row in self.rows() if row[2] == "decision"]
 
+    def faults(self) -> list[dict]:
+        """Return the faults told, but the decoder's: a busy machine is late with a frame now and then."""
+        told = [json.loads(row[3]) for row in self.rows() if row[2] == "fault"]
+        return [fault for fault in told if fault["part"] != "scan"]
+
     def openings(self) -> int:
         return len([edge for edge in self.board.edges() if edge.pin == RELAY and edge.level])
+
+    def checking(self, show: Callable[[], None]) -> None:
+        """Show a code by `show`, and wait until the lamp asks for a face or a finger."""
+        began_ns = time.monotonic_ns()
+        show()
+
+        def asked() -> bool:
+            lit = [edge.at_ns for edge in self.board.edges() if edge.pin == GREEN and edge.level]
+            since = [at_ns for at_ns in lit if at_ns > began_ns]
+            # It blinks twice and more a second then, and at rest every other second.
+            return any(later - at_ns < 1e9 for at_ns, later in pairwise(since))
+
+        until(asked, "asked for more")
 
     def judged(self, payload: str, show: Callable[[str], None] | None = None) -> str:
         """Show a code until it is decided on, and take it away; return the reason."""
@@ -213,12 +245,7 @@ def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
     _GATES.append(made)
     yield made
     _GATES.remove(made)
-    for process in made.processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        process.wait(10)
-    gatekeepers.end(tmp_path)
+    made.kill()
     made.tell()
     board.close()
 
