@@ -238,8 +238,11 @@ case $command in
     test)
         prepare dev $run_apt $test_apt
         cd "$here"
-        # One file stays in one process: a fixture that plays a day is played once.
-        step exec "$python" -m pytest -n 3 --dist loadfile "${args[@]}" ;;
+        # One file stays in one process: a fixture that plays a day is played once. Bytecode is kept, since
+        # hundreds of processes are started, and each would compile the whole gate anew.
+        # Their order is tests/conftest.py's, and not xdist's, by which the longest come last.
+        step exec env -u PYTHONDONTWRITEBYTECODE \
+            "$python" -m pytest -n 3 --no-loadscope-reorder --dist loadfile "${args[@]}" ;;
     check)
         prepare dev $run_apt
         cd "$here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import platform
@@ -25,6 +26,52 @@ def pytest_addoption(parser) -> None:
         action="store_true",
         help="run tests/device too, on a real Raspberry Pi wired as docs/wiring.md says",
     )
+
+
+_LONG = (
+    "tests/packaging/test_install.py",
+    "tests/agent/daemon/test_fleet.py",
+    "tests/docs/test_fleet_with_a_gate.py",
+    "tests/agent/demo/test_demo.py",
+    "tests/agent/daemon/test_daemon.py",
+    "tests/agent/daemon/test_accounting.py",
+)
+"""Files of half a minute and more: the run would end with waiting for one that began late."""
+_WAITING = (
+    "tests/agent/daemon/",
+    "tests/agent/desk/",
+    "tests/agent/fleet/",
+    "tests/agent/wallet/",
+    "tests/chaos/",
+    "tests/docs/test_adding_",
+    "tests/packaging/",
+)
+"""Whose tests wait for other processes most of the time."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Side by side, let files that wait and files that calculate take turns: both cores are used."""
+    if not (hasattr(config, "workerinput") or config.getoption("numprocesses", None)):
+        return
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    waiting = [name for name in files if name.startswith(_WAITING) and name not in _LONG]
+    others = [name for name in files if not name.startswith(_WAITING) and name not in _LONG]
+    # Each with its place on the way from 0 to 1; those that wait are through a little earlier.
+    places = {name: 0.9 * number / len(waiting) for number, name in enumerate(waiting)}
+    places |= {name: number / len(others) for number, name in enumerate(others)}
+    places |= {name: -1.0 for name in _LONG if name in files}
+    ordered = [*(name for name in _LONG if name in files), *waiting, *others]
+    ordered.sort(key=places.__getitem__)
+    items[:] = [item for name in ordered for item in files[name]]
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of every later look for garbage: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -49,9 +49,9 @@ class PictureSource:
         self._paths = paths
         self._shown_s = shown_s
         self._at = 0
+        self._stamp = _stamp(paths[0])  # first: what is replaced meanwhile is seen to be another
         self._current = _read(paths[0])
         self._since: float | None = None
-        self._stamp = _stamp(paths[0])
 
     def render(self, now: float) -> Luma | Rgb:
         """Return the picture whose turn it is."""
@@ -142,8 +142,15 @@ class EmptyPlace:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """Return what tells one content of a file from another."""
-    found = path.stat()
+    """Return what tells one content of a file from another.
+
+    Raises:
+        DeviceUnavailable: it is gone.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise DeviceUnavailable(f"simulated camera: {path}: {error.strerror}") from None
     return found.st_ino, found.st_mtime_ns
 
 

@@ -176,7 +176,8 @@ def _fuzz(name: str, seconds: float, findings: Path, corpus: Path) -> int:
     for number, data in enumerate(chosen.inputs()):
         (corpus / f"seed-{number:03}").write_bytes(data)
     flags = [
-        f"-max_total_time={round(seconds)}", f"-max_len={INPUT_MAX}", "-timeout=5", "-rss_limit_mb=1024",
+        f"-max_total_time={round(seconds)}", f"-max_len={INPUT_MAX}", "-rss_limit_mb=1024",
+        "-timeout=60",  # in it a suspect may be confirmed by a process that a busy machine starts slowly
         f"-artifact_prefix={findings}/{name}-input-", "-print_final_stats=1", "-verbosity=0",
     ]  # fmt: skip
     logging.disable(logging.CRITICAL)  # a refusal a line is no use here

@@ -37,12 +37,11 @@ def run(*words: object, **more) -> subprocess.CompletedProcess[str]:
 def venv(tmp_path_factory) -> Path:
     """A venv with the build backend of pyproject.toml and nothing else."""
     folder = tmp_path_factory.mktemp("venv") / "v"
-    run(sys.executable, "-m", "venv", folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
     lock = ROOT / "packaging/requirements-build.lock"
     words = ["install", "--quiet", "--retries", "1", "--require-hashes", "-r", lock]
-    fetched = subprocess.run(
-        [folder / "bin/pip", *words], capture_output=True, text=True, check=False
-    )
+    pip = [sys.executable, "-m", "pip", "--python", folder / "bin/python"]
+    fetched = subprocess.run([*pip, *words], capture_output=True, text=True, check=False)
     if fetched.returncode:
         pytest.skip("the build backend cannot be fetched: no package index is reached")
     return folder

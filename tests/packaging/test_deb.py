@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.ready_pip import python_with_ready_pip
 
 pytestmark = [
     pytest.mark.timeout(240),
@@ -29,7 +30,12 @@ def run(*words: object, **more) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Path:
+def python(tmp_path_factory) -> str:
+    return str(python_with_ready_pip(tmp_path_factory.mktemp("python")))
+
+
+@pytest.fixture(scope="module")
+def package(python: str, tmp_path_factory) -> Path:
     """Idgate's own wheel alone: the dependencies are 100 MB and the same code path."""
     out = tmp_path_factory.mktemp("deb")
     done = subprocess.run(
@@ -37,7 +43,7 @@ def package(tmp_path_factory) -> Path:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PIP_NO_DEPS": "1"},
+        env={**os.environ, "PIP_NO_DEPS": "1", "PYTHON": python},
     )
     if done.returncode == 1 and "pip could not fetch" in done.stderr:
         pytest.skip("the build backend cannot be fetched: no package index is reached")
@@ -60,12 +66,12 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def dpkg(root: Path, *words: object) -> str:
+def dpkg(root: Path, python: str, *words: object) -> str:
     """Run dpkg on a scratch root; its scripts run outside and are told of it by DPKG_ROOT."""
     # The scratch root holds no python3 or libzbar0: what is depended on is not at question here.
     done = run(
         "dpkg", f"--root={root}", "--force-script-chrootless", "--force-depends", *words,
-        env={**os.environ, "PIP_NO_INDEX": "1"},
+        env={**os.environ, "PIP_NO_INDEX": "1", "PYTHON": python},
     )  # fmt: skip
     return done.stdout
 
@@ -82,8 +88,10 @@ def test_it_says_what_it_is(package: Path) -> None:
     assert "python3-venv" in field["Depends"]
 
 
-def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path: Path) -> None:
-    dpkg(root, "--install", package)
+def test_it_installs_runs_and_leaves_cleanly(
+    package: Path, python: str, root: Path, tmp_path: Path
+) -> None:
+    dpkg(root, python, "--install", package)
     venv = root / "opt/idgate/venv"
     shown = run(venv / "bin/idgate", "--version", cwd=tmp_path).stdout
     assert shown == "idgate 0.1.0\n"
@@ -102,7 +110,7 @@ def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path
     assert config.stat().st_gid == int(group[1])
 
     config.write_text("# mine\n")
-    dpkg(root, "--force-confold", "--install", package)
+    dpkg(root, python, "--force-confold", "--install", package)
     assert config.read_text() == "# mine\n"  # a new version keeps settings
     assert (root / "etc/passwd").read_text() == users
     # The old version's parts are gone, and were there until the new one's were whole.
@@ -110,13 +118,13 @@ def test_it_installs_runs_and_leaves_cleanly(package: Path, root: Path, tmp_path
     assert sorted(path.name for path in venv.parent.iterdir()) == ["venv", str(venv.readlink())]
     assert run(venv / "bin/idgate", "--version", cwd=tmp_path).stdout == "idgate 0.1.0\n"
 
-    dpkg(root, "--remove", "idgate")
+    dpkg(root, python, "--remove", "idgate")
     assert not (root / "opt/idgate").exists()
     assert not (root / "usr/share/idgate").exists()
     assert config.exists()
     assert (root / "var/lib/idgate").exists()
 
-    dpkg(root, "--purge", "idgate")
+    dpkg(root, python, "--purge", "idgate")
     left = [path for path in root.rglob("*idgate*") if "var/lib/dpkg" not in str(path)]
     assert left == []
     assert "idgate" not in (root / "etc/passwd").read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.ready_pip import python_with_ready_pip
 from tests.support.small_tree import PASSWD, SmallTree
 
 PACKAGING = ROOT / "packaging"
@@ -41,7 +42,11 @@ def small(tmp_path: Path) -> SmallTree:
     return SmallTree(tmp_path / "a tree")
 
 
-def test_what_is_installed_into_a_tree_starts_there(small: SmallTree, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> SmallTree:
+    """A tree into which was installed, on a spoilt ground and with what is planted in the way."""
+    tmp_path = tmp_path_factory.mktemp("installed")
+    small = SmallTree(tmp_path / "a tree")
     root = small.folder
     # As set-up once left it: a venv that is a folder, and whose programs name another machine's Python.
     (root / "opt/idgate/venv/bin").mkdir(parents=True)
@@ -58,7 +63,11 @@ def test_what_is_installed_into_a_tree_starts_there(small: SmallTree, tmp_path: 
     assert done.returncode == 0, done.stderr
     assert "setup: installed." in done.stderr
     assert not (tmp_path / "trace").exists()
+    return small
 
+
+def test_what_is_installed_into_a_tree_starts_there(installed: SmallTree) -> None:
+    small, root = installed, installed.folder
     # The caller's umask shuts nobody out: the gate's users read what root made.
     nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     started = small.inside(*nobody, "idgate", "--version")
@@ -83,9 +92,9 @@ def test_what_is_installed_into_a_tree_starts_there(small: SmallTree, tmp_path: 
     assert stat.S_IMODE((root / "var/lib/idgate").stat().st_mode) == 0o700
 
 
-def test_install_is_idempotent_and_uninstall_undoes_it(small: SmallTree) -> None:
-    root = small.folder
-    assert install(small).returncode == 0
+def test_install_is_idempotent_and_uninstall_undoes_it(installed: SmallTree) -> None:
+    """The last that stands in that tree."""
+    small, root = installed, installed.folder
     first = (root / "opt/idgate/venv").readlink()
     config = root / "etc/idgate/config.toml"
     assert stat.S_IMODE(config.stat().st_mode) == 0o640
@@ -160,9 +169,11 @@ def test_a_tree_of_another_architecture_is_refused(tmp_path: Path) -> None:
 
 
 def wheels(checkout: Path, work: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    python = str(python_with_ready_pip(work.parent))
     return subprocess.run(
         [checkout / "packaging/wheels.sh", work, work / "out"],
-        capture_output=True, text=True, check=False, env={**ALONE, **environment},
+        capture_output=True, text=True, check=False,
+        env={**ALONE, "PYTHON": python, **environment},
     )  # fmt: skip
 
 

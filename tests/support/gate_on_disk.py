@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,31 @@ from hal.simulated.scene import Phone, Scene
 from tests.support import gatekeepers
 
 DAY = 86_400
-RELAY, RED, FIRE, TAMPER, PASSAGE = 17, 22, 6, 13, 5
+RELAY, GREEN, RED, FIRE, TAMPER, PASSAGE = 17, 27, 22, 6, 13, 5
 
 
 PATIENCE = float(os.environ.get("IDGATE_TEST_PATIENCE", "1"))
 """How many times as long to wait for another process: more where a processor is emulated."""
+_SHOWN_ROWS = 60
+
+
+_GATES: list[GateOnDisk] = []
+"""Those of the test that runs."""
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
-    """Wait for another process; the suite's own clock is real there."""
+    """Wait for another process; the suite's own clock is real there.
+
+    A gate that ends meanwhile in a fault of its own ends the wait: nothing will come of it.
+    """
     end = time.monotonic() + timeout_s * PATIENCE
+    running = [
+        (gate, each) for gate in _GATES for each in gate.processes if each.returncode is None
+    ]
     while not condition():
+        for gate, process in running:
+            code = process.poll() or 0  # a signal is the test's own doing
+            assert code <= 0, f"not {what}: the gate ended with {code}\n{gate.log()}"
         assert time.monotonic() < end, f"not {what} within {timeout_s} s"
         time.sleep(0.01)
 
@@ -96,8 +111,8 @@ format = "json"
         credential = sign_credential(self.issuer, self.holder, **values)  # type: ignore[arg-type]
         return present(credential, self.holder, at=now)
 
-    def show(self, *payloads: str) -> None:
-        """Replace the picture that the camera plays: phones with these codes, or an empty hall."""
+    def draw(self, *payloads: str) -> Path:
+        """Make a picture of phones with these codes, or of an empty hall, beside the camera's."""
         from PIL import Image
 
         scene = Scene(seed=1, noise=0)
@@ -108,7 +123,11 @@ format = "json"
         picture = np.asarray(scene.compose(phones))
         scratch = self.path / "next.png"
         Image.fromarray(picture).save(scratch, compress_level=0)
-        scratch.rename(self.path / "view.png")
+        return scratch
+
+    def show(self, *payloads: str) -> None:
+        """Replace the picture that the camera plays by such a one."""
+        self.draw(*payloads).rename(self.path / "view.png")
 
     def run(self, *, launcher: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "agent.cli", "run", "--config", str(self.config)]
@@ -121,8 +140,19 @@ format = "json"
         self.processes.append(process)
         return process
 
+    def kill(self) -> None:
+        """End what runs, whatever it is at."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait(10)
+        gatekeepers.end(self.path)
+
     def log(self) -> str:
-        return (self.path / "log").read_text()
+        """Return what the processes said since `log_mark`."""
+        log = self.path / "log"
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def log_mark(self) -> None:
         """Begin the log anew, so that `ready` waits for the next process."""
@@ -138,8 +168,26 @@ format = "json"
     def decisions(self) -> list[dict]:
         return [json.loads(row[3]) for row in self.rows() if row[2] == "decision"]
 
+    def faults(self) -> list[dict]:
+        """Return the faults told, but the decoder's: a busy machine is late with a frame now and then."""
+        told = [json.loads(row[3]) for row in self.rows() if row[2] == "fault"]
+        return [fault for fault in told if fault["part"] != "scan"]
+
     def openings(self) -> int:
         return len([edge for edge in self.board.edges() if edge.pin == RELAY and edge.level])
+
+    def checking(self, show: Callable[[], None]) -> None:
+        """Show a code by `show`, and wait until the lamp asks for a face or a finger."""
+        began_ns = time.monotonic_ns()
+        show()
+
+        def asked() -> bool:
+            lit = [edge.at_ns for edge in self.board.edges() if edge.pin == GREEN and edge.level]
+            since = [at_ns for at_ns in lit if at_ns > began_ns]
+            # It blinks twice and more a second then, and at rest every other second.
+            return any(later - at_ns < 1e9 for at_ns, later in pairwise(since))
+
+        until(asked, "asked for more")
 
     def judged(self, payload: str, show: Callable[[str], None] | None = None) -> str:
         """Show a code until it is decided on, and take it away; return the reason."""
@@ -166,6 +214,20 @@ format = "json"
         finally:
             database.close()
 
+    def tell(self) -> None:
+        """Print log and rows; of a test that fails, pytest shows them."""
+        import sqlite3
+
+        print(f"--- log\n{self.log()}")
+        try:
+            rows = self.rows()
+        except sqlite3.Error as error:  # no journal was made, or the test has spoilt it
+            print(f"--- no rows: {error}")
+            return
+        print(f"--- {len(rows)} rows, the last of them")
+        for row in rows[-_SHOWN_ROWS:]:
+            print(*row)
+
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
@@ -180,13 +242,11 @@ def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
     made = GateOnDisk(tmp_path, issuer, holder, board)
     made.write()
     made.show()
+    _GATES.append(made)
     yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-        process.wait(10)
-    gatekeepers.end(tmp_path)
+    _GATES.remove(made)
+    made.kill()
+    made.tell()
     board.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,8 +62,7 @@ def test_a_fault_of_two_cameras_ends_with_the_last(told) -> None:
 
 
 def faults(gate: GateOnDisk) -> list[tuple[str, bool]]:
-    found = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
-    return [(f"{each['part']}:{each['code']}", each.get("active", True)) for each in found]
+    return [(f"{each['part']}:{each['code']}", each.get("active", True)) for each in gate.faults()]
 
 
 def test_a_covered_lens_darkens_the_ready_output_and_a_free_one_lights_it(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,7 +124,6 @@ def test_a_running_gate_tells_of_its_supply(gate: GateOnDisk) -> None:
     gate.ready()
 
     def faults() -> set[str]:
-        rows = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
-        return {f"{row['part']}:{row['code']}" for row in rows}
+        return {f"{fault['part']}:{fault['code']}" for fault in gate.faults()}
 
     until(lambda: faults() == {"board:under_voltage", "board:throttled"}, "the faults")

@@ -17,7 +17,7 @@ from agent.settings.model import FaceConfig
 from hal.simulated.scene import Face, Phone, Scene
 from tests.support.gate_on_disk import RELAY, GateOnDisk, until
 
-INTO_THE_CHECK_S = 0.8
+INTO_THE_CHECK_S = 0.3
 
 
 def show(gate: GateOnDisk, code: str, picture: np.ndarray | None) -> None:
@@ -52,13 +52,13 @@ def test_whose_face_who_leaves_and_a_kill_in_mid_check(gate: GateOnDisk) -> None
     def reason() -> str:
         return gate.decisions()[-1]["reason"]
 
-    show(gate, gate.code(subject="1", references=[hers]), moving)
+    gate.checking(lambda: show(gate, gate.code(subject="1", references=[hers]), moving))
     time.sleep(INTO_THE_CHECK_S)
     show(gate, "", None)
     until(gate.decisions, "a decision")
     assert reason() == "person_left"
 
-    show(gate, gate.code(subject="2", references=[hers]), moving)
+    gate.checking(lambda: show(gate, gate.code(subject="2", references=[hers]), moving))
     time.sleep(INTO_THE_CHECK_S)
     process.kill()
     process.wait(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -70,8 +69,7 @@ def test_what_is_told_when(told, looks: list[LogHealth], rows: list[tuple[str, b
 
 
 def faults(gate: GateOnDisk) -> list[tuple[str, bool]]:
-    found = [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
-    return [(f"{each['part']}:{each['code']}", each.get("active", True)) for each in found]
+    return [(f"{each['part']}:{each['code']}", each.get("active", True)) for each in gate.faults()]
 
 
 def start(gate: GateOnDisk, stderr: int) -> subprocess.Popen[bytes]:

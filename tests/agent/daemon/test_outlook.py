@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -149,18 +148,14 @@ def test_who_makes_up_ids_fills_neither_memory_nor_journal(keys) -> None:
     assert len(said) == TOLD_IN_AN_HOUR + 1
 
 
-def faults_of(gate: GateOnDisk) -> list[dict]:
-    return [json.loads(row[3]) for row in gate.rows() if row[2] == "fault"]
-
-
 def test_a_running_gate_without_an_issuer_and_its_denials_say_why(gate: GateOnDisk) -> None:
     gate.write()
     for file in (gate.path / "trust").iterdir():
         file.unlink()
     gate.run()
     gate.ready()
-    until(lambda: faults_of(gate), "a fault")
-    assert faults_of(gate) == [
+    until(gate.faults, "a fault")
+    assert gate.faults() == [
         {
             "part": "trust",
             "code": "no_trusted_issuer",
@@ -169,9 +164,9 @@ def test_a_running_gate_without_an_issuer_and_its_denials_say_why(gate: GateOnDi
     ]
     gate.show(gate.code())
     until(lambda: [row["reason"] for row in gate.decisions()] == ["unknown_issuer"], "a denial")
-    until(lambda: len(faults_of(gate)) == 2, "the key")
+    until(lambda: len(gate.faults()) == 2, "the key")
     kid = gate.issuer.kid.hex()
-    assert faults_of(gate)[1] == {
+    assert gate.faults()[1] == {
         "part": "trust", "code": "unknown_key", "active": False,
         "detail": f"key id {kid}, native",
     }  # fmt: skip

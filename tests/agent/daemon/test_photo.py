@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -44,8 +43,7 @@ def photo_processes(daemon: int) -> tuple[int, int]:
 
 
 def faults(gate: GateOnDisk) -> list[tuple[str, str]]:
-    rows = [json.loads(data) for _, _, kind, data in gate.rows() if kind == "fault"]
-    return [(row["part"], row["code"]) for row in rows]
+    return [(fault["part"], fault["code"]) for fault in gate.faults()]
 
 
 def test_hostile_photos_are_refused_and_the_next_person_passes(gate: GateOnDisk, encoded) -> None:

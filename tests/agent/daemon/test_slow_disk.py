@@ -80,7 +80,7 @@ def test_a_fire_opens_at_once_while_a_commit_hangs(gate: GateOnDisk) -> None:
         time.sleep(0.3)
         assert gate.openings() == 0
         gate.board.drive(FIRE, level=True)
-        until(lambda: gate.board.level(RELAY), "open for the fire", 1.0)
+        until(lambda: gate.board.level(RELAY), "open for the fire", 2.0)
         gate.show()
     # The commit may have got through in the end, or have been given up: neither opened by itself.
     until(lambda: answers(gate), "an answer")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from hal.camera import CameraSettings
 from hal.errors import CameraTimeout, DeviceFault, DeviceUnavailable
+from hal.simulated import sources
 from hal.simulated.camera import Fault, FaultKind, SimulatedCamera, open_camera, parse_faults
 from hal.simulated.sources import open_source
 
@@ -229,6 +230,32 @@ def test_a_video_plays_in_real_time_and_again(films):
     source = open_source(str(films / "film.avi"), SMALL)
     levels = shown(source, [100.0, 100.32, 100.38, 100.95, 101.05, 101.28])
     assert levels == pytest.approx([0, 60, 60, 180, 0, 40], abs=4)
+
+
+def test_a_picture_that_is_replaced_while_it_is_first_read_is_shown_anew(tmp_path, monkeypatch):
+    """A camera that is opened again just then would show the old one for ever."""
+    picture, read = tmp_path / "view.png", sources._read
+    Image.new("L", (64, 48), 50).save(picture)
+    Image.new("L", (64, 48), 200).save(tmp_path / "next.png")
+
+    def read_and_replaced(path):
+        plane = read(path)
+        if (tmp_path / "next.png").exists():
+            (tmp_path / "next.png").rename(picture)
+        return plane
+
+    monkeypatch.setattr(sources, "_read", read_and_replaced)
+    source = open_source(str(picture), SMALL)
+    assert shown(source, [1.0, 1.1]) == [200, 200]
+
+
+def test_a_picture_that_goes_away_is_a_fault_of_the_camera(tmp_path):
+    picture = tmp_path / "view.png"
+    Image.new("L", (64, 48), 50).save(picture)
+    source = open_source(str(picture), SMALL)
+    picture.unlink()
+    with pytest.raises(DeviceUnavailable, match=r"view\.png: No such file"):
+        source.render(1.0)
 
 
 def test_a_picture_keeps_its_colour(films):
