@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from agent.biometrics.errors import FaceRejected
 from agent.biometrics.photo_wire import (
     ANSWER_LIMIT,
-    PHOTO_BYTES,
     PIXEL_BYTES,
     SAMPLE,
     Photo,
@@ -28,7 +27,7 @@ from agent.biometrics.photo_wire import (
     pack_job,
     unpack_answer,
 )
-from agent.biometrics.picture_header import CREDENTIAL_LIMITS, check_header
+from agent.biometrics.picture_header import CREDENTIAL_LIMITS, PictureLimits, check_header
 from agent.reason import Reason
 from agent.sandbox.memory import SharedMemory
 from agent.sandbox.process import SandboxProcess
@@ -52,14 +51,20 @@ class PhotoDecoder:
     Args:
         on_incident: called in the decoding thread for each worker that hung, died or lied; must not
             block.
+        limits: of a file; no side may be longer than that of a credential's photo.
 
     Raises:
         OSError: no memory could be had.
     """
 
-    def __init__(self, on_incident: Callable[[Incident], None]) -> None:
+    def __init__(
+        self,
+        on_incident: Callable[[Incident], None],
+        limits: PictureLimits = CREDENTIAL_LIMITS,
+    ) -> None:
         self._lock = threading.Lock()
-        self._files = SharedMemory(PHOTO_BYTES)
+        self._limits = limits
+        self._files = SharedMemory(limits.file_bytes)
         self._pixels = SharedMemory(PIXEL_BYTES, shared_write=True)
         self._supervisor = Supervisor(self._make, on_incident)
         self._closed = False
@@ -111,7 +116,7 @@ class PhotoDecoder:
         Raises:
             FaceRejected: `reference_invalid`.
         """
-        kind = check_header(data, CREDENTIAL_LIMITS)
+        kind = check_header(data, self._limits)
         with self._lock:
             if self._closed:
                 raise _invalid("the photo decoder is closed")

@@ -13,7 +13,7 @@ import re
 import struct
 from dataclasses import dataclass
 
-from agent.biometrics.picture_header import CREDENTIAL_LIMITS, FORMATS
+from agent.biometrics.picture_header import CAMERA_LIMITS, CREDENTIAL_LIMITS, FORMATS
 from agent.sandbox.wire import WireError
 
 __all__ = [
@@ -29,7 +29,8 @@ __all__ = [
     "unpack_job",
 ]
 
-PHOTO_BYTES = CREDENTIAL_LIMITS.file_bytes
+PHOTO_BYTES = CAMERA_LIMITS.file_bytes
+"""The longest file that any decoder takes; who decodes credentials takes less."""
 PIXEL_BYTES = 3 * CREDENTIAL_LIMITS.side_px**2
 ANSWER_LIMIT = 64
 SAMPLE = base64.b64decode(

@@ -27,7 +27,15 @@ from agent.biometrics.av1 import coded_sizes
 from agent.biometrics.errors import FaceRejected
 from agent.reason import Reason
 
-__all__ = ["CREDENTIAL_LIMITS", "FILE_LIMITS", "FORMATS", "PictureLimits", "check_header", "sniff"]
+__all__ = [
+    "CAMERA_LIMITS",
+    "CREDENTIAL_LIMITS",
+    "FILE_LIMITS",
+    "FORMATS",
+    "PictureLimits",
+    "check_header",
+    "sniff",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,8 @@ class PictureLimits:
 
 CREDENTIAL_LIMITS = PictureLimits(file_bytes=64 << 10, side_px=1024)
 """For a picture in a credential, whoever signed it."""
+CAMERA_LIMITS = PictureLimits(file_bytes=600 << 10, side_px=1024)
+"""For a picture out of the camera of somebody who enrols: as many pixels, at better quality."""
 FILE_LIMITS = PictureLimits(
     file_bytes=64 << 20, side_px=12_000, scans=200, tiles=4096, parts=1 << 22, texts=64
 )

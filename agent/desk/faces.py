@@ -12,12 +12,14 @@ Rules:
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent import log
 from agent.biometrics.errors import FaceRejected, ModelError
 from agent.credential.model import BiometricReference
+from agent.desk.selfies import Turn, missed
 from agent.issuing.issue import face_template
 from agent.settings.model import FaceConfig
 
@@ -74,7 +76,7 @@ class Faces:
         """Judge one picture, for the person who sits before the camera.
 
         Args:
-            picture: JPEG, PNG or WebP, at most 64 KiB and 1,024 pixels a side.
+            picture: JPEG, PNG or WebP, at most 600 KiB and 1,024 pixels a side.
 
         Raises:
             FaceError: the desk has no face models.
@@ -104,6 +106,40 @@ class Faces:
         except FaceRejected as refused:
             raise FaceError(refused.detail) from None
         return face_template(embedder.template(chosen.vector), embedder.model_id)
+
+    def take_turns(self, pictures: Sequence[bytes], turns: Sequence[Turn]) -> BiometricReference:
+        """Return the template of somebody who turned the head as asked, from the first picture.
+
+        Args:
+            pictures: one a turn, as `look` takes them.
+            turns: what was asked; the first is a look straight ahead.
+
+        Raises:
+            FaceError: a picture is no good, does not show what was asked, or shows somebody else.
+        """
+        from agent.biometrics.face.compare import cosine
+
+        if len(pictures) != len(turns):
+            raise FaceError(f"{len(turns)} pictures are needed, one a turn")
+        samples: list[Sample] = []
+        for number, picture in enumerate(pictures, start=1):
+            look, sample = self._sample(picture)
+            # Only the first becomes a template; the others need to be a face.
+            if sample is None or (number == 1 and not look.good):
+                raise FaceError(f"picture {number}: {look.problem}")
+            samples.append(sample)
+        at = missed(turns, [sample.quality.values["yaw"] for sample in samples])
+        if at is not None:
+            raise FaceError(f"picture {at + 1}: not turned as asked")
+        _, embedder = self._open()
+        least = embedder.thresholds.at(_SAME_PERSON)
+        first = samples[0].vector
+        if any(cosine(first, sample.vector) < least for sample in samples[1:]):
+            raise FaceError("the pictures do not show one person")
+        reference = face_template(embedder.template(first), embedder.model_id)
+        for sample in samples:
+            sample.vector.fill(0)
+        return reference
 
     def close(self) -> None:
         """End the sandbox; may be called twice."""
@@ -139,6 +175,7 @@ class Faces:
     def _open(self) -> tuple[FaceDetector, Embedder]:
         from agent.biometrics.face.session import open_models
         from agent.biometrics.photo import PhotoDecoder, PhotoError
+        from agent.biometrics.picture_header import CAMERA_LIMITS
 
         with self._lock:
             if self._closed:
@@ -149,7 +186,7 @@ class Faces:
                 except ModelError as error:
                     raise FaceError(f"the desk cannot look at faces: {error}") from None
             if self._photos is None:
-                photos = PhotoDecoder(_told)
+                photos = PhotoDecoder(_told, CAMERA_LIMITS)
                 photos.start()
                 try:
                     photos.wait_ready()

@@ -195,41 +195,60 @@ class Offers:
         Raises:
             OfferError: no such credential can be issued, or the member has left.
         """
+        with self._desk.store.write() as connection:
+            return self.create_in(
+                connection, member, purpose=purpose, kind=kind, level=level,
+                references=references, evidence=evidence, holder=holder, who=who,
+                transaction_code=transaction_code,
+            )  # fmt: skip
+
+    def create_in(
+        self,
+        connection: Connection,
+        member: Member,
+        *,
+        purpose: Purpose,
+        kind: Kind,
+        level: Level,
+        references: Iterable[BiometricReference] = (),
+        evidence: str = "",
+        holder: str = "",
+        who: str,
+        transaction_code: bool = True,
+    ) -> Offer:
+        """Make an offer in a transaction that is open; else as `create`."""
         desk, now = self._desk, self._desk.clock()
         references = tuple(references)
         try:
             Credentials(desk).check(kind, level, evidence=evidence, references=references)
         except CredentialError as error:
             raise OfferError(str(error)) from None
+        left = connection.execute(
+            sa.select(members.c.ended_at, members.c.valid_until).where(members.c.id == member.id)
+        ).first()
+        if left is None or left.ended_at is not None:
+            raise OfferError("this member has left")
+        if left.valid_until <= now:
+            raise OfferError("the membership is over: extend it first")
         code = secrets.token_urlsafe(_CODE_BYTES)
         digest = self._digest(code)
         asked = f"{secrets.randbelow(10**TRANSACTION_DIGITS):0{TRANSACTION_DIGITS}}"
         expires_at = now + desk.settings.rules.offer_s
-        row = {
-            "code_digest": digest, "member": member.id, "purpose": str(purpose), "kind": str(kind),
-            "level": int(level), "evidence": evidence, "issued_by": who, "holder": holder,
-            "transaction_digest": self._transaction(code, asked) if transaction_code else None,
-            "state": str(OfferState.OPEN), "created_at": now, "expires_at": expires_at,
-            "sealed": seal_references(desk.key, references, secret=code, about=digest),
-        }  # fmt: skip
-        with desk.store.write() as connection:
-            left = connection.execute(
-                sa.select(members.c.ended_at, members.c.valid_until).where(
-                    members.c.id == member.id
-                )
-            ).first()
-            if left is None or left.ended_at is not None:
-                raise OfferError("this member has left")
-            if left.valid_until <= now:
-                raise OfferError("the membership is over: extend it first")
-            number = connection.execute(offers.insert().values(row)).inserted_primary_key
-            desk.journal.write(
-                connection, at=now, who=who, action=Action.OFFERED, reference=member.reference,
-                detail=f"{purpose} {kind} level {int(level)}",
-            )  # fmt: skip
+        number = connection.execute(
+            offers.insert().values(
+                code_digest=digest, member=member.id, purpose=str(purpose), kind=str(kind),
+                level=int(level), evidence=evidence, issued_by=who, holder=holder,
+                transaction_digest=self._transaction(code, asked) if transaction_code else None,
+                state=str(OfferState.OPEN), created_at=now, expires_at=expires_at,
+                sealed=seal_references(desk.key, references, secret=code, about=digest),
+            )
+        ).inserted_primary_key  # fmt: skip
         assert number is not None
-        where = f"{desk.settings.web.issuer}/offers/{code}"
-        query = f"credential_offer_uri={quote(where, safe='')}"
+        desk.journal.write(
+            connection, at=now, who=who, action=Action.OFFERED, reference=member.reference,
+            detail=f"{purpose} {kind} level {int(level)}",
+        )  # fmt: skip
+        query = f"credential_offer_uri={quote(self.address(code), safe='')}"
         return Offer(
             id=int(number[0]),
             code=code,
@@ -238,6 +257,10 @@ class Offers:
             uri=f"openid-credential-offer://?{query}",
             wallet_link=f"{desk.settings.web.wallet}/#{query}",
         )
+
+    def address(self, code: str) -> str:
+        """Return where the offer of a code stands."""
+        return f"{self._desk.settings.web.issuer}/offers/{code}"
 
     def look(self, code: str) -> OfferPromise | Refusal:
         """Return what an open offer promises, or why it is not open."""
@@ -296,7 +319,7 @@ class Offers:
         return Redeemed(found.id, found.member, references)
 
     def kill(self, offer: int | str, *, who: str) -> None:
-        """End an open offer; one that is over stays as it is.
+        """End an offer, also after the phone took the token; one that is over stays as it is.
 
         Args:
             offer: its id or its code.
@@ -309,8 +332,9 @@ class Offers:
             found = self._find(connection, offer)
             if found is None:
                 raise OfferError("no such offer")
-            if found.state != OfferState.OPEN:
+            if found.state not in (OfferState.OPEN, OfferState.TAKEN):
                 return
+            connection.execute(access.delete().where(access.c.offer == found.id))
             connection.execute(
                 offers.update()
                 .where(offers.c.id == found.id)

@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Name = Annotated[str, Meta(pattern=NAME)]
+HOST = r"^[a-z0-9][a-z0-9.:\-]*$"
 Colour = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$")]
 Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.\-]+(:[0-9]{1,5})?$", max_length=253)]
 Seconds = Annotated[int, Meta(ge=30, le=86_400)]
@@ -83,6 +84,8 @@ class WebSettings(_Section, frozen=True):
     certificate: str = ""
     """PEM of a certificate that was given, with its chain; empty: the desk makes its own."""
     key: str = ""
+    also: tuple[Annotated[str, Meta(pattern=HOST, max_length=253)], ...] = ()
+    """Further host names and IP addresses of the certificate that the desk makes."""
 
 
 class SelfServiceSettings(_Section, frozen=True):

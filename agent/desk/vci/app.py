@@ -18,9 +18,10 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio
 import msgspec
@@ -33,9 +34,11 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from agent.desk.desk import Desk
+from agent.desk.faces import Faces
 from agent.desk.offers import Offers, Refusal
 from agent.desk.vci.credential import CredentialEndpoint
 from agent.desk.vci.errors import ErrorCode, VciError
+from agent.desk.vci.invitation import FORM_BYTES, InvitationEndpoint
 from agent.desk.vci.limits import Buckets, read_body, read_form, read_json
 from agent.desk.vci.metadata import authorization_server_metadata, issuer_metadata
 from agent.desk.vci.nonce import Nonces
@@ -44,7 +47,7 @@ from agent.desk.vci.token import PRE_AUTHORIZED, Tokens, describe
 
 __all__ = ["issuer_app"]
 
-_P = ParamSpec("_P")
+_Ts = TypeVarTuple("_Ts")
 _T = TypeVar("_T")
 
 AT_ONCE: Final = 4
@@ -57,15 +60,28 @@ _PUBLIC: Final = {"Cache-Control": "max-age=60"}
 _LOG = logging.getLogger(__name__)
 
 
-def issuer_app(desk: Desk, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
+def issuer_app(
+    desk: Desk, more_routes: Sequence[BaseRoute] = (), *, faces: Faces | None = None
+) -> Starlette:
     """Return the application of the issuer's origin.
 
     Args:
         desk: the desk; stays the caller's to close.
         more_routes: what else is served there, asked after the ones above.
+        faces: looks at pictures, and stays the caller's to close; None: the application has one of
+            its own, which the end of its lifespan closes.
     """
+    looking = faces or Faces()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        if faces is None:
+            looking.close()
+
     return Starlette(
-        routes=[*_Issuer(desk).routes(), *more_routes],
+        lifespan=lifespan,
+        routes=[*_Issuer(desk, looking).routes(), *more_routes],
         middleware=[
             Middleware(
                 CORSMiddleware,
@@ -83,15 +99,16 @@ def issuer_app(desk: Desk, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
 class _Issuer:
     """The endpoints, with what they work on."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, faces: Faces) -> None:
         self._desk = desk
         self._offers = Offers(desk)
         self._nonces = Nonces(desk)
         self._tokens = Tokens(desk)
         self._credentials = CredentialEndpoint(desk)
         self._notifications = NotificationEndpoint(desk)
+        self._invitations = InvitationEndpoint(desk, faces)
         self._buckets = Buckets(_BURST, _PER_S)
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiters: dict[int, anyio.CapacityLimiter] = {}
 
     def routes(self) -> list[BaseRoute]:
         def at(path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
@@ -106,6 +123,8 @@ class _Issuer:
             at("/nonce", self.nonce, "POST"),
             at("/credential", self.credential, "POST"),
             at("/notification", self.notification, "POST"),
+            at("/invitations/{code}", self.invitation, "GET"),
+            at("/invitations/{code}", self.invitation_answer, "POST"),
         ]
 
     # --- endpoints -----------------------------------------------------------------------------
@@ -161,6 +180,16 @@ class _Issuer:
         await self._work(self._notifications.take, token, said)
         return Response(status_code=204, headers=_NO_STORE)
 
+    async def invitation(self, request: Request) -> Response:
+        return _json(await self._work(self._invitations.ask, request.path_params["code"]))
+
+    async def invitation_answer(self, request: Request) -> Response:
+        code: str = request.path_params["code"]
+        await self._work(self._invitations.ask, code)  # before megabytes are read for nothing
+        form = await read_body(request, FORM_BYTES)
+        # Pictures take a while: one form at a time, so that nobody else's request waits for them.
+        return _json(await self._work(self._invitations.take, code, form, at_once=1))
+
     # --- inside --------------------------------------------------------------------------------
 
     def _counted(
@@ -177,13 +206,14 @@ class _Issuer:
 
         return counted
 
-    async def _work(self, task: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    async def _work(
+        self, task: Callable[[Unpack[_Ts]], _T], *arguments: *_Ts, at_once: int = AT_ONCE
+    ) -> _T:
         """Run what waits for the database in a thread, a few at once."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(AT_ONCE)
-        return await anyio.to_thread.run_sync(
-            lambda: task(*arguments, **named), limiter=self._limiter
-        )
+        limiter = self._limiters.get(at_once)
+        if limiter is None:
+            limiter = self._limiters[at_once] = anyio.CapacityLimiter(at_once)
+        return await anyio.to_thread.run_sync(task, *arguments, limiter=limiter)
 
 
 def _bearer(request: Request) -> str:

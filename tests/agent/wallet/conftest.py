@@ -1,0 +1,3 @@
+"""A pilot in memory."""
+
+from tests.support.pilot import pilot  # noqa: F401

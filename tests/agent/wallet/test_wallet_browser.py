@@ -1,0 +1,539 @@
+"""The wallet's lock, store and exchanges in a real Chromium, against a real desk's issuer."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.credential import registry
+from agent.credential.model import Level
+from agent.desk.credentials import Credentials
+from agent.desk.desk import Desk
+from agent.desk.members import Member, Members
+from agent.desk.offers import Offer, Offers, Purpose
+from agent.desk.statuses import Status
+from agent.desk.tables import credentials
+from agent.desk.vci.app import issuer_app
+from tests.support.desks import DAY, DeskClock, a_desk, a_person
+from tests.support.pilot import Keys
+from tests.support.wallet_site import (
+    Authenticator,
+    a_chromium,
+    listening,
+    origin_of,
+    serving,
+    wallet_app,
+)
+
+PIN = "394857"
+_RUN = """async (given) => {
+  const [lock, store, vci, clock, places, links, codec, cose] = await Promise.all(
+    ["lock", "store", "vci", "clock", "places", "links", "codec", "cose"].map(
+      (name) => import(`/${name}.js`)));
+  const told = (work) => work.then(() => "done", ({code, detail}) => ({code, ...detail}));
+  %s
+}"""
+
+
+@dataclass
+class Site:
+    """A wallet's origin and a desk's, and the browser before them."""
+
+    browser: Any
+    wallet: str
+    desk: Desk
+    clock: DeskClock
+    member: Member
+    open: list[Any] = field(default_factory=list)
+
+    def page(self, context: Any = None) -> Any:
+        """Return a page with nothing on it; without a context, of a phone of its own."""
+        if context is None:
+            context = self.browser.new_context()
+            self.open.append(context)
+        page = context.new_page()
+        page.goto(f"{self.wallet}/blank")
+        return page
+
+    def offer(self, **changes: Any) -> Offer:
+        fields: dict[str, Any] = {
+            "purpose": Purpose.ISSUE, "kind": "library-card", "level": 1, "who": "mo",
+            "transaction_code": False,
+        }  # fmt: skip
+        return Offers(self.desk).create(self.member, **fields | changes)
+
+    def statuses(self) -> list[tuple[str, int, int]]:
+        """Return holder, level and status of all credentials, in order."""
+        with self.desk.store.read() as connection:
+            rows = connection.execute(credentials.select().order_by(credentials.c.id)).all()
+        return [(row.holder, row.level, row.status) for row in rows]
+
+    def read(self, code: str, **changes: Any) -> Any:
+        """Read a code as a gate of the library does."""
+        fields: dict[str, Any] = {
+            "now": self.clock.now, "clock_trusted": True, "site": "library", "gate": "north",
+            "site_keys": (),
+        }  # fmt: skip
+        keys = Keys(self.desk.issuer.issuer_key(iss=frozenset({self.desk.issuer.iss})))
+        rules = registry.ReadRules(**fields | changes)
+        return registry.read(code.encode(), keys=keys, rules=rules)
+
+
+def run(page: Any, body: str, given: Any = None) -> Any:
+    """Run a body in a page, with the wallet's modules at hand."""
+    return page.evaluate(_RUN % body, given)
+
+
+def take(page: Any, offer: Offer, **options: Any) -> Any:
+    """Take an offer; returns what is kept, or what was told."""
+    return run(
+        page,
+        """try {
+          const record = await vci.take(await vci.readOffer(given.text), given.options);
+          const {id, kind, notify, refreshToken, credentials} = record;
+          return {id, kind, notify, renews: refreshToken !== null,
+            thumbprints: credentials.map((one) => one.thumbprint)};
+        } catch ({code, detail}) { return {code, ...detail}; }""",
+        {"text": offer.uri, "options": options},
+    )
+
+
+def with_pin(page: Any) -> None:
+    run(page, "await lock.setUp({method: 'pin', pin: given});", PIN)
+
+
+def with_device(page: Any) -> None:
+    Authenticator(page, prf=True)
+    run(page, "await lock.setUp({method: 'device'});")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: Any) -> Iterator[Site]:
+    folder: Path = tmp_path_factory.mktemp("wallet")
+    issuer, wallet = listening(), listening()
+    web = f'[web]\nissuer = "{origin_of(issuer)}"\nwallet = "{origin_of(wallet)}"'
+    clock = DeskClock(int(time.time()))
+    desk = a_desk(folder / "desk", clock, more=web)
+    member = Members(desk).add(
+        a_person("Ada Lovelace", valid_until=clock.now + 400 * DAY, level=2), "mo"
+    )
+    with (
+        a_chromium() as browser,
+        serving(issuer_app(desk), issuer),
+        serving(wallet_app([origin_of(issuer)]), wallet),
+    ):
+        yield Site(browser, origin_of(wallet), desk, clock, member)
+    desk.close()
+
+
+@pytest.fixture
+def fresh(site: Site) -> Iterator[Site]:
+    """The site, with the desk's clock right, and phones that are gone afterwards."""
+    site.clock.now = int(time.time())
+    yield site
+    while site.open:
+        site.open.pop().close()
+
+
+@pytest.fixture
+def page(fresh: Site) -> Any:
+    return fresh.page()
+
+
+@pytest.mark.parametrize("prf", [True, False])
+def test_a_device_with_and_without_a_secret_locks_and_shows_a_card(fresh, page, prf):
+    Authenticator(page, prf=prf)
+    assert run(page, "return lock.methods()") == {"device": True, "pin": True}
+    made = run(page, "return lock.setUp({method: 'device', label: 'Cards'})")
+    assert made == {"method": "device", "prf": prf}
+    record = take(page, fresh.offer(), count=2)
+    assert (record["kind"], len(record["thumbprints"]), record["notify"]) == (
+        "library-card", 2, None,
+    )  # fmt: skip
+    run(page, "lock.lock()")
+    closed = "return told(store.list())"
+    assert run(page, closed) == {"code": "locked"}
+    page.reload()
+    assert run(page, closed) == {"code": "locked"}
+    assert run(page, "return store.condition()") == {"kind": "ready", "cards": 1, "lost": 0}
+    code = run(
+        page,
+        """await lock.unlock();
+        const {bytes, privateKey} = await store.spend(given.id);
+        await told(crypto.subtle.exportKey("pkcs8", privateKey)).then((said) => {
+          if (said === "done") throw new Error("the key left");
+        });
+        return cose.present(bytes, privateKey, {aud: "library/north", iat: given.at});""",
+        {"id": record["id"], "at": fresh.clock.now},
+    )
+    assert fresh.read(code).dynamic
+
+
+_DUMP = """
+const open = indexedDB.open("idgate-wallet");
+await new Promise((resolve) => (open.onsuccess = resolve));
+const tables = [...open.result.objectStoreNames];
+const text = (value) => value instanceof CryptoKey ? {key: value.extractable}
+  : value instanceof Uint8Array ? {hex: codec.hex(value)}
+  : value && typeof value === "object"
+    ? Object.fromEntries(Object.entries(value).map(([name, one]) => [name, text(one)])) : value;
+const out = {};
+for (const table of tables) {
+  const asked = open.result.transaction(table).objectStore(table).getAll();
+  await new Promise((resolve) => (asked.onsuccess = resolve));
+  out[table] = asked.result.map(text);
+}
+open.result.close();
+return out;
+"""
+
+
+@pytest.mark.parametrize("method", ["pin", "device with PRF", "device without"])
+def test_nothing_of_a_card_is_readable_in_the_database(fresh, page, method):
+    if method == "pin":
+        with_pin(page)
+    else:
+        Authenticator(page, prf=method == "device with PRF")
+        run(page, "await lock.setUp({method: 'device'})")
+    record = take(page, fresh.offer(), count=1)
+    run(page, "await places.rememberPlace(places.readPlace('idgate:library/north'))")
+    rows = run(page, _DUMP)
+    assert {table: len(found) for table, found in rows.items()} == {
+        "holders": 1, "lock": 1, "memory": 1, "records": 1,
+    }  # fmt: skip
+    inside = run(page, "return codec.hex((await store.list())[0].credentials[0].bytes)")
+    written = repr(rows)
+    for secret in (inside, record["thumbprints"][0], "library", "town", fresh.member.reference):
+        assert secret not in written
+        assert secret.encode().hex() not in written
+    # Without PRF the keys stand there as the browser keeps them: never to be exported.
+    keys = re.findall(r"'key': (\{'key': \w+\})", written)
+    assert keys == (["{'key': False}"] * 2 if method == "device without" else [])
+    assert ("wrapped" in rows["lock"][0]) is (method != "device without")
+
+
+def test_a_passkey_that_was_deleted_opens_nothing(fresh, page):
+    device = Authenticator(page, prf=True)
+    run(page, "await lock.setUp({method: 'device'}); lock.lock();")
+    device.clear()
+    assert run(page, "return told(lock.unlock())")["code"] == "check_refused"
+    assert run(page, "return lock.isLocked()")
+    # A passkey of the same device with another secret is of no use either.
+    assert run(page, "return told(lock.setUp({method: 'device'}))") == {"code": "already_set_up"}
+
+
+def test_a_refused_check_leaves_the_wallet_locked(fresh, page):
+    device = Authenticator(page, prf=True)
+    run(page, "await lock.setUp({method: 'device'}); lock.lock();")
+    device.verifies(False)
+    assert run(page, "return told(lock.unlock())")["code"] == "check_refused"
+    assert run(page, "return told(store.list())") == "done"  # nothing is there to be opened
+    assert run(page, "return told(store.remember('x', 1))") == {"code": "locked"}
+
+
+@pytest.mark.parametrize("pin", ["", "12345", "123456", "987654", "777777", "24680a", "1" * 65])
+def test_a_pin_that_is_too_easy_is_refused(page, pin):
+    told = run(page, "return told(lock.setUp({method: 'pin', pin: given}))", pin)
+    assert told["code"] == "pin_weak"
+    assert run(page, "return (await lock.state()).method") is None
+
+
+def test_wrong_pins_wait_longer_over_restarts_and_the_tenth_wipes(fresh, page):
+    page.clock.install(time=fresh.clock.now)
+    with_pin(page)
+    assert take(page, fresh.offer(), count=1)["kind"] == "library-card"
+    attempt = "return told(lock.unlock({pin: given}))"
+    waits = run(page, "lock.lock(); return lock.RULES.waits_s")
+    assert waits == [0, 0, 0, 5, 15, 30, 60, 300, 900, 3600]
+    for number, wait_s in enumerate(waits[:-1], 1):
+        assert run(page, attempt, "000001") == {
+            "code": "pin_wrong", "left": 10 - number, "wait_s": wait_s,
+        }  # fmt: skip
+        if wait_s:
+            page.reload()
+            assert run(page, attempt, PIN)["code"] == "pin_wait"
+            page.clock.fast_forward(1_000 * (wait_s + 1))
+    assert run(page, attempt, "000001") == {"code": "wiped"}
+    assert run(page, "return store.condition()") == {"kind": "evicted", "cards": 0, "lost": 1}
+    assert {len(rows) for rows in run(page, _DUMP).values()} == {0}
+    run(page, "await store.acknowledge()")
+    assert run(page, "return store.condition()")["kind"] == "new"
+
+
+def test_a_pin_is_changed_and_a_clock_that_goes_back_makes_no_longer_wait(fresh, page):
+    page.clock.install(time=fresh.clock.now)
+    with_pin(page)
+    take(page, fresh.offer(), count=1)
+    change = "return told(lock.changePin(given))"
+    assert run(page, change, {"pin": "000001", "next": "482915"})["code"] == "pin_wrong"
+    assert run(page, change, {"pin": PIN, "next": "111111"})["code"] == "pin_weak"
+    assert run(page, change, {"pin": PIN, "next": "482915"}) == "done"
+    run(page, "lock.lock()")
+    assert run(page, "return told(lock.unlock({pin: given}))", PIN)["code"] == "pin_wrong"
+    run(page, "await lock.unlock({pin: given})", "482915")
+    assert run(page, "return (await store.list()).length") == 1
+    assert run(page, "return (await lock.state()).left") == 10
+    run(page, "lock.lock()")
+    for _ in range(4):
+        run(page, "return told(lock.unlock({pin: given}))", PIN)
+    page.clock.set_fixed_time(fresh.clock.now - 400 * DAY)
+    assert run(page, "return told(lock.unlock({pin: given}))", PIN) == {
+        "code": "pin_wait", "wait_s": 5,
+    }  # fmt: skip
+
+
+def test_it_locks_when_idle_when_hidden_and_at_another_tabs_word(fresh, page):
+    page.clock.install(time=fresh.clock.now)
+    with_pin(page)
+    heard = "lock.watch(); window.heard = 0; lock.onLock(() => (window.heard += 1));"
+    run(page, heard)
+    page.clock.run_for(59_000)
+    page.mouse.move(5, 5)
+    page.mouse.down()
+    page.mouse.up()
+    page.clock.run_for(59_000)
+    assert not run(page, "return lock.isLocked()")
+    page.clock.run_for(2_000)
+    assert run(page, "return lock.isLocked()")
+    run(page, "await lock.unlock({pin: given})", PIN)
+    run(
+        page,
+        """Object.defineProperty(document, "visibilityState", {get: () => "hidden"});
+        document.dispatchEvent(new Event("visibilitychange"));""",
+    )
+    assert run(page, "return lock.isLocked()")
+    run(page, "await lock.unlock({pin: given})", PIN)
+    other = fresh.page(page.context)
+    run(other, "lock.lock({everywhere: true})")
+    page.wait_for_function("() => window.heard === 3")
+    assert run(page, "return lock.isLocked()")
+
+
+def test_two_tabs_count_each_showing_and_each_try(fresh, page):
+    with_pin(page)
+    record = take(page, fresh.offer(), count=2)
+    other = fresh.page(page.context)
+    run(other, "await lock.unlock({pin: given})", PIN)
+    many = """window.shown = Promise.all(Array.from({length: 10}, () =>
+        store.spend(given).then(({thumbprint}) => thumbprint)));"""
+    for tab in (page, other):
+        run(tab, many, record["id"])
+    shown = [thumb for tab in (page, other) for thumb in run(tab, "return window.shown")]
+    assert sorted(map(shown.count, set(shown))) == [10, 10]
+    uses = run(page, "return (await store.list())[0].credentials.map((one) => one.uses)")
+    assert uses == [10, 10]
+    for tab in (page, other):
+        run(tab, "lock.lock(); window.tried = told(lock.unlock({pin: '000001'}));")
+    left = sorted(run(tab, "return window.tried")["left"] for tab in (page, other))
+    assert left == [8, 9]
+
+
+def test_an_offer_is_refused_with_what_helps(fresh, page):
+    with_device(page)
+    offer = fresh.offer(transaction_code=True)
+    read = run(
+        page,
+        """const {host, transactionCode, cards, holder} = await vci.readOffer(given);
+        return {host, transactionCode, cards: cards.map(({kind}) => kind), holder};""",
+        offer.uri,
+    )
+    assert read == {
+        "host": fresh.desk.settings.web.issuer.removeprefix("http://"), "cards": ["library-card"],
+        "transactionCode": {"numeric": True, "length": 6, "description": ANY}, "holder": None,
+    }  # fmt: skip
+    assert take(page, offer)["code"] == "code_needed"
+    wrong = f"{(int(offer.transaction_code) + 1) % 1_000_000:06}"
+    told = take(page, offer, transactionCode=wrong)
+    assert (told["code"], told["left"]) == ("code_wrong", 4)
+    spoken = f" {offer.transaction_code[:3]} {offer.transaction_code[3:]}"
+    assert take(page, offer, transactionCode=spoken)["kind"] == "library-card"
+    assert take(page, offer, transactionCode=spoken)["code"] == "offer_used"
+    guessed = fresh.offer(transaction_code=True)
+    codes = [take(page, guessed, transactionCode="------")["code"] for _ in range(6)]
+    assert codes == ["code_wrong"] * 4 + ["offer_locked"] * 2
+    late = fresh.offer()
+    fresh.clock.now += 601
+    assert take(page, late)["code"] == "offer_expired"
+    killed = fresh.offer()
+    Offers(fresh.desk).kill(killed.id, who="mo")
+    assert take(page, killed)["code"] == "offer_gone"
+    never = fresh.desk.settings.web.issuer + "/offers/never"
+    assert run(page, "return told(vci.readOffer(given))", never)["code"] == "offer_gone"
+
+
+class _Any:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None
+
+
+ANY = _Any()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openid-credential-offer://?credential_offer_uri=https%3A%2F%2Fevil.test%2Foffers%2F1",
+        "http://localhost:9/#credential_offer_uri=http%3A%2F%2Flocalhost%3A9%2Foffers%2F1",
+        'openid-credential-offer://?credential_offer={"credential_issuer":"https://evil.test"}',
+    ],
+)
+def test_nothing_is_asked_of_an_unknown_issuer(fresh, page, text):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    told = run(page, "return told(vci.readOffer(given))", text)
+    assert told == {"code": "unknown_issuer", "host": ANY}
+    assert {url.rpartition("/")[0] for url in asked} == {fresh.wallet}
+
+
+def test_an_upgrade_takes_the_same_key_and_the_basic_cards_place(fresh, page):
+    with_device(page)
+    basic = take(page, fresh.offer(), count=3)
+    holder = basic["thumbprints"][1]
+    offer = fresh.offer(purpose=Purpose.UPGRADE, level=2, holder=holder, evidence="passport")
+    stranger = fresh.page()
+    with_device(stranger)
+    assert take(stranger, offer) == {"code": "key_missing"}
+    upgraded = take(page, offer)
+    assert upgraded["thumbprints"] == [holder]
+    cards = run(
+        page,
+        """return Promise.all((await store.list()).map(async ({credentials: [{bytes}]}) => {
+          const {level, holder} = await cose.describe(bytes);
+          return [level, holder];
+        }))""",
+    )
+    assert cards == [[Level.UPGRADED, holder]]
+    mine = [row for row in fresh.statuses() if row[0] in basic["thumbprints"]]
+    assert sorted(mine) == sorted(
+        [*((thumb, 1, Status.REVOKED) for thumb in basic["thumbprints"]), (holder, 2, Status.VALID)]
+    )
+
+
+def test_a_card_is_renewed_over_the_air_until_it_is_revoked(fresh, page):
+    with_device(page)
+    first = take(page, fresh.offer(), count=3)
+    due = "return vci.isDue(await store.get(given.id), given.at)"
+    now = fresh.clock.now
+    assert not run(page, due, {"id": first["id"], "at": now})
+    assert run(page, due, {"id": first["id"], "at": now + 80 * DAY})
+    renewed = run(
+        page,
+        """const {credentials, notify} = await vci.refresh(given);
+        return {notify, thumbprints: credentials.map((one) => one.thumbprint),
+          uses: credentials.map((one) => one.uses)};""",
+        {"id": first["id"]},
+    )
+    old, new = first["thumbprints"], renewed["thumbprints"]
+    # The first key is known to the desk again; the others are new to every gate.
+    assert (new[0], len(new), renewed["uses"]) == (old[0], 3, [0, 0, 0])
+    assert not {*new[1:]} & {*old}
+    assert renewed["notify"] is None
+    Credentials(fresh.desk).revoke(fresh.member.reference, "mo")
+    told = run(page, "return told(vci.refresh(given))", {"id": first["id"]})
+    assert told["code"] == "refresh_refused"
+    assert run(page, "return (await store.get(given)).credentials.length", first["id"]) == 3
+
+
+def test_what_a_lost_answer_cut_off_is_finished_after_a_restart(fresh, page):
+    with_device(page)
+    page.route("**/credential", lambda route: route.abort())
+    assert take(page, fresh.offer(), count=2)["code"] == "offline"
+    page.unroute("**/credential")
+    page.reload()
+    assert run(page, "return told(vci.resume())") == {"code": "locked"}
+    run(page, "await lock.unlock()")
+    assert run(page, "return (await vci.resume()).credentials.length") == 2
+    assert run(page, "return vci.resume()") is None
+    assert run(page, "return (await store.list()).length") == 1
+
+
+def test_a_word_that_could_not_be_said_is_said_later_and_deleting_tells_the_desk(fresh, page):
+    with_device(page)
+    page.route("**/notification", lambda route: route.abort())
+    offer = fresh.offer()
+    record = take(page, offer, count=1)
+    assert record["notify"]["event"] == "credential_accepted"
+    assert not Offers(fresh.desk).state(offer.id).acknowledged
+    page.unroute("**/notification")
+    run(page, "await vci.tell()")
+    assert Offers(fresh.desk).state(offer.id).acknowledged
+    assert run(page, "return (await store.list())[0].notify") is None
+    run(page, "await vci.discard(given)", {"id": record["id"]})
+    assert (record["thumbprints"][0], 1, Status.REVOKED) in fresh.statuses()
+    assert run(page, "return store.condition()") == {"kind": "ready", "cards": 0, "lost": 0}
+
+
+def test_cards_that_the_browser_evicted_are_told(fresh, page):
+    with_device(page)
+    take(page, fresh.offer(), count=1)
+    link = page.context.new_cdp_session(page)
+    link.send("Storage.clearDataForOrigin", {"origin": fresh.wallet, "storageTypes": "indexeddb"})
+    page.reload()
+    assert run(page, "return store.condition()") == {"kind": "evicted", "cards": 0, "lost": 1}
+    assert run(page, "return lock.state()")["method"] is None
+
+
+@pytest.mark.parametrize("skew_s", [0, 40, -3600])
+def test_the_phones_clock_is_compared_with_the_hosts(fresh, page, skew_s):
+    page.clock.set_fixed_time(time.time() + skew_s)
+    said = run(page, "return clock.checkClock('/blank')")
+    assert said["seconds"] == pytest.approx(-skew_s, abs=1.5)
+    assert said["told"] is (skew_s != 0)
+    assert run(page, "return clock.now()") == pytest.approx(time.time(), abs=2.5)
+
+
+LINKS: list[tuple[str, Any]] = [
+    ("idgate:library/north?cnonce=00112233445566778899", "library/north 00112233445566778899"),
+    ("IDGATE:library", "library null"),
+    ("https://w.test/#place=library%2Fnorth&cnonce=0011223344556677", "library/north 0011223344556677"),
+    ("#place=library", "library null"),
+    ("https://w.test/#invitation=https%3A%2F%2Fd.test%2Finvitations%2F1", "invitation"),
+    ("https://d.test/invitations/1", "invitation"),
+    ("https://w.test/#credential_offer_uri=https%3A%2F%2Fd.test%2Foffers%2F1", "offer"),
+    ("openid-credential-offer://?credential_offer=%7B%7D", "offer"),
+    ("idgate:*", "place_refused"),
+    ("idgate:library/*", "place_refused"),
+    ("idgate:group.*", "place_refused"),
+    ("idgate:a/b/c", "place_refused"),
+    ("idgate:library?cnonce=00", "place_refused"),
+    ("idgate:library?cnonce=zz112233445566778899", "place_refused"),
+    ("https://evil.test/", "not_ours"),
+    ("javascript:alert(1)", "not_ours"),
+    ("hello", "not_ours"),
+    ("x" * 9_000, "not_ours"),
+]  # fmt: skip
+
+
+def test_texts_are_told_apart(page):
+    said = run(
+        page,
+        """return given.map((text) => {
+          try {
+            const {what, place} = links.readLink(text);
+            return place ? `${place.audience} ${place.cnonce && codec.hex(place.cnonce)}` : what;
+          } catch (error) { return error.code; }
+        })""",
+        [text for text, _ in LINKS],
+    )
+    assert list(zip([text for text, _ in LINKS], said, strict=True)) == LINKS
+
+
+def test_a_challenge_is_answered_for_a_minute_and_not_remembered(page):
+    with_device(page)
+    said = run(
+        page,
+        """const place = places.readPlace("idgate:library/north?cnonce=0011223344556677", 1000);
+        await places.rememberPlace(place);
+        const {audience, cnonce} = await places.lastPlace();
+        return [places.isFresh(place, 1059), places.isFresh(place, 1060),
+          places.isFresh(place, 900), audience, cnonce];""",
+    )
+    assert said == [True, False, False, "library/north", None]
