@@ -100,9 +100,7 @@ def _decoded(data: bytes) -> str:
 
 def _csv(text: str) -> Sheet:
     first = text.split("\n", 1)[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True
-    )
+    reader = csv.reader(_lines(text), delimiter=max(",;\t", key=first.count), strict=True)
     rows: list[tuple[int, tuple[str, ...]]] = []
     line = 1
     try:
@@ -114,6 +112,14 @@ def _csv(text: str) -> Sheet:
     except csv.Error as error:
         raise BadFile(f"line {line}: {error}") from None
     return Sheet(tuple(rows), {})
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield lines of which none is longer than all that its cells may hold."""
+    for line, found in enumerate(io.StringIO(text, newline=""), 1):
+        if len(found) > COLUMNS_MOST * CELL_MOST:
+            raise BadFile(f"line {line}: over {COLUMNS_MOST * CELL_MOST} characters")
+        yield found
 
 
 def _require_room(line: int, rows: int, columns: int, longest: int) -> None:

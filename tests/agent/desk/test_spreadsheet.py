@@ -125,8 +125,9 @@ OUTSIDE = ENTITIES.replace(b'"aaaaaaaaaa"', b'SYSTEM "file:///etc/passwd"')
         (b"name\n\0\n", "the file is no text"),
         (b'name\n"Ada', "line 2: unexpected end of data"),
         (b'name\n"Ada"x,\n', "line 2: "),
-        (b"name\n" + b"x" * 200_000, "line 2: field larger than field limit"),
+        (b"name\n" + b"x" * 200_000, "line 2: over 60000 characters"),
         (b"name\n" + b"x" * (CELL_MOST + 1), "line 2: a cell has over 1000 characters"),
+        (b"," * FILE_MOST, "line 1: over 60000 characters"),
         (b"," * (COLUMNS_MOST + 1) + b"x", "line 1: over 60 columns"),
         (b"x\n" * (ROWS_MOST + 2), "over 10000 rows: divide the file"),
         (b"PK\x03\x04" + bytes(500), "no XLSX that can be read"),
@@ -142,7 +143,7 @@ OUTSIDE = ENTITIES.replace(b'"aaaaaaaaaa"', b'SYSTEM "file:///etc/passwd"')
         (xlsx([["x" * (CELL_MOST + 1)]]), "line 1: a cell has over 1000 characters"),
         (xlsx([["x"] * (COLUMNS_MOST + 1)]), "line 1: over 60 columns"),
     ],
-    ids=range(23),
+    ids=range(24),
 )  # fmt: skip
 def test_what_is_no_table_is_one_line(data, told) -> None:
     with pytest.raises(BadFile) as refused:
