@@ -9,9 +9,8 @@ import pytest
 
 from agent.desk.fingers import FingerModule, Fingers, FingerState
 from hal.errors import DeviceUnavailable
-from hal.simulated.fingerprint_script import Touch
+from hal.simulated.fingerprint_script import Script, Touch
 from tests.support.fingers import ours, plug  # noqa: F401
-from hal.simulated.fingerprint_script import Script
 
 
 def wait(fingers, whose):
@@ -41,7 +40,9 @@ def test_two_touches_become_a_template(module):
     fingers, kept = Fingers(module("ada right", "ada right")), []
     assert fingers.there
     assert fingers.begin("me", 51, kept.append).state is FingerState.WAITING
-    assert wait(fingers, "me") == (type(fingers.step("me")))(FingerState.DONE, "The finger was taken.")
+    assert wait(fingers, "me") == (type(fingers.step("me")))(
+        FingerState.DONE, "The finger was taken."
+    )
     (template,) = kept
     assert (len(template.data), template.issuer, template.position) == (512, "r307", 51)
 

@@ -209,6 +209,8 @@ def test_what_is_signed_is_what_was_sent(registered, key):
     """Client data that was changed after it was signed is refused."""
     answer = key.get(registered.authentication())
     client = unb64url(answer["response"]["clientDataJSON"])
-    answer["response"]["clientDataJSON"] = b64url(client.replace(b'"crossOrigin"', b'"crossorigin"'))
+    answer["response"]["clientDataJSON"] = b64url(
+        client.replace(b'"crossOrigin"', b'"crossorigin"')
+    )
     with pytest.raises(PasskeyError, match="signature is wrong"):
         registered.authenticate(answer)

@@ -7,16 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from agent.desk.staff import Role
-from tests.support.desk_browser import chromium
 from tests.support.desk_seats import Seat, Seats, seats_of
 from tests.support.desks import a_person
 from tests.support.faces import astronaut
 
-__all__ = ["astronaut", "chromium"]
+__all__ = ["astronaut"]
 
 
 @pytest.fixture
-def astronaut_jpeg(astronaut) -> bytes:  # noqa: F811
+def astronaut_jpeg(astronaut) -> bytes:
     """A face as a webcam's picture, within the sandbox's limits."""
     import io
 

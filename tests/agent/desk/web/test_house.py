@@ -73,7 +73,9 @@ def test_invitation_that_is_not_made(clerk, form, status):
     assert clerk.post("/invitations", data=form).status_code == status
 
 
-@pytest.mark.parametrize("link", ["", "x", "https://[", "https://desk.localhost:8445/#invitation=%00"])
+@pytest.mark.parametrize(
+    "link", ["", "x", "https://[", "https://desk.localhost:8445/#invitation=%00"]
+)
 def test_link_that_is_none(clerk, link):
     assert clerk.post("/invitations/end", data={"link": link}).status_code in {200, 400}
 
@@ -106,7 +108,7 @@ def test_auditor_sees_staff_and_changes_nothing(seats):
     auditor = seats.of(Role.AUDITOR)
     page = auditor.get("/staff").text
     assert auditor.name in page
-    assert "<form method=\"post\" action=\"/staff" not in page
+    assert '<form method="post" action="/staff' not in page
     assert 'href="/members"' not in page
 
 
@@ -135,7 +137,10 @@ def test_journal_turns_its_pages(seats, clerk):
     assert auditor.get("/journal?before=x").status_code == 200
 
 
-@pytest.mark.parametrize(("role", "where"), [(Role.CLERK, "/members"), (Role.ISSUER, "/members"), (Role.AUDITOR, "/journal")])
+@pytest.mark.parametrize(
+    ("role", "where"),
+    [(Role.CLERK, "/members"), (Role.ISSUER, "/members"), (Role.AUDITOR, "/journal")],
+)
 def test_home_is_what_one_is_there_for(seats, role, where):
     assert seats.of(role).get("/").headers["location"] == where
 

@@ -36,7 +36,10 @@ def test_wrong_rows_need_a_word(seats, issuer):
 
 def test_plan_is_of_who_saw_it_once_and_not_for_ever(seats, issuer, desk_clock):
     upload(issuer)
-    assert seats.of(Role.ISSUER).post("/import/apply", data={"without_wrong": "yes"}).status_code == 400
+    assert (
+        seats.of(Role.ISSUER).post("/import/apply", data={"without_wrong": "yes"}).status_code
+        == 400
+    )
     desk_clock.now += 900
     assert issuer.post("/import/apply", data={"without_wrong": "yes"}).status_code == 400
     upload(issuer)
@@ -53,7 +56,14 @@ def test_sign_out_forgets_the_plan(seats, issuer):
 
 @pytest.mark.parametrize(
     "name",
-    ["../../etc/passwd", "C:\\x\\members.csv", "a\0.csv", "<script>alert(1)</script>.csv", "x" * 5_000, ""],
+    [
+        "../../etc/passwd",
+        "C:\\x\\members.csv",
+        "a\0.csv",
+        "<script>alert(1)</script>.csv",
+        "x" * 5_000,
+        "",
+    ],
 )
 def test_file_name_means_nothing(seats, issuer, name):
     got = upload(issuer, name=name)

@@ -65,7 +65,12 @@ def test_form_that_is_wrong_says_why_and_keeps_what_was_typed(seats, clerk, chan
 
 @pytest.mark.parametrize(
     "name",
-    ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7*7 }}{% raw %}", "a' onfocus='x"],
+    [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "{{ 7*7 }}{% raw %}",
+        "a' onfocus='x",
+    ],
 )
 def test_name_is_text_wherever_it_stands(seats, clerk, issuer, name):
     where = clerk.post("/members/new", data=FORM | {"name": name}).headers["location"]
@@ -82,7 +87,9 @@ def test_name_is_text_wherever_it_stands(seats, clerk, issuer, name):
 
 def test_search_and_pages(seats, clerk):
     members = Members(seats.desk)
-    members.add_all([a_person(f"Person {number:03}", number=str(number)) for number in range(60)], "x")
+    members.add_all(
+        [a_person(f"Person {number:03}", number=str(number)) for number in range(60)], "x"
+    )
     first = clerk.get("/members")
     assert first.text.count('scope="row"') == 50
     more = first.text.split('href="/members?after=')[1].split('"')[0]
@@ -144,7 +151,12 @@ def test_erasing_needs_a_yes(seats, issuer, clerk, ada):
     assert "Ada" not in page.text
     assert "Erased member" in page.text
     assert states(seats.desk, ada) == [Status.REVOKED]
-    assert clerk.post(f"/members/{ada.reference}/handover", data={"kind": "library-card", "level": "1"}).status_code == 422
+    assert (
+        clerk.post(
+            f"/members/{ada.reference}/handover", data={"kind": "library-card", "level": "1"}
+        ).status_code
+        == 422
+    )
 
 
 class Publisher:
@@ -161,7 +173,11 @@ class Publisher:
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
-    [(None, "gates have been told"), (ValueError("no disk"), "could not be published"), (OSError(28, "full"), "could not be published")],
+    [
+        (None, "gates have been told"),
+        (ValueError("no disk"), "could not be published"),
+        (OSError(28, "full"), "could not be published"),
+    ],
 )
 def test_withdrawal_is_published_at_once_and_never_lost(desk, wrong, told):
     publisher = Publisher(wrong)

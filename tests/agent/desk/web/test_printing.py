@@ -27,7 +27,13 @@ def test_cards_for_who_has_none(seats, issuer):
     assert "<b>12</b>" in issuer.get("/cards").text
     where = issuer.post("/cards", data={"whose": "without", "layout": "a4"}).headers["location"]
     assert "<progress" in issuer.get(where).text
-    assert finished(issuer, where) == {"done": 12, "total": 12, "over": True, "good": True, "line": "Done."}
+    assert finished(issuer, where) == {
+        "done": 12,
+        "total": 12,
+        "over": True,
+        "good": True,
+        "line": "Done.",
+    }
     sheet = issuer.get(f"{where}/sheet")
     assert sheet.text.count('<article class="card">') == 12
     assert "<style" not in sheet.text  # the policy would not take it
@@ -38,7 +44,9 @@ def test_cards_for_who_has_none(seats, issuer):
 
 
 def test_card_of_one(seats, clerk, ada):
-    where = clerk.post(f"/members/{ada.reference}/card", data={"layout": "id-1"}).headers["location"]
+    where = clerk.post(f"/members/{ada.reference}/card", data={"layout": "id-1"}).headers[
+        "location"
+    ]
     assert finished(clerk, where)["good"]
     assert "Ada Lovelace" in clerk.get(f"{where}/sheet").text
     (row,) = Credentials(seats.desk).of_member(ada.reference)
@@ -55,6 +63,8 @@ def test_sheet_is_for_who_made_it(seats, clerk, ada):
     assert clerk.get(f"{where}/sheet").status_code == 400
 
 
-@pytest.mark.parametrize("path", ["/cards/style/x", "/cards/style/..%2f..%2fdesk.py", "/cards/jobs/none"])
+@pytest.mark.parametrize(
+    "path", ["/cards/style/x", "/cards/style/..%2f..%2fdesk.py", "/cards/jobs/none"]
+)
 def test_what_is_not_there(issuer, path):
     assert issuer.get(path).status_code in {400, 404}

@@ -54,7 +54,9 @@ def test_publish_and_the_journal(place, issuer):
 
 
 def test_roster_goes_out_and_comes_back_signed(place, issuer, tmp_path):
-    got = issuer.post("/publish/roster", data={"name": "blocked", "references": place.member.reference})
+    got = issuer.post(
+        "/publish/roster", data={"name": "blocked", "references": place.member.reference}
+    )
     assert "blocked: 1 records" in got.text
     page = issuer.get("/publish").text
     assert "adds rosters/blocked.roster" in page
@@ -85,7 +87,12 @@ def test_roster_goes_out_and_comes_back_signed(place, issuer, tmp_path):
 
 @pytest.mark.parametrize(
     ("form", "status"),
-    [({"name": "members"}, 200), ({"name": "../x"}, 400), ({}, 400), ({"name": "staff", "references": "NOBODY"}, 422)],
+    [
+        ({"name": "members"}, 200),
+        ({"name": "../x"}, 400),
+        ({}, 400),
+        ({"name": "staff", "references": "NOBODY"}, 422),
+    ],
 )
 def test_rosters(issuer, form, status):
     assert issuer.post("/publish/roster", data=form).status_code == status

@@ -52,14 +52,16 @@ def test_upgrade_from_the_code_to_the_bound_offer(seats, clerk, ada, code):
     assert (row.purpose, row.level, row.holder) == ("upgrade", 2, HOLDER.thumbprint())
     assert row.sealed is not None
     # The phone is scanned anew for another.
-    assert clerk.post("/upgrade/card", data={"evidence": "passport"}).headers["location"] == "/upgrade"
+    assert (
+        clerk.post("/upgrade/card", data={"evidence": "passport"}).headers["location"] == "/upgrade"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "NI1:", "https://example.org", "x" * 4_000, "NI1:é"])
 def test_code_that_is_none(clerk, text):
     got = clerk.post("/upgrade", data={"code": text})
     assert got.status_code == 422
-    assert "role=\"alert\"" in got.text
+    assert 'role="alert"' in got.text
 
 
 def test_code_counts_once_and_is_fresh(clerk, code):
