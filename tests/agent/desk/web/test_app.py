@@ -173,7 +173,7 @@ def test_pages_have_no_script_or_style_within():
 
 def test_words_are_all_there_and_all_used():
     """A word that is missing fails a page; one that nothing names is dead."""
-    words = tomllib.loads((WEB / "texts" / "en.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((WEB / "words" / "en.toml").read_text(encoding="utf-8"))
     source = "".join(
         file.read_text(encoding="utf-8")
         for file in [*(WEB / "templates").glob("*.html"), *WEB.glob("*.py")]
