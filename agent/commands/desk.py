@@ -140,6 +140,7 @@ def _add_init(init: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         choices=[kind.value for kind in Kind],
+        metavar="KIND",
         help="what it issues, repeatable; default: library-card",
     )
     init.add_argument("--region", default="", metavar="CODE", help="ISO 3166-2; default: none")
