@@ -46,6 +46,7 @@ class Plan:
     Attributes:
         site, name, region: of the place.
         host: name under which it is reached.
+        phones: name or address for the issuer's and the wallet's origins; empty: `host`.
         addresses: of this machine, for the certificate.
         port: of the staff's pages; the issuer and the wallet have the next two.
         bind: address to listen on.
@@ -58,6 +59,7 @@ class Plan:
     site: str
     name: str
     host: str
+    phones: str = ""
     addresses: tuple[str, ...] = ()
     port: int = 8_443
     bind: str = "0.0.0.0"  # noqa: S104 - phones and gates come from the network
@@ -155,17 +157,19 @@ def _is_address(text: str) -> bool:
 
 def _settings(folder: Path, plan: Plan) -> DeskSettings:
     """Write the settings under a name that no desk opens yet, and read them."""
+    phones = plan.phones or plan.host
+    issuer = f"https://{phones}:{plan.port + 1}"
     tables: dict[str, dict[str, Any]] = {
         "place": {"site": plan.site, "name": plan.name, "region": plan.region},
         "issuer": {
             "name": plan.site,
-            "iss": f"https://{plan.host}:{plan.port + 1}",
+            "iss": issuer,
             "kinds": list(plan.kinds),
         },
         "web": {
             "staff": f"https://{plan.host}:{plan.port}",
-            "issuer": f"https://{plan.host}:{plan.port + 1}",
-            "wallet": f"https://{plan.host}:{plan.port + 2}",
+            "issuer": issuer,
+            "wallet": f"https://{phones}:{plan.port + 2}",
             "bind": plan.bind,
             "also": list(plan.addresses),
         },
