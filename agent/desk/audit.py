@@ -185,7 +185,7 @@ class Journal:
         return self._key.digest("audit", before + repr(tuple(fields)).encode())
 
 
-def _last(connection: Connection) -> Row[Any] | None:
+def _last(connection: Connection) -> Row[Any, Any] | None:
     return connection.execute(
         sa.select(audit.c.seq, audit.c.chain).order_by(audit.c.seq.desc()).limit(1)
     ).first()

@@ -84,6 +84,13 @@ class Deliveries:
         query = sa.select(deliveries.c.event).where(deliveries.c.token_digest == token)
         return [str(event) for event in connection.execute(query).scalars()]
 
+    def since(self, connection: Connection, offer: int, moment: int) -> int:
+        """Return how many deliveries an offer brought since a moment (Unix seconds)."""
+        query = sa.select(sa.func.count()).where(
+            deliveries.c.offer == offer, deliveries.c.created_at > moment
+        )
+        return int(connection.execute(query).scalar_one())
+
     def notify(self, connection: Connection, name: str, event: Event, *, offer: int) -> bool:
         """Take what a phone said; the same again changes nothing.
 

@@ -23,6 +23,7 @@ from agent.desk.web import (
     capture,
     gates,
     handover,
+    inviting,
     journal,
     lists,
     members,
@@ -91,6 +92,11 @@ TABLE: Final = (
     Row("POST", "/members/{reference}/finger", capture.finger, CLERK, script=True),
     Row("GET", "/members/{reference}/finger", capture.finger_step, CLERK, script=True),
     Row("POST", "/members/{reference}/drop", capture.drop, CLERK),
+    # cards that people make themselves
+    Row("GET", "/invitations", inviting.form, CLERK),
+    Row("POST", "/invitations", inviting.create, CLERK),
+    Row("POST", "/invitations/end", inviting.end, CLERK),
+    Row("POST", "/members/{reference}/invite", inviting.invite_member, CLERK),
     # the upgrade in person
     Row("GET", "/upgrade", upgrades.scan_form, CLERK),
     Row("POST", "/upgrade", upgrades.read, CLERK),

@@ -21,6 +21,7 @@ from agent.desk.desk import Desk
 from agent.desk.faces import Faces
 from agent.desk.fingers import FingerModule, Fingers
 from agent.desk.importing import Plan
+from agent.desk.invitations import Invitations
 from agent.desk.jobs import Jobs
 from agent.desk.joining import Joining
 from agent.desk.members import Members
@@ -75,6 +76,7 @@ class Site:
         faces, fingers, codes, taken: what is taken of a person who stands there.
         plans, jobs: imports that wait for a yes; cards that are being made.
         upgrades, challenges, presented: cards on phones that were scanned here.
+        invitations: to make a card oneself.
         joining: gates that are to come.
         publisher: None where nothing is published from here.
         texts: the words.
@@ -97,6 +99,7 @@ class Site:
     upgrades: Upgrades
     challenges: Held[bytes]
     presented: Held[Presented]
+    invitations: Invitations
     joining: Joining
     publisher: Publishes | None
     texts: Any
@@ -167,6 +170,7 @@ def make_site(
         allowed: whether roles may see a path.
         plans, jobs: imports that wait for a yes; cards that are being made.
         upgrades, challenges, presented: cards on phones that were scanned here.
+        invitations: to make a card oneself.
         joining: gates that are to come.
         publisher: None where nothing is published from here.
         module: the fingerprint module at the desk, where there is one.
@@ -196,6 +200,7 @@ def make_site(
         upgrades=Upgrades(desk),
         challenges=Held(desk.clock),
         presented=Held(desk.clock),
+        invitations=Invitations(desk),
         joining=Joining(desk),
         publisher=publisher,
         texts=load_texts("en"),
