@@ -156,5 +156,6 @@ def staff_app(
         middleware=[Middleware(Guard, origin=desk.settings.web.staff)],
         exception_handlers={404: missing, TooLong: too_long},
     )
+    application.state.site = site
     application.state.close = site.close
     return application
