@@ -200,6 +200,19 @@ class Publisher:
         except TrustError as error:
             raise PublishingError(str(error)) from None
 
+    def status_list(self, number: int) -> bytes | None:
+        """Return a published status list, for readers that ask at its URI; None: there is none.
+
+        Its media type is `application/statuslist+cwt`.
+
+        Raises:
+            PublishingError: the repository is damaged.
+        """
+        try:
+            return self._repository().published_file(_list_name(number))
+        except TrustError as error:
+            raise PublishingError(str(error)) from None
+
     # --- what offline keys sign -------------------------------------------------------------------
 
     def set_roster(

@@ -245,11 +245,31 @@ def _profile(config: Config) -> Finding:
     return Finding("profile", "ok", words)
 
 
+def _ca_fault(config: Config) -> str:
+    """Return why no update could be fetched, whatever the server is like; empty for nothing."""
+    import ssl
+
+    from agent.trust.fetch import add_ca
+    from agent.trust.model import TrustError
+
+    if config.trust.ca:
+        try:
+            add_ca(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), config.path(config.trust.ca))
+        except TrustError as error:
+            return str(error)
+    return ""
+
+
 def _trust(config: Config) -> Finding:
     from agent.daemon.place import read_trust
     from agent.trust.model import TrustError
 
     now = int(time.time())
+    if fault := _ca_fault(config):
+        return Finding(
+            "trust", "failed", f"key trust.ca: {fault}",
+            "put the CA of the trust server there, or leave the key out",
+        )  # fmt: skip
     try:
         trust = read_trust(config, now=now)
     except TrustError as error:

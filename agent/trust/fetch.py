@@ -27,7 +27,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 from agent import __version__
 from agent.trust.model import TrustError
 
-__all__ = ["DeadlineFetcher", "DirectoryFetcher"]
+__all__ = ["DeadlineFetcher", "DirectoryFetcher", "add_ca"]
 
 _CHUNK = 1 << 18
 _OK, _NOT_FOUND = 200, 404
@@ -150,14 +150,27 @@ def _patient_tls(deadline: _Deadline, ca: Path | None) -> ssl.SSLContext:
     context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
     context.load_default_certs()
     if ca is not None:
-        try:
-            context.load_verify_locations(cafile=str(ca))
-        except ssl.SSLError:
-            raise TrustError(f"{ca}: no certificates in PEM") from None
-        except OSError as error:
-            raise TrustError(f"{ca}: cannot be read: {error.strerror}") from None
+        add_ca(context, ca)
     context.sslsocket_class = TlsSocket
     return context
+
+
+def add_ca(context: ssl.SSLContext, ca: Path) -> None:
+    """Believe a file's certificates besides those that a context believes already.
+
+    Args:
+        context: of a client.
+        ca: PEM.
+
+    Raises:
+        TrustError: it cannot be read, or holds no certificate.
+    """
+    try:
+        context.load_verify_locations(cafile=str(ca))
+    except ssl.SSLError:
+        raise TrustError(f"{ca}: no certificates in PEM") from None
+    except OSError as error:
+        raise TrustError(f"{ca}: cannot be read: {error.strerror}") from None
 
 
 class DeadlineFetcher(FetcherInterface):

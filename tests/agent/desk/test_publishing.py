@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from agent.credential.model import StatusVerdict
 from agent.desk.desk import ISSUER_KEY, NUDGE_KEY, ONLINE_KEY
+from agent.desk.members import Member, Members
 from agent.desk.nudge import Told
 from agent.desk.publishing import ROSTER_KEY, Publisher, PublishingError, create_repository
 from agent.desk.tables import status_lists
@@ -21,7 +23,8 @@ from agent.trust.cache import load_signed
 from agent.trust.publish import Repository
 from agent.trust.roster import RosterEntry, load_key
 from agent.trust.signing_keys import load_signer
-from tests.support.desks import DAY
+from agent.trust.status import claimed
+from tests.support.desks import DAY, a_person
 from tests.support.trust_desks import TrustDesk
 from tests.support.trust_sets import GateCache
 
@@ -149,6 +152,11 @@ def test_nothing_is_published_where_nothing_changed_until_it_grows_old(place: Tr
     place.issue()
     begun = publisher.publish(who="desk")  # list 1 is begun, list 2 comes ahead
     assert (begun.version, begun.changed) == (2, True)
+    tokens = [publisher.status_list(number) for number in (1, 2, 3)]
+    assert [claimed(token)[0] for token in tokens if token] == [
+        f"https://desk.localhost:8444/status/{number}" for number in (1, 2)
+    ]
+    assert tokens[2] is None
     again = publisher.publish(who="desk")
     assert (again.version, again.at, again.changed) == (2, begun.at, False)
     place.clock.now += DAY - 1
@@ -184,6 +192,29 @@ def test_publishing_is_journaled_and_gates_are_told_once(place: TrustDesk) -> No
     assert (newest.who, newest.action, newest.detail) == (
         "ada", "published", "version 3: 1 status lists",
     )  # fmt: skip
+
+
+def test_who_publishes_at_once_leaves_out_nobodys_revocation(
+    place: TrustDesk, gate: GateCache
+) -> None:
+    members = [Members(place.desk).add(a_person(f"Member {n}", valid_until=place.clock.now + DAY),
+                                       who="clerk") for n in range(6)]  # fmt: skip
+    spots = []
+    for member in members:
+        place.member = member
+        spots.append(place.place(place.issue()))
+    Publisher(place.desk, None).publish(who="desk")
+
+    def revoke(member: Member) -> int:
+        place.credentials.revoke(member.reference, "ada")
+        return Publisher(place.desk, None).publish(who="ada").version
+
+    with ThreadPoolExecutor(6) as pool:
+        versions = list(pool.map(revoke, members))
+    assert [verdict(place, gate, spot) for spot in spots] == [StatusVerdict.INVALID] * 6
+    assert max(versions) == Repository(place.repository, now=place.clock.now).version()
+    with place.desk.store.read() as connection:
+        assert place.desk.journal.verify(connection) is None
 
 
 def test_a_power_cut_before_the_timestamp_does_not_hide_a_revocation(

@@ -222,6 +222,18 @@ def test_each_fault_is_found_with_a_remedy(
     assert code == (1 if state == "failed" else 0)
 
 
+def test_a_ca_of_the_trust_server_that_cannot_be_used_is_named(config: Path, capsys) -> None:
+    words = '[trust]\nsigned = true\nurl = "https://desk:8444/trust"\nca = "desk-ca.pem"\n'
+    _set("[simulation]", f"{words}[simulation]")(config.parent)
+    for content, why in ((None, "cannot be read: No such file"), (b"junk", "no certificates")):
+        if content is not None:
+            (config.parent / "desk-ca.pem").write_bytes(content)
+        _, found = findings(capsys, "--config", str(config))
+        assert found["trust"]["state"] == "failed"
+        assert found["trust"]["detail"].startswith("key trust.ca: ")
+        assert why in found["trust"]["detail"]
+
+
 def test_a_board_says_how_it_is_or_nothing(config: Path, capsys) -> None:
     _, found = findings(capsys, "--config", str(config))
     assert found["board"]["state"] in {"ok", "warning", "skipped"}, "the machine of the test"

@@ -6,6 +6,8 @@ import base64
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.credential import cbor
 from agent.issuing.keys import ISSUING, Holder, PublicHolder, SigningKey, load_holder, new_issuer
@@ -115,3 +117,34 @@ def test_a_file_that_holds_no_holder_is_named(data, tmp_path):
         PublicHolder.from_cose_key(data)
     with pytest.raises(ValueError, match=r"\w"):
         PublicHolder.from_pem(data)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=50) | st.sampled_from(
+        ["EC", "OKP", "RSA", "P-256", "Ed25519", "SM2", P256["x"], RFC_8037_KEY["x"]]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+MEMBERS = ("kty", "crv", "x", "y", "n", "e", "kid", "use", "alg", "key_ops", "point")
+
+
+@given(st.dictionaries(st.sampled_from(MEMBERS), JSON) | JSON)
+def test_whatever_is_no_key_is_one_error(jwk):
+    try:
+        held = PublicHolder.from_jwk(jwk)
+    except ValueError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - most are refused, and some are keys
+    else:
+        assert len(held.thumbprint()) == 64
+
+
+def test_a_key_that_is_deeper_than_any_stack_is_refused(tmp_path):
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError, match="damaged JWK"):
+        PublicHolder.from_jwk({"kty": deep})
+    (tmp_path / "deep.jwk").write_text('{"kty": ' + "[" * 30_000 + "]" * 30_000 + "}")
+    with pytest.raises(ValueError, match="JWK"):
+        load_holder(tmp_path / "deep.jwk")
