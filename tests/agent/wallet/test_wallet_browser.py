@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 
 from agent.credential import registry
-from agent.credential.model import Level
+from agent.credential.model import Kind, Level
 from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
+from agent.desk.faces import Faces
+from agent.desk.invitations import Invitations
 from agent.desk.members import Member, Members
 from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.statuses import Status
@@ -27,6 +30,7 @@ from tests.support.pilot import Keys
 from tests.support.wallet_site import (
     Authenticator,
     a_chromium,
+    a_phone,
     listening,
     origin_of,
     serving,
@@ -34,7 +38,7 @@ from tests.support.wallet_site import (
 )
 
 FACE = issue.face_template(bytes(range(128)), "face-embed-v1")
-PIN = "394857"
+PIN = "39485716203948"
 _RUN = """async (given) => {
   const [lock, store, vci, clock, places, links, codec, cose] = await Promise.all(
     ["lock", "store", "vci", "clock", "places", "links", "codec", "cose"].map(
@@ -127,8 +131,9 @@ def site(tmp_path_factory: Any) -> Iterator[Site]:
         a_person("Ada Lovelace", valid_until=clock.now + 400 * DAY, level=2), "mo"
     )
     with (
+        contextlib.closing(Faces()) as faces,
         a_chromium() as browser,
-        serving(issuer_app(desk), issuer),
+        serving(issuer_app(desk, faces=faces), issuer),
         serving(wallet_app([origin_of(issuer)]), wallet),
     ):
         yield Site(browser, origin_of(wallet), desk, clock, member)
@@ -433,6 +438,25 @@ def test_an_upgrade_takes_the_same_key_and_the_basic_cards_place(fresh, page):
     assert (read.level, [one.data for one in read.references]) == (Level.UPGRADED, [FACE.data])
 
 
+def test_a_card_of_another_kind_for_the_same_key_stands_beside_and_keeps_the_key(fresh, page):
+    with_device(page)
+    card = take(page, fresh.offer(), count=3)
+    holder = card["thumbprints"][2]
+    beside = take(page, fresh.offer(kind="online-id", holder=holder))
+    assert beside["thumbprints"] == [holder]
+    kept = sorted(run(page, "return (await store.list()).map(({id}) => id)"))
+    assert kept == sorted([card["id"], beside["id"]])
+    renewed = run(
+        page,
+        "return (await vci.refresh(given)).credentials.map((one) => one.thumbprint)",
+        {"id": card["id"]},
+    )
+    assert {*renewed} & {*card["thumbprints"]} == {card["thumbprints"][0], holder}
+    # The key stays for the other card when the first is deleted.
+    run(page, "await vci.discard(given)", {"id": card["id"]})
+    assert run(page, "return told(store.spend(given))", beside["id"]) == "done"
+
+
 def test_a_card_is_renewed_over_the_air_until_it_is_revoked(fresh, page):
     with_device(page)
     first = take(page, fresh.offer(), count=3)
@@ -471,6 +495,35 @@ def test_what_a_lost_answer_cut_off_is_finished_after_a_restart(fresh, page):
     assert run(page, "return (await store.list()).length") == 1
 
 
+def test_a_restart_keeps_the_card_and_the_phones_disk_tells_nothing(fresh, tmp_path):
+    offer = fresh.offer()
+    with a_phone(fresh.browser, tmp_path) as phone:
+        page = fresh.page(phone)
+        with_pin(page)
+        record = take(page, offer, count=1)
+        kept = run(
+            page,
+            """const {credentials: [{bytes}], refreshToken} = await store.get(given);
+            return [codec.hex(bytes), codec.base64url(bytes), refreshToken];""",
+            record["id"],
+        )
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"idgate-wallet" in written
+    raw, text, renewing = kept
+    for secret in (
+        bytes.fromhex(raw), text.encode(), renewing.encode(), offer.code.encode(), PIN.encode(),
+        fresh.member.reference.encode(), record["thumbprints"][0].encode(), b"library-card",
+        b"Town Library", b"urn:idgate:issuer:town",
+    ):  # fmt: skip
+        assert secret not in written
+    with a_phone(fresh.browser, tmp_path) as phone:
+        page = fresh.page(phone)
+        assert run(page, "return told(store.list())") == {"code": "locked"}
+        run(page, "await lock.unlock({pin: given})", PIN)
+        gate = {"id": record["id"], "link": "idgate:library/north", "at": fresh.clock.now}
+        assert fresh.read(run(page, _CODE, gate)).dynamic
+
+
 def test_a_word_that_could_not_be_said_is_said_later_and_deleting_tells_the_desk(fresh, page):
     with_device(page)
     page.route("**/notification", lambda route: route.abort())
@@ -485,6 +538,35 @@ def test_a_word_that_could_not_be_said_is_said_later_and_deleting_tells_the_desk
     run(page, "await vci.discard(given)", {"id": record["id"]})
     assert (record["thumbprints"][0], 1, Status.REVOKED) in fresh.statuses()
     assert run(page, "return store.condition()") == {"kind": "ready", "cards": 0, "lost": 0}
+
+
+def test_an_invitation_brings_a_card_that_one_makes_oneself(fresh, page):
+    with_device(page)
+    link = Invitations(fresh.desk).create(Kind.LIBRARY_CARD, 1, who="mo")
+    answer = """
+    const invitation = await import("/invitation.js");
+    const asked = await invitation.readInvitation(given.link);
+    const pictures = given.pictures?.map(codec.utf8);
+    const consent = {given: true, biometric: true};
+    const form = {name: "Grace Hopper", language: "es", consent, pictures, ...given.form};
+    const work = invitation.answer(asked, form);
+    return [asked.kind, asked.fields, asked.face, asked.turns.length,
+      await told(work.then((offer) => vci.take(offer)))];"""
+    fields = [{"name": "name", "required": True}, {"name": "email", "required": False}]
+    asked = ["library-card", fields, "optional", ANY]
+    for form, pictures, code, wrong in (
+        ({"name": ""}, None, "form_refused", "name"),
+        ({"email": "nobody"}, None, "form_refused", "email"),
+        ({}, ["no JPEG"], "picture_refused", None),
+    ):
+        *same, said = run(page, answer, {"link": link, "form": form, "pictures": pictures})
+        assert (same, said["code"], said.get("field")) == (asked, code, wrong)
+    assert run(page, answer, {"link": link, "form": {}}) == [*asked, "done"]
+    assert run(page, "return (await store.list()).map(({kind}) => kind)") == ["library-card"]
+    gone = run(
+        page, f"const work = (async () => {{ {answer} }})(); return told(work);", {"link": link}
+    )
+    assert gone["code"] == "invitation_gone"
 
 
 def test_cards_that_the_browser_evicted_are_told(fresh, page):
