@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "7f14dcc4f34424c9";
+const VERSION = "fe177d162c177ac5";
 const FILES = [
   "app.js",
   "camera.js",

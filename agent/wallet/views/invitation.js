@@ -201,7 +201,19 @@ function selfie(app, found, form) {
     });
   };
   const taking = button(t("selfieTake"), () => void shoot(), { kind: "main", icon: "face", disabled: true });
-  const retry = button(t("selfieAgain"), () => void ((retry.hidden = true), begin()), { kind: "plain" });
+  const anew = async () => {
+    // The turns of a form count once: the desk is asked for others.
+    retry.hidden = true;
+    tell(trouble, ...busy(t("working")));
+    try {
+      const asked = await readInvitation(found.address);
+      if (!gone) await app.replace("invitation", { found: asked, form, anyway: true });
+    } catch (error) {
+      tell(trouble, failure(error));
+      retry.hidden = false;
+    }
+  };
+  const retry = button(t("selfieAgain"), () => void anew(), { kind: "plain" });
   retry.hidden = true;
   const without = async () => {
     forget();
