@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "fe177d162c177ac5";
+const VERSION = "75c68a90854ed296";
 const FILES = [
   "app.js",
   "camera.js",

@@ -158,7 +158,7 @@ function selfie(app, found, form) {
   const ask = () => {
     const turn = turns[pictures.length];
     const [text, count] = [t(`turn_${turn}`), t("selfieStep", { step: pictures.length + 1, of: turns.length })];
-    word.textContent = `${count}. ${text}.`;
+    word.replaceChildren(count, h("br"), text);
     turning.replaceChildren(icon(ARROWS[turn]), text);
     [...steps.children].forEach((li, index) => li.classList.toggle("done", index < pictures.length));
   };

@@ -474,7 +474,7 @@ def test_a_basic_card_is_made_by_an_invitation_and_a_face_is_never_the_only_way(
     phone.check("#face")
     main_button(phone)
     phone.wait_for_selector(".view.self video")
-    phone.wait_for_selector("p[role=status]:text('Look straight ahead')")
+    phone.wait_for_selector("p[role=status]:has-text('Look straight ahead')")
     phone.click(".dock .button.main:not([disabled])")
     phone.wait_for_selector("ol.steps li.done")
     assert "Turn your head to your" in phone.inner_text("p[role=status]")
