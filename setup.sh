@@ -298,6 +298,10 @@ case $command in
         # shellcheck source=packaging/install.sh
         . "$here/packaging/install.sh"
         do_install ;;
+    desk)
+        # shellcheck source=packaging/install.sh
+        . "$here/packaging/install.sh"
+        do_desk ;;
     uninstall)
         # shellcheck source=packaging/install.sh
         . "$here/packaging/install.sh"

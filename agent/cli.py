@@ -30,6 +30,8 @@ COMMANDS = {
     "models": "list, verify and add TFLite models",
     "gate": "hardware helpers: put every pin into its safe state, read the inputs",
     "journal": "show, export and search the journal; find or erase a person's rows",
+    "desk": "run a place's desk: members, cards and phones, the trust set, the gates",
+    "join": "let this gate join a desk",
     "fleet": "collect, watch, export, simulate and command gates over MQTT",
     "doctor": "check every part of this gate and say what to do",
     "demo": "play a day at two simulated gates",

@@ -114,6 +114,78 @@ do_install() {
     say "  sudo idgate doctor --config /etc/idgate/config.toml && sudo systemctl restart idgate"
 }
 
+# --- the desk: another machine as a rule, and where it is a gate's too, a venv and a user of its own
+
+desk_unit=idgate-desk.service
+desk_home=/var/lib/idgate-desk
+
+do_desk() {
+    local python fresh old opt=/opt/idgate-desk work=/opt/idgate-desk/work-NEW
+    if [ -n "$root" ]; then enter_root; return; fi
+    be_root
+    umask 022
+    alone
+    # shellcheck disable=SC2086
+    need_apt $run_apt
+    python=$(system_python)
+    if [ -x "$python" ]; then PART=desk PYTHON=$python "$here/packaging/wheels.sh" --lock >/dev/null || exit 2; fi
+    step install -d -m 0755 "$opt" /etc/systemd/system /usr/local/bin
+    if [ "$dry" = 1 ]; then
+        fresh=$opt/venv-NEW
+        step mktemp -d "$opt/work-XXXXXX"
+    else
+        rm -rf "$opt"/work-*
+        work=$(mktemp -d "$opt/work-XXXXXX")
+        fresh=$(mktemp -d "$opt/venv-XXXXXX")
+        # shellcheck disable=SC2064 # the name of now
+        trap "rm -rf '$work'" EXIT
+    fi
+    doing "fetching and building wheels; this takes a minute or two"
+    step env PART=desk PYTHON="$python" "$here/packaging/wheels.sh" "$work" "$work/wheels" "$opt/wheels"
+    step chmod 0755 "$fresh"
+    step "$python" -I -m venv "$fresh"
+    if [ "$dry" = 1 ]; then set -- "$work/wheels/*.whl"; else set -- "$work"/wheels/*.whl; fi
+    step "$fresh/bin/python" -I -m pip --quiet --disable-pip-version-check install \
+        --root-user-action ignore --no-index --no-deps "$@"
+    step mv "$work/backend" "$work/wheels/backend"
+    step rm -rf "$opt/wheels"
+    step mv "$work/wheels" "$opt/wheels"
+    step ln -sfn "$(basename "$fresh")" "$opt/venv"
+    grep -q '^idgate-desk:' /etc/passwd || step useradd --system --user-group --no-create-home \
+        --home-dir "$desk_home" --shell /usr/sbin/nologin idgate-desk
+    step install -d -m 0700 -o idgate-desk -g idgate-desk "$desk_home"
+    step install -m 0644 "$here/systemd/$desk_unit" "/etc/systemd/system/$desk_unit"
+    if systemd_runs; then step systemctl daemon-reload; fi
+    if command -v systemctl >/dev/null; then step systemctl enable "$desk_unit"; fi
+    # A gate's own stays where there is one: both know every command, and only this one has the desk's parts.
+    step ln -sfn "$opt/venv/bin/idgate" /usr/local/bin/idgate-desk
+    [ -e /opt/idgate/venv ] || step ln -sfn "$opt/venv/bin/idgate" /usr/local/bin/idgate
+    step "$here/packaging/install-manuals" "" /usr/local
+    for old in "$opt"/venv-*; do
+        case $old in "$fresh" | "$opt/venv-*") ;; *) step rm -rf "$old" ;; esac
+    done
+    [ "$dry" = 0 ] || return 0
+    say "installed. Put the stick in, then:"
+    say "  sudo -u idgate-desk idgate-desk desk init $desk_home/desk --site NAME --host NAME --keys STICK"
+    say "  sudo systemctl start idgate-desk"
+}
+
+remove_desk() { # PURGE
+    [ -e "/etc/systemd/system/$desk_unit" ] || [ -e /opt/idgate-desk ] || [ "$1" = 1 ] || return 0
+    if [ -e "/etc/systemd/system/$desk_unit" ] && command -v systemctl >/dev/null; then
+        if systemd_runs; then step systemctl disable --now "$desk_unit"
+        else step systemctl disable "$desk_unit"; fi
+    fi
+    step rm -f "/etc/systemd/system/$desk_unit" /usr/local/bin/idgate-desk
+    step rm -rf /opt/idgate-desk
+    if [ "$1" = 1 ]; then
+        step rm -rf "$desk_home"
+        remove_user idgate-desk
+    elif [ "$dry" = 0 ]; then
+        say "kept $desk_home"
+    fi
+}
+
 remove_user() { # NAME
     grep -q "^$1:" /etc/passwd || return 0
     step userdel "$1"
@@ -132,6 +204,7 @@ do_uninstall() { # PURGE
         fi
         step rm -f "/etc/systemd/system/$unit"
     done
+    remove_desk "$purge"
     step rm -f /usr/local/bin/idgate
     step "$here/packaging/install-manuals" --remove "" /usr/local
     step rm -rf /opt/idgate

@@ -14,7 +14,8 @@
 #
 # The backend's wheel is left in WORK/backend.
 #
-# PYTHON names the interpreter (/usr/bin/python3). With PIP_NO_DEPS=1 only idgate's own wheel is made.
+# PYTHON names the interpreter (/usr/bin/python3). With PIP_NO_DEPS=1 only idgate's own wheel is made. PART=desk
+# takes the lock of a desk instead of a gate's.
 # Exit 1: something could not be fetched or built; 2: there is no lock file for this Python.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +23,8 @@ source=$here/..
 python=${PYTHON:-/usr/bin/python3}
 
 minor=$("$python" -I -c 'import sys; print(sys.version_info.minor)')
-lock=$here/requirements-cp3$minor.lock
+part=${PART:+$PART-}
+lock=$here/requirements-${part}cp3$minor.lock
 if [ ! -f "$lock" ]; then
     known=$(cd "$here" && echo requirements-cp3*.lock | sed 's/requirements-cp3\([0-9]*\)\.lock/3.\1/g')
     echo "idgate: no lock file for Python 3.$minor (there is: $known), and nothing is installed unlocked;" \

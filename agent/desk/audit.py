@@ -3,7 +3,10 @@
 Rules:
 - a row is written in the transaction of what it tells of: neither without the other;
 - rows are chained by an HMAC under a key of the site's, so that a row that was changed or taken
-  away in the database is found; `verify` says where.
+  away in the database is found; `verify` says where;
+- where the journal ends stands sealed beside it, so that rows cut off its end are missed too, also
+  after others were written. Who puts back a whole older copy of the database is not found by it:
+  an auditor who noted `head` finds that.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from agent.desk.seal import SiteKey
-from agent.desk.tables import audit
+from agent.desk.tables import audit, audit_head
 
 __all__ = ["Action", "AuditRow", "Journal"]
 
@@ -122,9 +125,8 @@ class Journal:
         """Write a row for each of many references to which the same was done; else as `write`."""
         if not references:
             return
-        last = connection.execute(
-            sa.select(audit.c.seq, audit.c.chain).order_by(audit.c.seq.desc()).limit(1)
-        ).first()
+        head = connection.execute(sa.select(audit_head)).first()
+        last = head or _last(connection)
         seq, chain = (last.seq, last.chain) if last else (0, _ROOT)
         rows = []
         for reference in references:
@@ -138,6 +140,11 @@ class Journal:
                 }
             )  # fmt: skip
         connection.execute(audit.insert(), rows)
+        ends = {"seq": seq, "chain": chain, "seal": self._head_seal(seq, chain)}
+        if head is not None:
+            connection.execute(audit_head.update().values(ends))
+        elif last is None:  # where rows are and no end of them, somebody took it away
+            connection.execute(audit_head.insert().values(id=1, **ends))
 
     def read(
         self, connection: Connection, *, before: int | None = None, limit: int = 200
@@ -149,18 +156,39 @@ class Journal:
         return [_row(found) for found in connection.execute(query)]
 
     def verify(self, connection: Connection) -> int | None:
-        """Return the number of the first row that is not as it was written, None where all are."""
+        """Return the number of the first row that is not as it was written, None where all are.
+
+        A row that is missing at the end counts too.
+        """
         chain, expected = _ROOT, 1
         for found in connection.execute(sa.select(audit).order_by(audit.c.seq)):
             chain = self._chained(chain, _row(found))
             if found.seq != expected or found.chain != chain:
                 return expected
             expected += 1
-        return None
+        head = connection.execute(sa.select(audit_head)).first()
+        if head is None:
+            return None if expected == 1 else expected
+        ends = (expected - 1, chain, self._head_seal(expected - 1, chain))
+        return None if (head.seq, head.chain, head.seal) == ends else expected
+
+    def head(self, connection: Connection) -> tuple[int, str]:
+        """Return where it ends: the last number, and what an auditor may note of its chain."""
+        last = _last(connection)
+        return (last.seq, last.chain.hex()[:16]) if last else (0, "")
+
+    def _head_seal(self, seq: int, chain: bytes) -> bytes:
+        return self._key.digest("audit-head", seq.to_bytes(8, "big") + chain)
 
     def _chained(self, before: bytes, row: AuditRow) -> bytes:
         fields: Sequence[object] = (row.seq, row.at, row.who, row.action, row.reference, row.detail)
         return self._key.digest("audit", before + repr(tuple(fields)).encode())
+
+
+def _last(connection: Connection) -> Row[Any, Any] | None:
+    return connection.execute(
+        sa.select(audit.c.seq, audit.c.chain).order_by(audit.c.seq.desc()).limit(1)
+    ).first()
 
 
 def _row(found: Row[tuple[object, ...]]) -> AuditRow:

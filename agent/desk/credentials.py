@@ -28,7 +28,7 @@ from agent.desk.members import Member, Members
 from agent.desk.status_lists import ListRow, free_place, status_uri
 from agent.desk.statuses import Form, Selection, Status, cut_off, set_status
 from agent.desk.tables import credentials, members, status_lists
-from agent.issuing.issue import MAX_FINGER_BYTES, sign_credential
+from agent.issuing.issue import MAX_FINGER_BYTES, check_readable, sign_credential
 from agent.issuing.keys import Holder, PublicHolder
 
 __all__ = [
@@ -208,7 +208,12 @@ class Credentials:
         Raises:
             CredentialError: it could not be signed.
         """
-        self._require(kind, level, evidence, tuple(references))
+        references = tuple(references)
+        self._require(kind, level, evidence, references)
+        try:
+            check_readable(references)
+        except ValueError as error:
+            raise CredentialError(str(error)) from None
 
     # --- states -----------------------------------------------------------------------------------
 

@@ -143,33 +143,38 @@ class _Book:
         for member in existing.all():
             self._by["reference", member.reference] = member
             if member.person.number:
-                self._by[_number(member.person)] = member
+                self._by[_number(member.person.number)] = member
             key = _rest(member.person)
             # Two who are alike: nobody knows which of them a row means.
             self._by[key] = None if key in self._by else member
 
-    def find(self, reference: str, person: Person) -> Member | None:
-        """Return who is meant, None where it is somebody new.
+    def named(self, reference: str, number: str) -> Member | None:
+        """Return whom a row names, None where it names nobody who is there.
 
         Raises:
-            RowError: nobody has the reference, or several are like the row.
+            RowError: nobody has the reference.
         """
         if reference:
             found = self._by.get(("reference", reference.strip().upper()))
             if found is None:
                 raise RowError("reference: no member has it")
             return found
-        if person.number and (found := self._by.get(_number(person))) is not None:
-            return found
+        return self._by.get(_number(number)) if number else None
+
+    def alike(self, person: Person) -> Member | None:
+        """Return who is like a row in all but the number, None where it is somebody new.
+
+        Raises:
+            RowError: several are.
+        """
         key = _rest(person)
         if key not in self._by:
             return None
-        alike = self._by[key]
-        if alike is not None and person.number and alike.person.number:
-            return None  # another person of the same name
-        if alike is None:
+        found = self._by[key]
+        if found is None:
             raise RowError("several members are like this: give the number or the reference")
-        return alike
+        both = person.number and found.person.number
+        return None if both else found  # two numbers: another person of the same name
 
     def take(self, line: int, person: Person, before: Member | None) -> None:
         """Remember a row.
@@ -177,7 +182,7 @@ class _Book:
         Raises:
             RowError: another row is of the same person.
         """
-        keys = [_number(person) if person.number else _rest(person)]
+        keys = [_number(person.number) if person.number else _rest(person)]
         if before is not None:
             keys.append(("member", before.reference))
         for key in keys:
@@ -185,8 +190,8 @@ class _Book:
                 raise RowError(f"the same {key[0]} as in line {other}")
 
 
-def _number(person: Person) -> _Key:
-    return "number", fold(person.number)
+def _number(number: str) -> _Key:
+    return "number", fold(" ".join(number.split()))
 
 
 def _rest(person: Person) -> _Key:
@@ -205,11 +210,11 @@ def _planned(
     line, cells = row
     if line in sheet.formulas:
         raise RowError(f"column {sheet.formulas[line]} has a formula: paste it as a value")
-    reference = columns.reference(cells)
     person = columns.person(cells, usual)
-    if not reference:
+    before = book.named(columns.reference(cells), person.number)
+    if before is None:
         person = book.members.checked(person)
-    before = book.find(reference, person)
+        before = book.alike(person)
     if before is not None:
         person = book.members.checked(columns.person(cells, before.person))
     elif person.valid_until <= book.members.desk.clock():

@@ -101,11 +101,21 @@ class Job:
         self.result = b""
         self.ended_at: int | None = None
         self._stop = threading.Event()
+        self._over = threading.Event()
 
     @property
     def over(self) -> bool:
         """Whether it will do nothing more."""
         return self.ended_at is not None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; return whether it came in time."""
+        return self._over.wait(timeout_s)
+
+    def end(self, state: JobState, at: int) -> None:
+        """Say how it ended, and when in Unix seconds."""
+        self.state, self.ended_at = state, at
+        self._over.set()
 
     def stop(self) -> None:
         """Ask it to stop; may be called twice."""
@@ -142,7 +152,7 @@ class Jobs:
         """Have work done in a thread.
 
         Raises:
-            JobError: there are too many.
+            JobError: there are too many, or the desk is closing.
         """
         job = Job(owner, title, work.total)
         with self._lock:
@@ -153,7 +163,10 @@ class Jobs:
                     raise JobError("too much is being made already: wait until some of it is done")
                 del self._jobs[finished.id]
             self._jobs[job.id] = job
-        self._pool.submit(self._run, job, work)
+        try:
+            self._pool.submit(self._run, job, work)
+        except RuntimeError:  # it was shut down
+            raise JobError("the desk is closing") from None
         return job
 
     def get(self, number: str, owner: str) -> Job:
@@ -219,5 +232,4 @@ class Jobs:
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(last.filename).name}:{last.lineno}"
             _log.error("desk_job_failed", error=type(error).__name__, where=where)
-        job.state = state
-        job.ended_at = self._clock()
+        job.end(state, self._clock())

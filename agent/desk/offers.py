@@ -319,7 +319,7 @@ class Offers:
         return Redeemed(found.id, found.member, references)
 
     def kill(self, offer: int | str, *, who: str) -> None:
-        """End an open offer; one that is over stays as it is.
+        """End an offer, also after the phone took the token; one that is over stays as it is.
 
         Args:
             offer: its id or its code.
@@ -332,8 +332,9 @@ class Offers:
             found = self._find(connection, offer)
             if found is None:
                 raise OfferError("no such offer")
-            if found.state != OfferState.OPEN:
+            if found.state not in (OfferState.OPEN, OfferState.TAKEN):
                 return
+            connection.execute(access.delete().where(access.c.offer == found.id))
             connection.execute(
                 offers.update()
                 .where(offers.c.id == found.id)

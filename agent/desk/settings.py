@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 Name = Annotated[str, Meta(pattern=NAME)]
+HOST = r"^[a-z0-9][a-z0-9.:\-]*$"
 Colour = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$")]
 Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.\-]+(:[0-9]{1,5})?$", max_length=253)]
 Seconds = Annotated[int, Meta(ge=30, le=86_400)]
@@ -83,6 +84,8 @@ class WebSettings(_Section, frozen=True):
     certificate: str = ""
     """PEM of a certificate that was given, with its chain; empty: the desk makes its own."""
     key: str = ""
+    also: tuple[Annotated[str, Meta(pattern=HOST, max_length=253)], ...] = ()
+    """Further host names and IP addresses of the certificate that the desk makes."""
 
 
 class SelfServiceSettings(_Section, frozen=True):
@@ -138,7 +141,7 @@ class DeskSettings(_Section, frozen=True):
     collector: str = ""
     """The database of `idgate fleet collect`, to show how gates are; empty: not shown."""
     folder: Path = Path()
-    """Where the file stands; set by `load_desk`, never in the file."""
+    """Where the file stands; set by `load_desk`: in the file it is refused, no TOML is a `Path`."""
 
     def path(self, name: str) -> Path:
         """Return a path of the settings, relative to the folder."""
@@ -158,6 +161,4 @@ def load_desk(file: Path) -> DeskSettings:
         raise DeskSettingsError(f"{file}: {error.strerror}") from None
     except ValueError as error:
         raise DeskSettingsError(f"{file}: {str(error).splitlines()[0]}") from None
-    if found.folder != Path():
-        raise DeskSettingsError(f"{file}: Object contains unknown field `folder`")
     return msgspec.structs.replace(found, folder=file.parent.resolve())

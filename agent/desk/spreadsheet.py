@@ -36,6 +36,8 @@ CELL_MOST: Final = 1_000
 """Characters."""
 
 _PARTS_MOST: Final = 1_000
+_LAST_ROW: Final = 1 << 20
+"""Of any XLSX, ECMA-376; a file may name rows beyond."""
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _HOSTILE: Final = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError,
@@ -173,6 +175,8 @@ def _opened(data: bytes) -> Sheet:
                     if getattr(cell, "data_type", "n") == "f":
                         formulas.setdefault(line, column)
                     texts.append(_text(cell.value))
+                while texts and not texts[-1]:  # a row is as wide as what is read of it
+                    texts.pop()
                 if any(texts):
                     _require_room(line, len(rows), len(texts), max(map(len, texts)))
                     rows.append((line, tuple(texts)))
@@ -184,9 +188,17 @@ def _opened(data: bytes) -> Sheet:
 
 
 def _cells(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
-    """Yield (line, cells), one column and ten thousands of rows more than are allowed at most."""
+    """Yield (line, cells) of rows that may hold something, one column more than is allowed."""
     sheet.reset_dimensions()  # a file may say anything of them
-    yield from enumerate(sheet.iter_rows(max_row=4 * ROWS_MOST, max_col=COLUMNS_MOST + 1), 1)
+    blank = None
+    rows = sheet.iter_rows(max_row=_LAST_ROW, max_col=COLUMNS_MOST + 1)
+    for line, cells in enumerate(rows, 1):
+        if cells is blank:  # the library's one row for all that are missing
+            continue
+        if all(cell.value is None for cell in cells):
+            blank = cells
+        else:
+            yield line, cells
 
 
 def _text(value: Any) -> str:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 __all__ = [
     "access",
     "audit",
+    "audit_head",
     "credentials",
     "deliveries",
     "gates",
@@ -186,4 +187,12 @@ audit = sa.Table(
     sa.Column("reference", sa.String(64), nullable=False, default=""),
     sa.Column("detail", sa.String(200), nullable=False, default=""),
     sa.Column("chain", sa.LargeBinary(32), nullable=False),  # HMAC over the one before and this row
+)
+audit_head = sa.Table(
+    "audit_head",  # one row: where the journal ends, so that rows at its end are missed
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("seq", sa.Integer, nullable=False),
+    sa.Column("chain", sa.LargeBinary(32), nullable=False),
+    sa.Column("seal", sa.LargeBinary(32), nullable=False),  # HMAC over both
 )

@@ -42,9 +42,9 @@ from agent.credential.numbers import KB_TYP, VCT_PREFIX, Alg, Claim, Header, Tag
 from agent.issuing.keys import Holder, Issuer, PublicHolder, SigningKey, new_issuer
 
 __all__ = [
-    "MAX_FINGER_BYTES", "Holder", "Issuer", "Medium", "PublicHolder", "SigningKey", "encrypt",
-    "face_image", "face_template", "finger_template", "new_issuer", "present", "qr_png",
-    "qr_symbol", "sign1", "sign_credential", "sign_ticket", "wrap",
+    "MAX_FINGER_BYTES", "Holder", "Issuer", "Medium", "PublicHolder", "SigningKey",
+    "check_readable", "encrypt", "face_image", "face_template", "finger_template", "new_issuer",
+    "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket", "wrap",
 ]  # fmt: skip
 
 FACE_TEMPLATE: Final = 100
@@ -117,7 +117,7 @@ def _identity(
     """Return claim 169."""
     identity: dict[int, Any] = dict(more)
     references = tuple(references)
-    _check_readable(references)
+    check_readable(references)
     if birth_date:
         whole = len(birth_date) == len("YYYY-MM-DD")
         identity[8] = birth_date.replace("-", "") if whole else birth_date
@@ -133,7 +133,12 @@ def _identity(
     return identity
 
 
-def _check_readable(references: Iterable[BiometricReference]) -> None:
+def check_readable(references: Iterable[BiometricReference]) -> None:
+    """Check that a code with these references can be read by a gate's camera.
+
+    Raises:
+        ValueError: a finger template of more than `MAX_FINGER_BYTES`.
+    """
     for reference in references:
         finger = reference.modality is Modality.FINGER
         if finger and len(reference.data) > MAX_FINGER_BYTES:

@@ -29,6 +29,7 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
+from agent.trust.cache import PUBLISHED
 from agent.trust.delegation import STATUS, STATUS_PATHS, merged, status_role
 from agent.trust.model import TrustError
 
@@ -183,23 +184,25 @@ class RepositoryReader:
         published = self.published(STATUS)
         return None if published is None else published.signed
 
+    def version(self) -> int:
+        """Return the version of the set that gates are given; 0 where there is none."""
+        timestamp = self.published(Timestamp.type)
+        return 0 if timestamp is None else int(timestamp.signed.snapshot_meta.version)
+
+    def published_at(self) -> int:
+        """Return when it was published, Unix seconds; 0 where there is none or it does not say."""
+        timestamp = self.published(Timestamp.type)
+        said = timestamp.signed.unrecognized_fields.get(PUBLISHED) if timestamp else None
+        return 0 if said is None else int(datetime.fromisoformat(said).timestamp())
+
     def changes(self) -> list[str]:
-        """Return what the draft of targets changes, for those who are to sign it: one line each."""
-        draft, published = self.draft(Targets.type), self.published(Targets.type)
-        if draft is None:
-            return []
-        before = dict(published.signed.targets) if published else {}
-        after = draft.signed.targets
-        lines = [f"removes {name}" for name in sorted(before.keys() - after.keys())]
-        lines += [f"adds {name}" for name in sorted(after.keys() - before.keys())]
-        lines += [
-            f"changes {name}" for name in sorted(after.keys() & before.keys())
-            if after[name] != before[name]
-        ]  # fmt: skip
-        roles = [status_role(each.signed) if each else None for each in (published, draft)]
-        if roles[0] != roles[1]:
-            keys = ", ".join(keyid[:16] for keyid in roles[1].keyids) if roles[1] else "nobody"
-            lines.append(f"delegates {STATUS_PATHS[0]} to {keys}")
+        """Return what the drafts change, for those who are to sign them: one line each."""
+        lines = []
+        for role, differences in ((Root.type, _new_keys), (Targets.type, _new_files)):
+            draft, published = self.draft(role), self.published(role)
+            if draft is not None:
+                found = differences(published.signed if published else None, draft.signed)
+                lines += found or [f"lets {role} last longer"]
         return lines
 
     def missing(self) -> list[Missing]:
@@ -254,6 +257,32 @@ class RepositoryReader:
     def _hashed(self, name: str, target: TargetFile) -> Path:
         folder, _, base = name.rpartition("/")
         return self._targets / folder / f"{target.hashes['sha256']}.{base}"
+
+
+def _new_keys(before: Root | None, after: Root) -> list[str]:
+    """Return the roles whose keys or threshold a new root changes; all of them for the first."""
+    return [
+        f"gives {name} {role.threshold} of the keys {_short(role)}"
+        for name, role in after.roles.items()
+        if before is None or role != before.roles[name]
+    ]
+
+
+def _new_files(before: Targets | None, after: Targets) -> list[str]:
+    """Return the files and the delegation that a new version of targets changes."""
+    old, new = dict(before.targets) if before else {}, after.targets
+    lines = [f"removes {name}" for name in sorted(old.keys() - new.keys())]
+    lines += [f"adds {name}" for name in sorted(new.keys() - old.keys())]
+    both = sorted(new.keys() & old.keys())
+    lines += [f"changes {name}" for name in both if new[name] != old[name]]
+    role = status_role(after)
+    if role is not None and (before is None or role != status_role(before)):
+        lines.append(f"delegates {STATUS_PATHS[0]} to {role.threshold} of the keys {_short(role)}")
+    return lines
+
+
+def _short(role: Role) -> str:
+    return ", ".join(keyid[:16] for keyid in role.keyids)
 
 
 def _load(path: Path) -> Metadata[Any] | None:

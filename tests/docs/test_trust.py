@@ -61,7 +61,9 @@ def test_the_commands_run_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
     snapshot = load_signed(Path("cache"), NOW)
     assert sorted(snapshot.rosters) == ["members"]
     assert snapshot.rosters["members"].lists("ministry", "A1234567", NOW)
-    assert [entry.issuer for entry in snapshot.status_lists] == ["bureau"]
+    assert sorted(entry.issuer for entry in snapshot.status_lists) == ["bureau", "library"]
+    (withdrawn,) = [entry for entry in snapshot.status_lists if entry.issuer == "library"]
+    assert [withdrawn.value(index) for index in (6, 7)] == [0, 1]
     assert snapshot.profile("library") == Path("library.toml").read_bytes()
     assert sorted(snapshot.models) == ["manifest.toml", "our-net.tflite"]
 

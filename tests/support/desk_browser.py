@@ -158,8 +158,6 @@ def _certificate(folder: Path, host: str) -> tuple[Path, Path]:
         .sign(key, hashes.SHA256())
     )
     key_file, chain = folder / f"{host}.key.pem", folder / f"{host}.pem"
-    key_file.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    )
+    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     chain.write_bytes(made.public_bytes(Encoding.PEM))
     return key_file, chain

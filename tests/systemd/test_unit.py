@@ -15,8 +15,9 @@ UNIT = ROOT / "systemd" / "idgate.service"
 GATEKEEPER = ROOT / "systemd" / "idgate-gatekeeper.service"
 COLLECTOR = ROOT / "systemd" / "idgate-collector.service"
 EXPORTER = ROOT / "systemd" / "idgate-exporter.service"
-EXPOSURE = {UNIT: 2.0, GATEKEEPER: 1.5, COLLECTOR: 1.2, EXPORTER: 1.2}
-PROGRAM = re.compile(r"/opt/idgate/venv/bin/\w+")
+DESK = ROOT / "systemd" / "idgate-desk.service"
+EXPOSURE = {UNIT: 2.0, GATEKEEPER: 1.5, COLLECTOR: 1.2, EXPORTER: 1.2, DESK: 1.7}
+PROGRAM = re.compile(r"/opt/idgate(?:-desk)?/venv/bin/\w+")
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"

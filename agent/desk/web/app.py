@@ -19,7 +19,20 @@ from starlette.staticfiles import StaticFiles
 from agent.desk.desk import Desk
 from agent.desk.fingers import FingerModule
 from agent.desk.staff import Role
-from agent.desk.web import capture, handover, journal, members, sign_in, workers
+from agent.desk.web import (
+    capture,
+    gates,
+    handover,
+    inviting,
+    journal,
+    lists,
+    members,
+    printing,
+    sign_in,
+    trust,
+    upgrades,
+    workers,
+)
 from agent.desk.web.call import ANYBODY, EVERYBODY, Row
 from agent.desk.web.guard import Guard, TooLong
 from agent.desk.web.site import Publishes, make_site
@@ -54,6 +67,20 @@ TABLE: Final = (
     Row("POST", "/members/{reference}/phone-lost", members.phone_lost, SERVING),
     Row("POST", "/members/{reference}/revoke", members.revoke, ISSUER),
     Row("POST", "/members/{reference}/erase", members.erase, ISSUER),
+    # members in lists
+    Row("GET", "/import", lists.import_form, ISSUER),
+    Row("POST", "/import", lists.dry_run, ISSUER, lists.FILE_BYTES),
+    Row("POST", "/import/apply", lists.import_them, ISSUER),
+    Row("POST", "/export", lists.export, ISSUER),
+    # printed cards
+    Row("GET", "/cards", printing.form, ISSUER),
+    Row("POST", "/cards", printing.start, ISSUER),
+    Row("POST", "/members/{reference}/card", printing.one, SERVING),
+    Row("GET", "/cards/jobs/{job}", printing.progress, SERVING),
+    Row("GET", "/cards/jobs/{job}/state", printing.state, SERVING, script=True),
+    Row("GET", "/cards/jobs/{job}/sheet", printing.sheet, SERVING),
+    Row("POST", "/cards/jobs/{job}/stop", printing.stop, SERVING),
+    Row("GET", "/cards/style/{layout}", printing.style, ANYBODY),
     # handing over, and what is taken for it
     Row("GET", "/members/{reference}/handover", handover.form, CLERK),
     Row("POST", "/members/{reference}/handover", handover.create, CLERK),
@@ -65,7 +92,28 @@ TABLE: Final = (
     Row("POST", "/members/{reference}/finger", capture.finger, CLERK, script=True),
     Row("GET", "/members/{reference}/finger", capture.finger_step, CLERK, script=True),
     Row("POST", "/members/{reference}/drop", capture.drop, CLERK),
+    # cards that people make themselves
+    Row("GET", "/invitations", inviting.form, CLERK),
+    Row("POST", "/invitations", inviting.create, CLERK),
+    Row("POST", "/invitations/end", inviting.end, CLERK),
+    Row("POST", "/members/{reference}/invite", inviting.invite_member, CLERK),
+    # the upgrade in person
+    Row("GET", "/upgrade", upgrades.scan_form, CLERK),
+    Row("POST", "/upgrade", upgrades.read, CLERK),
+    Row("GET", "/upgrade/card", upgrades.offer, CLERK),
+    Row("POST", "/upgrade/card", upgrades.offer, CLERK),
+    # what gates believe
+    Row("GET", "/publish", trust.page, ISSUER | AUDITOR),
+    Row("POST", "/publish", trust.publish, ISSUER),
+    Row("POST", "/publish/roster", trust.roster, ISSUER),
+    Row("POST", "/publish/bundle", trust.give_bundle, ISSUER),
+    Row("POST", "/publish/signed", trust.take_bundle, ISSUER, trust.BUNDLE_BYTES),
+    # gates
+    Row("GET", "/gates", gates.listing, EVERYBODY),
+    Row("POST", "/gates", gates.invite, ISSUER),
+    Row("POST", "/gates/{name}/remove", gates.remove, ISSUER),
     # the house
+    Row("GET", "/help", sign_in.help_page, EVERYBODY),
     Row("GET", "/journal", journal.listing, AUDITOR),
     Row("GET", "/staff", workers.listing, ISSUER | AUDITOR),
     Row("POST", "/staff", workers.add, ISSUER),

@@ -21,6 +21,7 @@ _PAGE = 50
 _FOUND = 50
 _NOTICES = frozenset({
     "added", "changed", "suspended", "restored", "revoked", "phone-lost", "erased", "none",
+    "imported",
 })  # fmt: skip
 
 
@@ -36,7 +37,7 @@ def listing(call: Call) -> Response:
         more = shown[-1].id
     return call.page(
         "members.html", members=shown, words=words, more=more, count=members.count(),
-        notice=_notice(call), first=not after,
+        notice=_notice(call), first=not after, published=call.query.get("published", ""),
     )  # fmt: skip
 
 

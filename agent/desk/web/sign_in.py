@@ -9,6 +9,7 @@ from agent.desk.staff import LONGEST_SESSION_S, Role
 from agent.desk.web.call import COOKIE, BadRequest, Call
 
 __all__ = [
+    "help_page",
     "home",
     "options",
     "place_style",
@@ -27,6 +28,11 @@ def home(call: Call) -> Response:
     if roles & {Role.CLERK, Role.ISSUER}:
         return call.to("/members")
     return call.to("/journal")
+
+
+def help_page(call: Call) -> Response:
+    """Show what to do when somebody stands there."""
+    return call.page("help.html")
 
 
 def sign_in_page(call: Call) -> Response:
@@ -72,6 +78,9 @@ def welcome(call: Call) -> Response:
 def sign_out(call: Call) -> Response:
     """End the session here and wherever its cookie went."""
     if call.session is not None:
+        call.site.taken.forget(call.session.digest)
+        call.site.plans.pop(call.session.digest)
+        call.site.presented.pop(call.session.digest)
         call.site.staff.sign_out(call.session)
     answer = call.to("/signin")
     answer.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="strict")

@@ -6,9 +6,10 @@ given no object that can change anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,13 +20,20 @@ from agent.desk.credentials import Credentials
 from agent.desk.desk import Desk
 from agent.desk.faces import Faces
 from agent.desk.fingers import FingerModule, Fingers
+from agent.desk.importing import Plan
+from agent.desk.invitations import Invitations
+from agent.desk.jobs import Jobs
+from agent.desk.joining import Joining
 from agent.desk.members import Members
 from agent.desk.offers import Offers
 from agent.desk.passkeys import Passkeys
 from agent.desk.scanning import CodeReader
 from agent.desk.staff import Role, Staff
 from agent.desk.taken import Taken
+from agent.desk.upgrading import Presented, Upgrades
+from agent.desk.web.held import Held
 from agent.desk.web.texts import load_texts
+from agent.trust.roster import RosterEntry
 
 if TYPE_CHECKING:
     from agent.desk.web.call import Call
@@ -36,10 +44,24 @@ _log = log.get(__name__)
 
 
 class Publishes(Protocol):
-    """What makes gates know what was withdrawn: `agent.desk.publishing.Publisher`."""
+    """The trust set, as `agent.desk.publishing.Publisher` keeps it; errors are ValueErrors."""
 
     def publish(self, *, who: str) -> object:
         """Sign and publish what has changed, and tell the gates."""
+
+    def state(self) -> object:
+        """Return how the set is."""
+
+    def set_roster(
+        self, name: str, entries: Iterable[RosterEntry], *, blocks: bool, who: str
+    ) -> int:
+        """Put a roster into the draft; return its number of records."""
+
+    def write_bundle(self, folder: Path, *, who: str) -> None:
+        """Write what offline keys are to sign."""
+
+    def take_bundle(self, folder: Path, *, who: str) -> list[str]:
+        """Take their signatures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +74,10 @@ class Site:
         passkeys: how they sign in.
         members, credentials, offers: what the desk is there for.
         faces, fingers, codes, taken: what is taken of a person who stands there.
+        plans, jobs: imports that wait for a yes; cards that are being made.
+        upgrades, challenges, presented: cards on phones that were scanned here.
+        invitations: to make a card oneself.
+        joining: gates that are to come.
         publisher: None where nothing is published from here.
         texts: the words.
         templates: the pages.
@@ -68,10 +94,28 @@ class Site:
     fingers: Fingers
     codes: CodeReader
     taken: Taken
+    plans: Held[Plan]
+    jobs: Jobs
+    upgrades: Upgrades
+    challenges: Held[bytes]
+    presented: Held[Presented]
+    invitations: Invitations
+    joining: Joining
     publisher: Publishes | None
     texts: Any
     templates: Environment
     allowed: Callable[[frozenset[Role], str], bool]
+
+    @property
+    def publishing(self) -> Publishes:
+        """Who publishes.
+
+        Raises:
+            ValueError: nobody does from here.
+        """
+        if self.publisher is None:
+            raise ValueError(self.texts.trust.off)
+        return self.publisher
 
     def publish(self, who: str) -> str:
         """Publish what has changed; return `yes`, `no` (it failed, and was logged) or `off`."""
@@ -89,6 +133,7 @@ class Site:
         self.faces.close()
         self.codes.close()
         self.fingers.close()
+        self.jobs.close()
 
     def page(self, call: Call, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page made of a template.
@@ -123,6 +168,10 @@ def make_site(
     Args:
         desk: that is open.
         allowed: whether roles may see a path.
+        plans, jobs: imports that wait for a yes; cards that are being made.
+        upgrades, challenges, presented: cards on phones that were scanned here.
+        invitations: to make a card oneself.
+        joining: gates that are to come.
         publisher: None where nothing is published from here.
         module: the fingerprint module at the desk, where there is one.
     """
@@ -146,6 +195,13 @@ def make_site(
         fingers=Fingers(module),
         codes=CodeReader(),
         taken=Taken(desk.clock),
+        plans=Held(desk.clock),
+        jobs=Jobs(desk.clock),
+        upgrades=Upgrades(desk),
+        challenges=Held(desk.clock),
+        presented=Held(desk.clock),
+        invitations=Invitations(desk),
+        joining=Joining(desk),
         publisher=publisher,
         texts=load_texts("en"),
         templates=templates,

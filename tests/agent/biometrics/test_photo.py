@@ -26,7 +26,7 @@ from PIL import Image
 from agent.biometrics.errors import FaceRejected
 from agent.biometrics.photo import DEADLINE_S, PhotoDecoder, PhotoError
 from agent.biometrics.photo_wire import Photo, Refusal, pack_answer
-from agent.biometrics.picture_header import CREDENTIAL_LIMITS, sniff
+from agent.biometrics.picture_header import CAMERA_LIMITS, CREDENTIAL_LIMITS, sniff
 from agent.reason import Reason
 from agent.sandbox.supervisor import Incident, IncidentKind
 from tests.support.paths import VECTORS
@@ -121,6 +121,26 @@ def test_the_largest_photo_of_each_format_fits_the_workers_memory(photos):
         else:
             (blur.quantize(16) if kind == "PNG" else blur).save(out, kind, quality=5)
         assert photos.decode(out.getvalue()).shape == (1024, 1024, 3), kind
+
+
+def test_a_cameras_picture_is_larger_and_only_for_who_enrols(photos, incidents):
+    noise = np.random.default_rng(0).integers(0, 255, (576, 1024, 3), dtype=np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(noise).save(out, "JPEG", quality=60)
+    data = out.getvalue()
+    assert CREDENTIAL_LIMITS.file_bytes < len(data) <= CAMERA_LIMITS.file_bytes
+    with pytest.raises(FaceRejected):
+        photos.decode(data)
+    enrolling = PhotoDecoder(incidents.append, CAMERA_LIMITS)
+    try:
+        enrolling.start()
+        enrolling.wait_ready()
+        assert enrolling.decode(data).shape == (576, 1024, 3)
+        with pytest.raises(FaceRejected):
+            enrolling.decode(data + bytes(CAMERA_LIMITS.file_bytes))
+    finally:
+        enrolling.close()
+    assert incidents == []
 
 
 # --- hostile ones

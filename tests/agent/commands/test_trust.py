@@ -508,7 +508,7 @@ def test_an_old_repository_is_given_the_role_and_its_key_is_rotated(
     ok("delegate-status", "repo", "--password-file", "pw")
     capsys.readouterr()
     ok("sign", "repo", "--password-file", "pw")
-    assert capsys.readouterr().out.startswith("it delegates status/* to ")
+    assert capsys.readouterr().out.startswith("it delegates status/* to 1 of the keys ")
     ok("publish", "repo", "--password-file", "pw")
     assert idgate("delegate-status", "repo", "--password-file", "pw") == 2
     assert sorted(path.name for path in Path("repo-keys").glob("status-*")) == ["status-1.pem"]

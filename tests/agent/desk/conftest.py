@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.desk.desk import Desk
+from tests.support.desk_browser import chromium  # noqa: F401
 from tests.support.desks import DeskClock, a_desk
 from tests.support.faces import astronaut, detector, embedder, hopper, models  # noqa: F401
 from tests.support.postgresql import new_database, postgres  # noqa: F401

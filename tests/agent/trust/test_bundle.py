@@ -43,7 +43,9 @@ def test_the_first_set_is_signed_on_a_stick_key_by_key(
 ) -> None:
     stick, repository = tmp_path / "stick", publisher.repository
     repository.write_bundle(stick)
-    assert elsewhere(stick).changes() == ["adds issuers/one.pem"]
+    *roles, added = elsewhere(stick).changes()
+    assert [line.split()[1] for line in roles] == ["root", "snapshot", "targets", "timestamp"]
+    assert added == "adds issuers/one.pem"
     for signer in (*publisher.signers["root"], *publisher.signers["targets"]):
         elsewhere(stick).sign([signer])
     assert len(repository.missing()) == 2
@@ -147,6 +149,19 @@ def test_a_draft_that_went_on_does_not_take_the_signature_of_before(
     publisher.add(issuers__three=new_public_pem())
     with pytest.raises(TrustError, match="write the bundle again"):
         publisher.repository.take_bundle(stick)
+
+
+def test_who_signs_is_told_of_new_keys_and_of_what_only_lasts_longer(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    publisher.publish()
+    fresh = CryptoSigner.generate_ed25519().public_key
+    publisher.repository.rotate("snapshot", [fresh])
+    publisher.repository.renew("targets")
+    publisher.repository.write_bundle(tmp_path / "stick")
+    assert elsewhere(tmp_path / "stick").changes() == [
+        f"gives snapshot 1 of the keys {fresh.keyid[:16]}", "lets targets last longer",
+    ]  # fmt: skip
 
 
 def test_nobody_signs_for_a_file_that_is_not_there(publisher: Publisher, stick: Path) -> None:

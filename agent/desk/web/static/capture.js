@@ -18,11 +18,11 @@ function tell(node, text, kind) {
   node.classList.toggle("good", kind === "good");
 }
 
-function mark(text) {
-  const held = byId("held") ?? byId("held-face");
-  if (!held) return;
-  held.textContent = text;
+function mark(what) {
+  const held = byId(`held-${what}`);
+  held.hidden = false;
   held.classList.add("good");
+  byId("held-none").hidden = true;
 }
 
 async function send(path, body, type) {
@@ -32,7 +32,7 @@ async function send(path, body, type) {
   return found;
 }
 
-const send_json = (path, body) => send(path, JSON.stringify(body), "application/json");
+const sendJson = (path, body) => send(path, JSON.stringify(body), "application/json");
 
 async function look(canvas) {
   const blob = await jpeg(canvas);
@@ -82,13 +82,13 @@ async function keep() {
   take.disabled = true;
   const pictures = await Promise.all(good.map(base64));
   try {
-    const found = await send_json(`/members/${part.dataset.member}/face`, {
+    const found = await sendJson(`/members/${part.dataset.member}/face`, {
       consent: consent.checked,
       pictures,
     });
     stop();
     tell(say, found.line, "good");
-    mark(words.held);
+    mark("face");
   } catch (error) {
     tell(say, error.message, "warn");
   }
@@ -127,7 +127,7 @@ async function takeFinger() {
   const path = `/members/${part.dataset.member}/finger`;
   finger.disabled = true;
   try {
-    let step = await send_json(path, {
+    let step = await sendJson(path, {
       consent: consent.checked,
       position: Number(byId("position").value),
     });
@@ -139,7 +139,7 @@ async function takeFinger() {
       if (!answer.ok) throw new Error(step.error);
     }
     tell(line, step.line, step.good ? "good" : "warn");
-    if (step.good) mark(words.heldFinger);
+    if (step.good) mark("finger");
   } catch (error) {
     tell(line, error.message, "warn");
   }

@@ -146,6 +146,19 @@ def test_a_membership_that_is_over_refreshes_nothing(phone, offer, desk_clock):
     assert phone.refresh().json()["error"] == "invalid_grant"
 
 
+def test_an_offer_that_is_killed_after_the_token_brings_nothing(desk, phone, offer):
+    phone.redeem(offer.code, offer.transaction_code)
+    Offers(desk).kill(offer.id, who="mo")
+    assert phone.fetch().status_code == 401
+    assert phone.refresh().json()["error"] == "invalid_grant"
+
+
+def test_one_that_was_issued_is_killed_no_more(desk, phone, offer):
+    phone.take(offer.uri, offer.transaction_code)
+    Offers(desk).kill(offer.id, who="mo")
+    assert phone.refresh().status_code == 200
+
+
 def test_sweeping_takes_tokens_that_nobody_used(desk, phone, offer, desk_clock):
     phone.redeem(offer.code, offer.transaction_code)
     desk_clock.now += 301
