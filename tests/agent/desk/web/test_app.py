@@ -52,7 +52,7 @@ def test_nothing_is_reachable_that_has_no_line(seats):
 
 def test_lines_for_anybody_are_few():
     assert {row.path for row in TABLE if row.roles == ANYBODY} == {
-        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css",
+        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css", "/favicon.ico",
         "/cards/style/{layout}",
     }  # fmt: skip
 
