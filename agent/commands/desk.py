@@ -20,6 +20,7 @@ from agent.exits import Exit
 
 if TYPE_CHECKING:
     from agent.desk.desk import Desk
+    from agent.desk.fingers import FingerModule
 
 __all__ = ["add_arguments", "run"]
 
@@ -101,7 +102,13 @@ def _add_init(init: argparse.ArgumentParser) -> None:
     init.add_argument("--site", required=True, metavar="NAME", help="the site, as gates name it")
     init.add_argument("--name", metavar="TEXT", help="the place, as people know it; default: SITE")
     init.add_argument(
-        "--host", required=True, metavar="NAME", help="host name under which phones reach it"
+        "--host", required=True, metavar="NAME", help="host name under which staff reach it"
+    )
+    init.add_argument(
+        "--phones",
+        default="",
+        metavar="NAME",
+        help="host name or address for phones and gates; default: that of --host",
     )
     init.add_argument(
         "--address",
@@ -139,6 +146,7 @@ def _add_init(init: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         choices=[kind.value for kind in Kind],
+        metavar="KIND",
         help="what it issues, repeatable; default: library-card",
     )
     init.add_argument("--region", default="", metavar="CODE", help="ISO 3166-2; default: none")
@@ -206,6 +214,7 @@ def _init(arguments: argparse.Namespace) -> int:
         site=arguments.site,
         name=arguments.name or arguments.site,
         host=arguments.host,
+        phones=arguments.phones,
         addresses=tuple(arguments.address),
         port=arguments.port,
         bind=arguments.bind,
@@ -261,7 +270,24 @@ def _run(desk: Desk, _: argparse.Namespace) -> int:
             flush=True,
         )
 
-    return serve(desk, compose(desk, publisher), upkeep=upkeep_of(desk, publisher), ready=ready)
+    apps = compose(desk, publisher, module=_module(desk))
+    return serve(desk, apps, upkeep=upkeep_of(desk, publisher), ready=ready)
+
+
+def _module(desk: Desk) -> FingerModule | None:
+    """Return the fingerprint module that the settings name, opened when a finger is taken."""
+    from agent.settings.model import Config, GateConfig
+
+    settings = desk.settings
+    if settings.finger is None:
+        return None
+    from agent.daemon.finger import open_sensor, read_secrets
+    from agent.desk.fingers import FingerModule
+
+    gate = GateConfig(site=settings.place.site, gate="desk")
+    config = Config(gate=gate, finger=settings.finger, base_dir=str(settings.folder))
+    password = read_secrets(config).password
+    return FingerModule(lambda: open_sensor(config, password), settings.finger.family)
 
 
 def _certificate(desk: Desk, _: argparse.Namespace) -> int:

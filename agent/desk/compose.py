@@ -14,8 +14,10 @@ from starlette.routing import BaseRoute
 from agent.desk.certificate import CA
 from agent.desk.desk import REPOSITORY, Desk
 from agent.desk.files import Page, authority_route, trust_routes
+from agent.desk.fingers import FingerModule
 from agent.desk.joining import Joining
-from agent.desk.publishing import MqttNudge, Publisher
+from agent.desk.nudge import MqttNudge
+from agent.desk.publishing import Publisher
 from agent.desk.serve import Apps
 from agent.desk.upkeep import FORGET_S, PUBLISH_S, InTime, forget_members, forget_secrets
 from agent.desk.vci.app import issuer_app
@@ -24,12 +26,13 @@ from agent.desk.web.app import staff_app
 __all__ = ["compose", "publisher_of", "upkeep_of", "wallet_folder"]
 
 
-def compose(desk: Desk, publisher: Publisher) -> Apps:
+def compose(desk: Desk, publisher: Publisher, *, module: FingerModule | None = None) -> Apps:
     """Return the three applications of a desk.
 
     Args:
         desk: open; stays the caller's to close.
         publisher: of its trust set.
+        module: the fingerprint module at the desk, where there is one.
 
     Raises:
         ValueError: the staff's origin cannot have passkeys; one line.
@@ -41,7 +44,7 @@ def compose(desk: Desk, publisher: Publisher) -> Apps:
         authority_route(settings.path(CA)),
     ]
     return Apps(
-        staff_app(desk, publisher),
+        staff_app(desk, publisher, module=module),
         issuer_app(desk, more),
         Page(wallet_folder(), [settings.web.issuer]),
     )

@@ -78,7 +78,12 @@ class Page:
         return sorted(self._files)
 
     async def __call__(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
-        """Answer a request."""
+        """Answer a request; there is nothing to begin or to end."""
+        if scope["type"] == "lifespan":
+            while (message := await receive())["type"] != "lifespan.shutdown":
+                await send({"type": f"{message['type']}.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
         await self.answer(Request(scope, receive))(scope, receive, send)
 
     def answer(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import ipaddress
 import json
+import logging
 import signal
 import socket
 import ssl
@@ -132,6 +133,7 @@ def serve(
     Raises:
         ServeError: a port, a certificate or an origin cannot be used.
     """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest is ours to say
     served = guarded(desk.settings, apps)
     try:
         certificate = _certificate(desk)
@@ -290,7 +292,7 @@ def _server(app: App, context: ssl.SSLContext | None) -> _Server:
         app,
         http=_Protocol,
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         access_log=False,  # its lines hold paths, and paths hold codes
         server_header=False,

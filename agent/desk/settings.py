@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 
 from agent.credential.model import Kind
 from agent.settings.errors import NAME
+from agent.settings.model import FingerConfig
 
 __all__ = [
     "BrokerSettings",
@@ -136,6 +137,8 @@ class DeskSettings(_Section, frozen=True):
     rules: RuleSettings = RuleSettings()
     status: StatusSettings = StatusSettings()
     broker: BrokerSettings = BrokerSettings()
+    finger: FingerConfig | None = None
+    """The fingerprint module at the desk, as gates' settings have theirs; left out: none."""
     database: str = "desk.sqlite"
     """A file, or postgresql://USER:PASSWORD@HOST/NAME."""
     collector: str = ""

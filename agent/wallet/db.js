@@ -74,8 +74,9 @@ export const keys = (table) => from(table, (store) => store.getAllKeys());
 export const count = (table) => from(table, (store) => store.count());
 
 /** Apply changes `[table, key, row]` in one transaction; an undefined row deletes. */
-export function change(changes) {
-  return within([...new Set(changes.map(([table]) => table))], "readwrite", async (transaction) => {
+export async function change(changes) {
+  if (changes.length === 0) return; // a transaction over no table is an error
+  await within([...new Set(changes.map(([table]) => table))], "readwrite", async (transaction) => {
     for (const [table, key, row] of changes) {
       const store = transaction.objectStore(table);
       if (row === undefined) store.delete(key);

@@ -53,7 +53,6 @@ pin_wait               another try only after a while (detail.wait_s)
 wiped                  too many wrong PINs: everything was deleted
 storage                the browser keeps nothing (private window, no room, damaged)
 no_such_card           the card is no longer here
-clock_unknown          the time could not be compared
 place_refused          the place's code names no single place
 `;
 

@@ -6,7 +6,8 @@
  *
  * Rules:
  * - https only; http to this very machine, for tests and the demo;
- * - no cookies, no referrer, no redirect, no cache; 15 s, and 256 KiB of answer;
+ * - no cookies, no referrer, no redirect, no cache; 15 s (a minute where pictures are sent and looked
+ *   at), and 256 KiB of answer;
  * - what may be asked twice without harm is tried three times where no answer came or the desk was
  *   overloaded; what spends something is asked once, and its caller knows what a lost answer means;
  * - 5xx is the desk's fault, 429 asks to wait; other statuses are the caller's to read.
@@ -15,6 +16,7 @@
 import { WalletError } from "./errors.js";
 
 const TIMEOUT_MS = 15_000;
+const SLOW_MS = 60_000;
 const LONGEST = 256 * 1024;
 const PAUSES_MS = [400, 1200];
 
@@ -49,7 +51,7 @@ async function limited(response) {
   return text + decoder.decode();
 }
 
-async function once(url, request) {
+async function once(url, request, timeout_ms) {
   let response;
   let text;
   try {
@@ -57,10 +59,13 @@ async function once(url, request) {
       ...request,
       credentials: "omit",
       referrerPolicy: "no-referrer",
-      redirect: "error",
+      redirect: "manual",
       cache: "no-store",
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeout_ms),
     });
+    if (response.type === "opaqueredirect" || (response.status >= 300 && response.status < 400)) {
+      throw new WalletError("bad_answer", { host: url.host, what: "a redirect" });
+    }
     text = await limited(response);
   } catch (error) {
     if (error instanceof WalletError) throw error;
@@ -91,12 +96,16 @@ function parsed(text, response) {
  * Ask once, or thrice.
  *
  * @param {string|URL} address
- * @param {{form?: object, json?: object, token?: string, post?: boolean, again?: boolean}} options
+ * @param {{form?: object, json?: object, token?: string, post?: boolean, again?: boolean,
+ *   slow?: boolean}} options
  *   `form` or `json` is sent by POST, `post` alone is an empty one; `again` may be asked twice
  *   (a GET always may)
  * @returns {Promise<{status: number, body: any}>} `body` null where there was none
  */
-export async function ask(address, { form, json, token, post = false, again = false } = {}) {
+export async function ask(
+  address,
+  { form, json, token, post = false, again = false, slow = false } = {},
+) {
   const url = secure(address);
   const headers = { Accept: "application/json" };
   if (token !== undefined) headers.Authorization = `Bearer ${token}`;
@@ -106,7 +115,7 @@ export async function ask(address, { form, json, token, post = false, again = fa
   const method = body !== undefined || post ? "POST" : "GET";
   for (let failed = 0; ; failed += 1) {
     try {
-      return await once(url, { method, headers, body });
+      return await once(url, { method, headers, body }, slow ? SLOW_MS : TIMEOUT_MS);
     } catch (error) {
       const twice = (again || method === "GET") && error.detail.retry && error.code !== "rate_limited";
       if (!twice || failed >= PAUSES_MS.length) throw error;

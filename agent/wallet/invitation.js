@@ -7,6 +7,7 @@
  * Rules:
  * - an invitation is an address on a known issuer's origin; nothing is fetched from others;
  * - what the form asks, the desk says; unknown fields are refused rather than left out unseen;
+ * - `detail.reason` is the desk's own word (`consent`, `field`, `picture`; `turns`: open it again);
  * - pictures are JPEG, one a turn, 600 KiB each, and leave this page only with consent to the
  *   biometric; the interface draws them anew before, which drops what the camera wrote beside them;
  * - the answer is an offer without transaction code: it is this same phone.
@@ -108,7 +109,7 @@ export async function answer(invitation, form, { issuers } = {}) {
     json.pictures = pictures.map(base64);
     json.turns_token = invitation.turnsToken;
   }
-  const { status, body } = await ask(invitation.address, { json });
+  const { status, body } = await ask(invitation.address, { json, slow: true });
   if (status !== 200 && status !== 201) refused(status, body);
   const uri = body?.credential_offer_uri;
   if (!isText(uri, 4096)) fail("bad_answer", { what: "no offer" });
@@ -129,6 +130,7 @@ function refused(status, body) {
   const told = {
     status,
     error: isText(error, 100) ? error : "",
+    reason: isText(reason, 100) ? reason : "",
     description: isText(words, 500) ? words : "",
   };
   if (status in REFUSALS || error === "invalid_invitation") fail("invitation_gone", told);

@@ -11,8 +11,9 @@
  *   unlocked and is exported to nobody. How it is kept is the method's:
  *     device, with PRF: wrapped under HKDF-SHA-256 of the authenticator's secret: cryptography;
  *     device, without:  as a non-extractable key in IndexedDB: the check guards the interface;
- *     pin:              wrapped under PBKDF2-SHA-256, 600,000 rounds: a delay. Six digits fall in
- *                       about a day to who has copied the files and has a computer;
+ *     pin:              wrapped under PBKDF2-SHA-256, 600,000 rounds: a delay. Six digits fall to
+ *                       who has copied the files: in about a day to one core, in minutes to a
+ *                       graphics card;
  * - holder keys: wrapped under the vault key, extractable once, at creation, and unwrapped
  *   non-extractable; without PRF they are non-extractable from the start and kept as they are;
  * - a PIN has `RULES.shortest` digits at least. A try counts before it is checked, one tab at a time;

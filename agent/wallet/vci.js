@@ -10,7 +10,8 @@
  * - an exchange is remembered, sealed, from the moment its code is spent until its card is kept:
  *   `resume` finishes what a restart or a lost answer cut off, as long as the token is good;
  * - an offer bound to a key (`holder`) uses that key of a card that is held, and no other; the card
- *   takes the place of the one that it upgrades. Without it every credential gets a key of its own;
+ *   takes the place of one of its own kind (an upgrade), and stands beside others (a ticket).
+ *   Without it every credential gets a key of its own;
  * - the issuer is told that a card was kept, refused or deleted; if that cannot be said now it is
  *   kept with the card and said by `tell`;
  * - a new refresh token is kept before anything is asked with it.
@@ -49,7 +50,7 @@ export function take(offer, { transactionCode, count, configuration } = {}) {
     await unfinished();
     if (isLocked()) throw new WalletError("locked");
     await store.remember(EXCHANGE, undefined);
-    const bound = offer.holder === null ? null : await store.holderOf(offer.holder);
+    if (offer.holder !== null) await held(offer.holder); // before the code is spent
     const token = await redeem(offer, transactionCode);
     const number = Math.max(1, Math.min(count ?? offer.metadata.batch, offer.metadata.batch));
     const exchange = {
@@ -58,12 +59,23 @@ export function take(offer, { transactionCode, count, configuration } = {}) {
       token,
       until: now() + token.seconds,
       bound: offer.holder,
-      replaces: bound === null ? [] : [bound.record.id],
-      number: bound === null ? number : 1,
+      replaces: await replaced(offer, card),
+      number: offer.holder === null ? number : 1,
     };
     await store.remember(EXCHANGE, exchange);
     return finish(exchange, offer.metadata);
   });
+}
+
+/** Return the ids of the cards whose place a card for a key that is held takes: of its own kind only. */
+async function replaced({ issuer, holder }, { configuration }) {
+  const fitting = (await store.list()).filter(
+    (record) =>
+      record.issuer === issuer &&
+      record.configuration === configuration &&
+      record.credentials.some((one) => one.thumbprint === holder),
+  );
+  return fitting.map(({ id }) => id);
 }
 
 /** Finish an exchange that was cut off; returns its record, or null where there is none to finish. */

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,15 @@ from starlette.staticfiles import StaticFiles
 
 from tests.support.paths import ROOT
 
-__all__ = ["Authenticator", "a_chromium", "listening", "origin_of", "serving", "wallet_app"]
+__all__ = [
+    "Authenticator",
+    "a_chromium",
+    "a_phone",
+    "listening",
+    "origin_of",
+    "serving",
+    "wallet_app",
+]
 
 _ARGUMENTS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update",
@@ -91,6 +100,16 @@ def a_chromium() -> Iterator[Any]:
         browser = running.chromium.launch(executable_path=program, args=_ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextlib.contextmanager
+def a_phone(browser: Any, folder: Path) -> Iterator[Any]:
+    """Give a context whose profile stays in a folder, as on a phone; another start finds it again."""
+    context = browser.browser_type.launch_persistent_context(
+        folder, executable_path=shutil.which("chromium"), args=_ARGUMENTS
+    )
+    yield context
+    context.close()
 
 
 class Authenticator:
