@@ -12,6 +12,7 @@ cannot= # why a dry run's steps could not be done, where it is known
 root=
 run_apt="libzbar0 python3 python3-venv"
 test_apt="cpio mosquitto procps systemd"
+browser_apt="chromium" # 440 MB: tests of pages say that they are left out where it cannot be had
 pi_apt="python3-picamera2"
 tree_apt="debootstrap debian-archive-keyring python3"
 board_apt="device-tree-compiler e2fsprogs iproute2 openssl qemu-system-arm qemu-user-static qemu-utils"
@@ -89,6 +90,16 @@ need_apt() { # packages that are missing, installed quietly
         fail "apt-get could not install ${missing[*]}; its own words are above"
 }
 
+try_apt() { # packages without which tests are left out, visibly: a release or machine may not have them
+    local said
+    command -v "$1" >/dev/null && return 0
+    if ! said=$( (need_apt "$@") 2>&1); then
+        say "left out: ${said##*$'\n'}; tests that need $* say so"
+        cannot=
+    elif [ -n "$said" ]; then printf '%s\n' "$said" >&2
+    fi
+}
+
 # Python is isolated (-I) wherever it is root's: the folder that somebody stands in is no part of its path.
 system_python() { # Debian's own first: apt's camera packages belong to it
     local python
@@ -103,7 +114,7 @@ system_python() { # Debian's own first: apt's camera packages belong to it
 }
 
 make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproject.toml
-    local extra=$1 python stamp want
+    local extra=$1 larger python stamp want
     local pip=(env PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONWARNINGS=ignore
         "$venv/bin/python" -I -m pip install --quiet)
     python=$(system_python)
@@ -111,9 +122,10 @@ make_venv() { # EXTRA: a venv beside this file, made once for a state of pyproje
     want=$("$python" -V 2>&1 || true; sha256sum <"$here/pyproject.toml")
     [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ] && return 0
     # What a larger set holds, a smaller one need not install again.
-    if [ "$extra" = demo ] && [ -f "$venv/.idgate-dev" ] && [ "$(cat "$venv/.idgate-dev")" = "$want" ]; then
-        return 0
-    fi
+    for larger in dev demo,desk; do
+        case $extra in demo | demo,desk) ;; *) break ;; esac
+        [ -f "$venv/.idgate-$larger" ] && [ "$(cat "$venv/.idgate-$larger")" = "$want" ] && return 0
+    done
     if [ -e "$venv" ] && [ ! -w "$venv" ]; then
         die "$venv belongs to $(stat -c %U "$venv"): remove it, or name another place by IDGATE_VENV"
     elif [ ! -e "$venv" ] && [ -e "$(dirname "$venv")" ] && [ ! -w "$(dirname "$venv")" ]; then
@@ -138,6 +150,10 @@ chaos_apt() { # ARGUMENT...: servers only where they are asked for
 bench_apt() { # ARGUMENT...: counters of instructions only where they are asked for
     case " $* " in *" --callgrind "*) printf 'valgrind' ;; esac
     case " $* " in *" --arm64 "*) printf ' gcc libc6-dev qemu-user' ;; esac
+}
+
+demo_extra() { # ARGUMENT...: the desk's parts only where it is played with
+    case " $* " in *" --phone "*) echo demo,desk ;; *) echo demo ;; esac
 }
 
 do_bench() { # ARGUMENT...
@@ -233,10 +249,11 @@ python=$venv/bin/python
 # shellcheck disable=SC2086
 case $command in
     demo)
-        prepare demo $run_apt
+        prepare "$(demo_extra "${args[@]}")" $run_apt
         step exec "$venv/bin/idgate" demo "${args[@]}" ;;
     test)
         prepare dev $run_apt $test_apt
+        try_apt $browser_apt
         cd "$here"
         # One file stays in one process: a fixture that plays a day is played once. Bytecode is kept, since
         # hundreds of processes are started, and each would compile the whole gate anew.

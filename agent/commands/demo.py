@@ -1,4 +1,4 @@
-"""`idgate demo`: a day at two simulated gates."""
+"""`idgate demo`: a day at two simulated gates; with `--phone`, one's own phone before a webcam."""
 
 from __future__ import annotations
 
@@ -19,6 +19,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="where pictures and state go; default: a new one"
     )
+    parser.add_argument(
+        "--phone",
+        action="store_true",
+        help="a desk, two gates and your own phone before this machine's webcam, instead",
+    )
+    parser.add_argument(
+        "--address",
+        default="",
+        metavar="IP",
+        help="with --phone: this machine's on the phone's network; default: looked up",
+    )
+    parser.add_argument(
+        "--frames",
+        type=Path,
+        metavar="FILE",
+        help="with --phone: a picture, folder or video; default: the webcam",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,9 +53,43 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"idgate demo: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
+    if arguments.phone:
+        return _phone(arguments, directory)
     show = Show(directory, fast=arguments.fast, broker=arguments.broker, console=Console(width=150))
     try:
         return 0 if show.run().agrees else 1
     except (StageError, ValueError, OSError) as error:
         print(f"idgate demo: {error}", file=sys.stderr)
         return 1 if isinstance(error, StageError) else 2
+
+
+def _phone(arguments: argparse.Namespace, directory: Path) -> int:
+    """Play with the visitor's own phone; 0 ended by the keyboard, 1 a part fails, 2 usage."""
+    from rich.console import Console
+
+    from agent.demo.phone import PhoneShow, open_eye, own_address
+    from agent.demo.stage import StageError
+    from hal.errors import HalError
+
+    address = arguments.address or own_address()
+    if address.startswith("127."):
+        print("no network: only a browser on this machine reaches the wallet", file=sys.stderr)
+    try:
+        eye = open_eye(arguments.frames)
+    except (StageError, HalError) as error:
+        print(f"idgate demo: {error}", file=sys.stderr)
+        return 2
+    try:
+        with PhoneShow(directory, address=address, source=eye, console=Console()) as show:
+            show.play()
+    except KeyboardInterrupt:
+        print(f"\nended; what was made is in {directory}")
+        return 0
+    except (StageError, ValueError, OSError) as error:
+        print(f"idgate demo: {error}", file=sys.stderr)
+        return 1 if isinstance(error, StageError) else 2
+    finally:
+        close = getattr(eye, "close", None)
+        if close is not None:
+            close()
+    return 0

@@ -102,7 +102,13 @@ def _add_init(init: argparse.ArgumentParser) -> None:
     init.add_argument("--site", required=True, metavar="NAME", help="the site, as gates name it")
     init.add_argument("--name", metavar="TEXT", help="the place, as people know it; default: SITE")
     init.add_argument(
-        "--host", required=True, metavar="NAME", help="host name under which phones reach it"
+        "--host", required=True, metavar="NAME", help="host name under which staff reach it"
+    )
+    init.add_argument(
+        "--phones",
+        default="",
+        metavar="NAME",
+        help="host name or address for phones and gates; default: that of --host",
     )
     init.add_argument(
         "--address",
@@ -140,6 +146,7 @@ def _add_init(init: argparse.ArgumentParser) -> None:
         "--kind",
         action="append",
         choices=[kind.value for kind in Kind],
+        metavar="KIND",
         help="what it issues, repeatable; default: library-card",
     )
     init.add_argument("--region", default="", metavar="CODE", help="ISO 3166-2; default: none")
@@ -207,6 +214,7 @@ def _init(arguments: argparse.Namespace) -> int:
         site=arguments.site,
         name=arguments.name or arguments.site,
         host=arguments.host,
+        phones=arguments.phones,
         addresses=tuple(arguments.address),
         port=arguments.port,
         bind=arguments.bind,

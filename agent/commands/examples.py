@@ -10,6 +10,7 @@ from typing import Final
 __all__ = ["EXAMPLES"]
 
 _CONFIG: Final = "--config /etc/idgate/config.toml"
+_DESK: Final = "/var/lib/idgate-desk/desk"
 _BROKER: Final = "--broker mqtts://broker:8883"
 
 EXAMPLES: Final = {
@@ -173,10 +174,35 @@ EXAMPLES: Final = {
     "fleet retire": (f"idgate fleet retire {_BROKER} hall/gate-1",),
     "fleet rename": (f"idgate fleet rename {_BROKER} hall/gate-1 hall/north",),
     "fleet verify": ("idgate fleet verify fleet.sqlite --gates gates.toml",),
+    "desk": (f"idgate desk run {_DESK}", f"idgate desk gate-invite {_DESK} north"),
+    "desk init": (
+        f"idgate desk init {_DESK} --site library \\",
+        "    --host desk.library.example --keys /media/stick/keys",
+        "idgate desk init try --site library --host desk.localhost --keys stick",
+    ),
+    "desk run": (f"idgate desk run {_DESK}",),
+    "desk certificate": (f"idgate desk certificate {_DESK}",),
+    "desk staff-add": (f"idgate desk staff-add {_DESK} mo --role clerk --role issuer",),
+    "desk staff-invite": (f"idgate desk staff-invite {_DESK} mo",),
+    "desk staff-end": (f"idgate desk staff-end {_DESK} mo",),
+    "desk staff-list": (f"idgate desk staff-list {_DESK}",),
+    "desk gate-invite": (f"idgate desk gate-invite {_DESK} north --profile library",),
+    "desk gate-remove": (f"idgate desk gate-remove {_DESK} north",),
+    "desk gates": (f"idgate desk gates {_DESK}",),
+    "desk publish": (f"idgate desk publish {_DESK}",),
+    "desk bundle-write": (f"idgate desk bundle-write {_DESK} /media/stick/set",),
+    "desk bundle-take": (f"idgate desk bundle-take {_DESK} /media/stick/set",),
+    "desk erase-expired": (f"idgate desk erase-expired {_DESK}",),
+    "desk verify": (f"idgate desk verify {_DESK}",),
+    "desk broker": (f"sudo idgate desk broker {_DESK} --to /etc/mosquitto/idgate",),
+    "join": (
+        "sudo idgate join 'https://desk.example:8444/join/CODE#sha256=DIGITS'",
+        "sudo idgate join north.join",
+    ),
     "holidays": (
         "idgate holidays berlin.ics",
         "idgate holidays berlin.ics --profile hall.toml --until 2027-12-31",
     ),
     "doctor": (f"sudo idgate doctor {_CONFIG}", f"sudo idgate doctor {_CONFIG} --no-hardware"),
-    "demo": ("idgate demo --fast --out pictures",),
+    "demo": ("idgate demo --fast --out pictures", "idgate demo --phone"),
 }  # fmt: skip

@@ -295,6 +295,7 @@ class Show:
         for wrong in rec.wrong:
             show(f"[red]unexpected       {wrong}[/red]")
         show(f"pictures         {self._directory / 'pictures'}", soft_wrap=True)
+        show("your own phone   ./setup.sh demo --phone: a desk, a wallet, this machine's webcam")
         show("[green]everything agrees[/green]" if rec.agrees else "[red]they do not agree[/red]")
 
 

@@ -14,8 +14,8 @@ from starlette.routing import BaseRoute
 from agent.desk.certificate import CA
 from agent.desk.desk import REPOSITORY, Desk
 from agent.desk.files import Page, authority_route, trust_routes
-from agent.desk.joining import Joining
 from agent.desk.fingers import FingerModule
+from agent.desk.joining import Joining
 from agent.desk.nudge import MqttNudge
 from agent.desk.publishing import Publisher
 from agent.desk.serve import Apps

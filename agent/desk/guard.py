@@ -128,7 +128,7 @@ class Guard:
             origin=self._origin,
             method=scope["method"] if scope["method"] in _METHODS else "other",
             status=status,
-            answered_by=getattr(endpoint, "__name__", type(endpoint).__name__),
+            answered_by=getattr(endpoint, "__name__", ""),
             ms=round((time.monotonic() - begun) * 1_000, 1),
         )
 

@@ -1,8 +1,8 @@
 """Makes a desk: its folder, keys, certificates, trust set, and the first of its staff.
 
 Rules:
-- a folder in use is not touched; what fails in the middle leaves a folder that no desk opens
-  (`desk.toml` is written last), and says so;
+- a folder in use is not touched; of what fails in the middle nothing stays in it; keys that were
+  made on the stick by then stay there, for no key is ever deleted;
 - keys that say what gates believe (root, targets) go to a stick, which is no part of the folder;
 - every file of the folder is its owner's only.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -45,6 +46,7 @@ class Plan:
     Attributes:
         site, name, region: of the place.
         host: name under which it is reached.
+        phones: name or address for the issuer's and the wallet's origins; empty: `host`.
         addresses: of this machine, for the certificate.
         port: of the staff's pages; the issuer and the wallet have the next two.
         bind: address to listen on.
@@ -57,6 +59,7 @@ class Plan:
     site: str
     name: str
     host: str
+    phones: str = ""
     addresses: tuple[str, ...] = ()
     port: int = 8_443
     bind: str = "0.0.0.0"  # noqa: S104 - phones and gates come from the network
@@ -97,33 +100,42 @@ def make_desk(
         OSError: something cannot be written.
     """
     _check(folder, keys, plan)
+    keys.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     before = os.umask(0o077)
     try:
-        settings = _settings(folder, plan)
-        SiteKey.make(folder / SITE_KEY)
-        _make_issuer(folder)
-        if plan.broker:
-            host, port, _ = parse_url(plan.broker)
-            make_broker(folder / BROKER, host, port, site=plan.site, now=now)
-        certificate = certificate_for(settings, now=now)
-        create_repository(folder, keys, settings, now=now, password=password)
-        (folder / f"{SETTINGS}.new").rename(folder / SETTINGS)
-        desk = open_desk(folder / SETTINGS, clock=lambda: now)
-        try:
-            link = Staff(desk).add(plan.staff, list(Role), who="desk").link
-        finally:
-            desk.close()
+        return _fill(folder, keys, plan, password, now)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     finally:
         os.umask(before)
+
+
+def _fill(folder: Path, keys: Path, plan: Plan, password: bytes | None, now: int) -> MadeDesk:
+    settings = _settings(folder, plan)
+    SiteKey.make(folder / SITE_KEY)
+    write_private(folder / ISSUER_KEY, SigningKey.new("ES256").private_pem())
+    if plan.broker:
+        host, port, _ = parse_url(plan.broker)
+        make_broker(folder / BROKER, host, port, site=plan.site, now=now)
+    certificate = certificate_for(settings, now=now)
+    create_repository(folder, keys, settings, now=now, password=password)
+    (folder / f"{SETTINGS}.new").rename(folder / SETTINGS)
+    desk = open_desk(folder / SETTINGS, clock=lambda: now)
+    try:
+        link = Staff(desk).add(plan.staff, list(Role), who="desk").link
+    finally:
+        desk.close()
     return MadeDesk(link, tuple(how_to_trust(settings, certificate)))
 
 
 def _check(folder: Path, keys: Path, plan: Plan) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise MakeError(f"{folder}: not empty")
-    if keys.resolve().is_relative_to(folder.resolve()):
+    if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+        raise MakeError(f"{folder}: not an empty directory")
+    # Not Path.resolve(), which raises for a loop of links.
+    if Path(os.path.realpath(keys)).is_relative_to(os.path.realpath(folder)):
         raise MakeError(f"{keys}: inside the desk's folder; these keys belong on a stick")
     if not re.fullmatch(HOST, plan.host) or ":" in plan.host:
         raise MakeError(f"--host {plan.host!r}: a host name in lower case is needed")
@@ -145,17 +157,19 @@ def _is_address(text: str) -> bool:
 
 def _settings(folder: Path, plan: Plan) -> DeskSettings:
     """Write the settings under a name that no desk opens yet, and read them."""
+    phones = plan.phones or plan.host
+    issuer = f"https://{phones}:{plan.port + 1}"
     tables: dict[str, dict[str, Any]] = {
         "place": {"site": plan.site, "name": plan.name, "region": plan.region},
         "issuer": {
             "name": plan.site,
-            "iss": f"https://{plan.host}:{plan.port + 1}",
+            "iss": issuer,
             "kinds": list(plan.kinds),
         },
         "web": {
             "staff": f"https://{plan.host}:{plan.port}",
-            "issuer": f"https://{plan.host}:{plan.port + 1}",
-            "wallet": f"https://{plan.host}:{plan.port + 2}",
+            "issuer": issuer,
+            "wallet": f"https://{phones}:{plan.port + 2}",
             "bind": plan.bind,
             "also": list(plan.addresses),
         },
@@ -177,7 +191,3 @@ def _line(plan: Plan) -> str:
     """Return the one key that stands in no table."""
     _, line = to_toml({"top": {"database": plan.database}}).splitlines()
     return f"{line}\n"
-
-
-def _make_issuer(folder: Path) -> None:
-    write_private(folder / ISSUER_KEY, SigningKey.new("ES256").private_pem())

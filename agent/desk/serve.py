@@ -133,7 +133,7 @@ def serve(
     Raises:
         ServeError: a port, a certificate or an origin cannot be used.
     """
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it tells in between is ours to say
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # the rest is ours to say
     served = guarded(desk.settings, apps)
     try:
         certificate = _certificate(desk)

@@ -109,5 +109,7 @@ def birth_date(text: str, today: date) -> str:
 
 def fold(text: str) -> str:
     """Return text for comparing in a search: no case, no accents, no width."""
+    if text.isascii():  # most of what a search opens
+        return text.lower()
     split = unicodedata.normalize("NFKD", text.casefold())
     return "".join(each for each in split if unicodedata.category(each) != "Mn").casefold()

@@ -4,7 +4,8 @@
  * Rules, each from measurements:
  * - error correction L: a code of the same text has larger modules and is read from farther away
  *   (where the size leaves room for more correction, it has it for nothing);
- * - a module is a whole number of the screen's own pixels, as large as the width allows;
+ * - a module is a whole number of the screen's own pixels, as large as the width allows; the canvas
+ *   is a whole number of both kinds, or the browser would stretch it by a pixel, and some modules;
  * - black on white with 4 modules of white around it, also where the page is dark;
  * - never mirrored, whatever the direction of the text.
  */
@@ -30,25 +31,36 @@ export class TooLarge extends Error {}
 export function draw(canvas, text, width, ratio = window.devicePixelRatio || 1) {
   const code = encode(text);
   const modules = code.size + 2 * QUIET;
-  const scale = Math.max(1, Math.floor((width * ratio) / modules));
-  const side = modules * scale;
+  const box = whole(width, ratio);
+  const scale = Math.max(1, Math.floor((box * ratio) / modules));
+  const side = Math.max(modules * scale, Math.round(box * ratio));
   canvas.width = side;
   canvas.height = side;
-  canvas.style.setProperty("width", `${side / ratio}px`);
-  canvas.style.setProperty("height", `${side / ratio}px`);
+  canvas.style.setProperty("width", `${box}px`);
+  canvas.style.setProperty("height", `${box}px`);
   const context = canvas.getContext("2d", { alpha: false });
   context.fillStyle = "#fff";
   context.fillRect(0, 0, side, side);
   context.fillStyle = "#000";
+  const edge = Math.floor((side - code.size * scale) / 2);
   for (let y = 0; y < code.size; y++) {
     for (let x = 0; x < code.size; ) {
       let run = 0;
       while (x + run < code.size && code.get(x + run, y)) run++;
-      if (run) context.fillRect((x + QUIET) * scale, (y + QUIET) * scale, run * scale, scale);
+      if (run) context.fillRect(edge + x * scale, edge + y * scale, run * scale, scale);
       x += run || 1;
     }
   }
   return { modules: code.size, scale };
+}
+
+/** The largest side of so many CSS pixels that is a whole number of the screen's own, too. */
+function whole(width, ratio) {
+  const most = Math.floor(width);
+  for (let side = most; side > most - 16 && side > 0; side--) {
+    if (Math.abs(side * ratio - Math.round(side * ratio)) < 0.01) return side;
+  }
+  return most;
 }
 
 /**

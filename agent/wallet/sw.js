@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "17966c7ccc78d8a0";
+const VERSION = "75c68a90854ed296";
 const FILES = [
   "app.js",
   "camera.js",
@@ -26,10 +26,6 @@ const FILES = [
   "errors.js",
   "http.js",
   "i18n.js",
-  "icons/icon-180.png",
-  "icons/icon-192.png",
-  "icons/icon-512.png",
-  "icons/icon-mask-512.png",
   "icons/icon.svg",
   "invitation.js",
   "links.js",
@@ -70,6 +66,8 @@ const FILES = [
 const PREFIX = "idgate-page-";
 const CACHE = PREFIX + VERSION;
 const ISSUERS = "issuers.json";
+/** Over a third of all bytes, and of use only where the browser reads no codes by itself. */
+const READER = "vendor/jsqr/jsQR.js";
 
 self.addEventListener("install", (event) => {
   event.waitUntil(keep());
@@ -94,8 +92,10 @@ self.addEventListener("fetch", (event) => {
 
 async function keep() {
   const cache = await caches.open(CACHE);
+  const formats = (await self.BarcodeDetector?.getSupportedFormats()) ?? [];
+  const needed = FILES.filter((name) => name !== READER || !formats.includes("qr_code"));
   await cache.addAll(
-    ["./", ...FILES].map((name) => new Request(name, { cache: "no-cache", credentials: "omit" })),
+    ["./", ...needed].map((name) => new Request(name, { cache: "no-cache", credentials: "omit" })),
   );
   try {
     await cache.add(new Request(ISSUERS, { cache: "no-cache", credentials: "omit" }));

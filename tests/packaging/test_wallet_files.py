@@ -27,7 +27,16 @@ def script() -> ModuleType:
 
 
 def test_the_list_is_up_to_date(script):
+    assert script.page() == (WALLET / "index.html").read_text(), "run python packaging/wallet.py"
     assert script.written() == script.WORKER.read_text(), "run python packaging/wallet.py"
+
+
+def test_what_is_fetched_first_is_what_the_page_imports(script):
+    names = script.modules()
+    assert {"app.js", "views/code.js", "vendor/lean-qr/lean-qr.js", "cose.js"} <= set(names)
+    # These are fetched only where they are needed.
+    assert not {"strings/en.js", "vendor/jsqr/jsQR.js", "sw.js"} & set(names)
+    assert all((WALLET / name).is_file() for name in names)
 
 
 def test_the_list_holds_what_the_page_needs(script):
@@ -36,7 +45,7 @@ def test_the_list_holds_what_the_page_needs(script):
     assert not {"sw.js", "index.html", "issuers.json", "headers.json", "package.json"} & set(names)
 
 
-@pytest.mark.parametrize("changed", ["index.html", "views/code.js", "sw.js", "icons/icon-192.png"])
+@pytest.mark.parametrize("changed", ["index.html", "views/code.js", "sw.js", "icons/icon.svg"])
 def test_every_change_makes_another_version(script, tmp_path: Path, changed):
     copy = tmp_path / "wallet"
     shutil.copytree(WALLET, copy)
@@ -51,5 +60,6 @@ def test_what_phones_keep_is_in_the_wheel(script):
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     patterns = [*data["*"], *(pattern.removeprefix("**/") for pattern in data["agent.wallet"])]
     licences = [path.relative_to(WALLET).as_posix() for path in WALLET.rglob("LICENSE*")]
-    for name in [*script.files(), "index.html", "sw.js", "headers.json", *licences]:
+    icons = [path.relative_to(WALLET).as_posix() for path in (WALLET / "icons").iterdir()]
+    for name in [*script.files(), *icons, "index.html", "sw.js", "headers.json", *licences]:
         assert any(fnmatch(Path(name).name, pattern) for pattern in patterns), name

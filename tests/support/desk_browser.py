@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import ipaddress
 import os
 import shutil
@@ -22,7 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-__all__ = ["AXE", "Authenticator", "axe_problems", "chromium", "listening", "serving"]
+__all__ = [
+    "AXE", "Authenticator", "axe_problems", "chromium", "launched", "listening", "serving", "y4m",
+]  # fmt: skip
 
 _ARGUMENTS = [
     "--no-sandbox", "--disable-background-networking", "--disable-component-update",
@@ -34,7 +36,7 @@ AXE = next(
         path
         for folder in (
             os.environ.get("NODE_PATH", ""), "node_modules", "/usr/lib/node_modules",
-            "/usr/share/nodejs", "/tmp/web-axe/node_modules",
+            "/usr/share/nodejs",
         )
         if folder and (path := Path(folder) / "axe-core" / "axe.min.js").exists()
     ),
@@ -71,17 +73,44 @@ def serving(app: Any, bound: socket.socket, folder: Path, *, host: str) -> Itera
         bound.close()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """Return a running Chromium; a visible skip where there is none."""
+@contextlib.contextmanager
+def launched(*arguments: str) -> Iterator[Any]:
+    """Give a running Chromium; a visible skip where there is none.
+
+    Args:
+        arguments: besides the usual ones.
+    """
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("Chromium is not installed")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = running.chromium.launch(executable_path=program, args=[*_ARGUMENTS, *arguments])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A running Chromium."""
+    with launched() as browser:
+        yield browser
+
+
+def y4m(picture: Any, file: Path) -> str:
+    """Write a film of one picture, and return the argument that makes it Chromium's camera.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB, sides even.
+        file: to write.
+    """
+    import cv2
+
+    height, width = picture.shape[:2]
+    frame = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420).tobytes()
+    head = f"YUV4MPEG2 W{width} H{height} F15:1 Ip A1:1 C420jpeg\n".encode()
+    file.write_bytes(head + (b"FRAME\n" + frame) * 2)
+    return f"--use-file-for-fake-video-capture={file}"
 
 
 class Authenticator:
@@ -134,6 +163,7 @@ def axe_problems(page: Any) -> list[str]:
     page.evaluate(AXE.read_text(encoding="utf-8") + "; null")
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = page.evaluate("(tags) => axe.run(document, {runOnly: tags})", tags)
+    assert len(found["passes"]) > 5, "it did not look"
     return [
         f"{page.url}: {each['id']}: {node['html'][:200]}"
         for each in found["violations"]
@@ -144,7 +174,7 @@ def axe_problems(page: Any) -> list[str]:
 def _certificate(folder: Path, host: str) -> tuple[Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -152,8 +182,8 @@ def _certificate(folder: Path, host: str) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=2))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )

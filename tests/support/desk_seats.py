@@ -15,7 +15,7 @@ from agent.desk.staff import Role, Staff
 from agent.desk.web.app import staff_app
 from tests.support.asgi import talking_to
 
-__all__ = ["Seat", "Seats", "seats_of"]
+__all__ = ["Seat", "Seats", "seats_of", "text_of"]
 
 _NUMBERS = itertools.count(1)
 

@@ -166,7 +166,14 @@ def _handler(site: WalletSite) -> type[BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0]
             found = site.body(path)
             data, packed, kind = found or (b"", False, "text/plain")
+            tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+            if found and self.headers["If-None-Match"] == tag:
+                self.send_response(304)
+                self.send_header("ETag", tag)
+                self.end_headers()
+                return
             self.send_response(404 if found is None else 200)
+            self.send_header("ETag", tag)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             if packed:
@@ -176,7 +183,7 @@ def _handler(site: WalletSite) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if body:
                 self.wfile.write(data)
-                site.sent[path] = len(data)
+                site.sent[path] = site.sent.get(path, 0) + len(data)
 
     return Handler
 

@@ -54,6 +54,7 @@ TABLE: Final = (
     Row("POST", "/welcome", sign_in.welcome, ANYBODY, script=True),
     Row("POST", "/signout", sign_in.sign_out, EVERYBODY),
     Row("GET", "/place.css", sign_in.place_style, ANYBODY),
+    Row("GET", "/favicon.ico", sign_in.icon, ANYBODY),
     Row("GET", "/", sign_in.home, EVERYBODY),
     # members
     Row("GET", "/members", members.listing, SERVING),
@@ -156,5 +157,6 @@ def staff_app(
         middleware=[Middleware(Guard, origin=desk.settings.web.staff)],
         exception_handlers={404: missing, TooLong: too_long},
     )
+    application.state.site = site
     application.state.close = site.close
     return application

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from starlette.concurrency import run_in_threadpool
@@ -28,9 +28,7 @@ from agent.desk.members import MemberError, UnknownMember
 from agent.desk.seal import SealBroken
 from agent.desk.staff import Role, Session
 from agent.desk.web.guard import TooLong
-
-if TYPE_CHECKING:
-    from agent.desk.web.site import Site
+from agent.desk.web.site import Site
 
 __all__ = ["ANYBODY", "COOKIE", "EVERYBODY", "FORM_BYTES", "BadRequest", "Call", "Row", "Upload"]
 
@@ -113,7 +111,7 @@ class Call:
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Return a page made of a template."""
-        return self.site.page(self, template, status=status, **values)
+        return self.site.page(self.session, template, status=status, **values)
 
     def to(self, path: str) -> Response:
         """Send the browser to another page, by GET."""
@@ -152,11 +150,13 @@ class Row:
                 return self._unknown(request)
             if self.roles and session is not None and not self.roles & session.roles:
                 await run_in_threadpool(site.staff.denied, session, f"{self.method} {self.path}")
-                return self._forbidden(site, request, session)
+                return self._refused(site, session, 403, site.texts.errors.role)
             try:
                 call = await self._read(site, request, session)
-            except (BadRequest, TooLong) as error:
-                return self._wrong(site, request, session, error)
+            except BadRequest as error:
+                return self._refused(site, session, 400, str(error))
+            except TooLong as error:
+                return self._refused(site, session, 413, str(error))
             return await run_in_threadpool(self._answer, call)
 
         return Route(self.path, endpoint, methods=[self.method])
@@ -170,9 +170,7 @@ class Row:
             status, line = 400, str(error)
         except SealBroken:
             status, line = 500, call.site.texts.errors.seal
-        if self.script:
-            return JSONResponse({"error": line}, status)
-        return call.page("message.html", status=status, line=line)
+        return self._refused(call.site, call.session, status, line)
 
     async def _read(self, site: Site, request: Request, session: Session | None) -> Call:
         fields: dict[str, tuple[str, ...]] = {}
@@ -196,24 +194,10 @@ class Row:
             return RedirectResponse(f"/signin?next={request.url.path}", 303)
         return RedirectResponse("/signin", 303)
 
-    def _forbidden(self, site: Site, request: Request, session: Session) -> Response:
-        line = site.texts.errors.role
+    def _refused(self, site: Site, session: Session | None, status: int, line: str) -> Response:
         if self.script:
-            return JSONResponse({"error": line}, 403)
-        return site.page(_bare(site, request, session), "message.html", status=403, line=line)
-
-    def _wrong(
-        self, site: Site, request: Request, session: Session | None, error: Exception
-    ) -> Response:
-        status = 413 if isinstance(error, TooLong) else 400
-        if self.script:
-            return JSONResponse({"error": str(error)}, status)
-        bare = _bare(site, request, session)
-        return site.page(bare, "message.html", status=status, line=str(error))
-
-
-def _bare(site: Site, request: Request, session: Session | None) -> Call:
-    return Call(site, session, request.method, {}, {}, {}, {}, b"")
+            return JSONResponse({"error": line}, status)
+        return site.page(session, "message.html", status=status, line=line)
 
 
 async def _body(request: Request, longest: int) -> bytes:

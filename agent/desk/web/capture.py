@@ -7,7 +7,6 @@ is answered with words and numbers and is gone; the template waits in memory (`a
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import Final
 
 from starlette.responses import JSONResponse, Response
@@ -53,8 +52,11 @@ def take(call: Call) -> Response:
         raise BadRequest("pictures are needed")
     try:
         found = [base64.b64decode(one, validate=True) for one in pictures]
+    except ValueError:
+        raise BadRequest("pictures are needed, in base64") from None
+    try:
         template = call.site.faces.take(found)
-    except (FaceError, binascii.Error) as error:
+    except FaceError as error:
         raise BadRequest(str(error)) from None
     _keep(call, member.reference, template)
     return JSONResponse({"line": call.site.texts.capture.face_taken})

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
@@ -28,15 +28,12 @@ from agent.desk.members import Members
 from agent.desk.offers import Offers
 from agent.desk.passkeys import Passkeys
 from agent.desk.scanning import CodeReader
-from agent.desk.staff import Role, Staff
+from agent.desk.staff import Role, Session, Staff
 from agent.desk.taken import Taken
 from agent.desk.upgrading import Presented, Upgrades
 from agent.desk.web.held import Held
 from agent.desk.web.texts import load_texts
 from agent.trust.roster import RosterEntry
-
-if TYPE_CHECKING:
-    from agent.desk.web.call import Call
 
 __all__ = ["Publishes", "Site", "make_site"]
 
@@ -135,16 +132,17 @@ class Site:
         self.fingers.close()
         self.jobs.close()
 
-    def page(self, call: Call, template: str, *, status: int = 200, **values: Any) -> Response:
+    def page(
+        self, session: Session | None, template: str, *, status: int = 200, **values: Any
+    ) -> Response:
         """Return a page made of a template.
 
         Args:
-            call: the request.
+            session: who asks; None where nobody is signed in.
             template: its file.
             status: of HTTP.
             values: for the template.
         """
-        session = call.session
         text = self.templates.get_template(template).render(
             t=self.texts,
             place=self.desk.settings.place,

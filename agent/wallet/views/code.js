@@ -100,7 +100,7 @@ export async function code(app, { id, ticket = null, place = null }) {
       h("p.small.soft", t("codeHint")),
     ],
     dock: [
-      button(t("whereScanShort"), () => void app.replace("scan", { card: id }), { kind: "plain", icon: "place" }),
+      button(t("whereScanShort"), () => void app.replace("scan", { card: id }), { kind: "plain" }),
       button(t("done"), () => app.back(), { kind: "main" }),
     ],
     row: true,

@@ -158,7 +158,7 @@ function selfie(app, found, form) {
   const ask = () => {
     const turn = turns[pictures.length];
     const [text, count] = [t(`turn_${turn}`), t("selfieStep", { step: pictures.length + 1, of: turns.length })];
-    word.textContent = `${count}. ${text}.`;
+    word.replaceChildren(count, h("br"), text);
     turning.replaceChildren(icon(ARROWS[turn]), text);
     [...steps.children].forEach((li, index) => li.classList.toggle("done", index < pictures.length));
   };
@@ -201,7 +201,19 @@ function selfie(app, found, form) {
     });
   };
   const taking = button(t("selfieTake"), () => void shoot(), { kind: "main", icon: "face", disabled: true });
-  const retry = button(t("selfieAgain"), () => void ((retry.hidden = true), begin()), { kind: "plain" });
+  const anew = async () => {
+    // The turns of a form count once: the desk is asked for others.
+    retry.hidden = true;
+    tell(trouble, ...busy(t("working")));
+    try {
+      const asked = await readInvitation(found.address);
+      if (!gone) await app.replace("invitation", { found: asked, form, anyway: true });
+    } catch (error) {
+      tell(trouble, failure(error));
+      retry.hidden = false;
+    }
+  };
+  const retry = button(t("selfieAgain"), () => void anew(), { kind: "plain" });
   retry.hidden = true;
   const without = async () => {
     forget();

@@ -123,7 +123,7 @@ def test_a_desk_is_made_with_its_keys_apart(place: Place) -> None:
         "desk", "init", "desk", "--site", "x", "--host", "x.lan", "--keys", "other",
         "--no-password", cwd=place.folder,
     )  # fmt: skip
-    assert again == (2, "", "idgate desk init: desk: not empty\n")
+    assert again == (2, "", "idgate desk init: desk: not an empty directory\n")
     assert not (place.folder / "other").exists()
 
 
@@ -154,7 +154,7 @@ def test_it_is_ready_serves_three_origins_and_ends_at_sigterm(place: Place, runn
     issuers = json.loads(place.get(place.port + 2, "/issuers.json")[2])
     assert issuers == {"issuers": [f"https://localhost:{place.port + 1}"]}
     memory = psutil.Process(running.pid).memory_info().rss / 2**20
-    print(f"desk: ready {took:.2f} s after its start, {memory:.0f} MiB")  # noqa: T201
+    print(f"desk: ready {took:.2f} s after its start, {memory:.0f} MiB")
     assert memory < 120
     running.send_signal(signal.SIGTERM)
     assert running.wait(10 * PATIENCE) == 0

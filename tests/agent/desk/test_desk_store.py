@@ -9,6 +9,7 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
+from agent.desk.invitations import Invitations
 from agent.desk.members import Members
 from agent.desk.offers import Offers, Purpose
 from agent.desk.seal import SealBroken
@@ -104,6 +105,7 @@ def test_a_copied_database_says_nothing_of_anybody(make_desk, tmp_path) -> None:
         member, purpose=Purpose.RENEW, kind="library-card", level=2,
         references=[face_template(template, "model")], who="carla",
     )  # fmt: skip
+    invitation = Invitations(desk).create("library-card", 3, 7, who="carla")
     with talking_to(issuer_app(desk), "https://desk.localhost:8444") as web:
         phone = Phone(web)
         taken = phone.take(offer.uri, offer.transaction_code)
@@ -116,7 +118,7 @@ def test_a_copied_database_says_nothing_of_anybody(make_desk, tmp_path) -> None:
         "transaction code": waiting.transaction_code, "access token": phone.token["access_token"],
         "refresh token": phone.token["refresh_token"], "nonce": nonce,
         "notification": phone.answer["notification_id"], "credential": taken[0],
-        "holder's key": jwk(phone.holders[0])["x"],
+        "invitation": invitation.rsplit("%2F", 1)[1], "holder's key": jwk(phone.holders[0])["x"],
     }  # fmt: skip
     files = sorted((tmp_path / "desk").glob("desk.sqlite*"))
     assert len(files) == 3  # with what SQLite has not yet moved

@@ -7,11 +7,23 @@ from collections.abc import Iterator
 import pytest
 
 from agent.desk.staff import Role
-from tests.support.desk_browser import chromium
 from tests.support.desk_seats import Seat, Seats, seats_of
 from tests.support.desks import a_person
+from tests.support.faces import astronaut
 
-__all__ = ["chromium"]
+__all__ = ["astronaut"]
+
+
+@pytest.fixture
+def astronaut_jpeg(astronaut) -> bytes:
+    """A face as a webcam's picture, within the sandbox's limits."""
+    import io
+
+    from PIL import Image
+
+    out = io.BytesIO()
+    Image.fromarray(astronaut).save(out, "JPEG", quality=90)
+    return out.getvalue()
 
 
 @pytest.fixture

@@ -38,22 +38,30 @@ def by_role(seats):
 
 
 def test_nothing_is_reachable_that_has_no_line(seats):
-    reachable = {(method, route.path) for route in seats.app.routes for method in getattr(route, "methods", ["GET"])}
+    reachable = {
+        (method, route.path)
+        for route in seats.app.routes
+        for method in getattr(route, "methods", ["GET"])
+    }
     listed = {(row.method, row.path) for row in TABLE}
-    assert reachable - listed == {("GET", "/static")} | {("HEAD", row.path) for row in TABLE if row.method == "GET"}
+    assert reachable - listed == {("GET", "/static")} | {
+        ("HEAD", row.path) for row in TABLE if row.method == "GET"
+    }
     assert len(TABLE) == len(listed)
 
 
 def test_lines_for_anybody_are_few():
     assert {row.path for row in TABLE if row.roles == ANYBODY} == {
-        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css",
+        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css", "/favicon.ico",
         "/cards/style/{layout}",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("row", ROLED, ids=lambda row: f"{row.method} {row.path}")
 def test_who_may_not_is_refused_and_journaled(seats, by_role, row):
-    ask = {"GET": lambda seat: seat.get(a_path(row)), "POST": lambda seat: seat.post(a_path(row))}[row.method]
+    ask = {"GET": lambda seat: seat.get(a_path(row)), "POST": lambda seat: seat.post(a_path(row))}[
+        row.method
+    ]
     got = ask(seats.nobody)
     if row.script:
         assert got.status_code == 401
@@ -67,10 +75,14 @@ def test_who_may_not_is_refused_and_journaled(seats, by_role, row):
         before = seats.journal()
         assert ask(by_role[role]).status_code == 403
         assert seats.journal() != before
-        assert seats.journal() == [(by_role[role].name, "denied", by_role[role].name, f"{row.method} {row.path}")]
+        assert seats.journal() == [
+            (by_role[role].name, "denied", by_role[role].name, f"{row.method} {row.path}")
+        ]
 
 
-@pytest.mark.parametrize("row", [row for row in TABLE if row.method == "POST"], ids=lambda row: row.path)
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE if row.method == "POST"], ids=lambda row: row.path
+)
 @pytest.mark.parametrize(
     "headers",
     [{}, {"origin": "https://evil.example"}, {"origin": "null"},
@@ -84,7 +96,9 @@ def test_change_that_another_page_asks_for_is_refused(seats, by_role, row, heade
     assert (got.status_code, got.text[:8]) == (403, "Refused:")
 
 
-@pytest.mark.parametrize("path", ["/signin", "/staff", "/nothing", "/static/desk.css", "/place.css"])
+@pytest.mark.parametrize(
+    "path", ["/signin", "/staff", "/nothing", "/static/desk.css", "/place.css"]
+)
 def test_headers_of_every_answer(seats, by_role, path):
     got = by_role[Role.ISSUER].get(path)
     assert got.headers["content-security-policy"] == POLICY
@@ -129,7 +143,9 @@ def test_form_that_is_none_changes_nothing(seats, by_role, kind, body):
     assert "mallory" not in by_role[Role.ISSUER].get("/staff").text
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 20_000, b'{"code": 7}', b'{"code": null}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b"[" * 20_000, b'{"code": 7}', b'{"code": null}', b"\xff"]
+)
 def test_json_that_is_none(seats, body):
     got = seats.nobody.post("/welcome", content=body, headers={"content-type": "application/json"})
     assert got.status_code == 400
@@ -149,13 +165,15 @@ def test_static_files_stay_in_their_folder(seats):
 def test_pages_have_no_script_or_style_within():
     for file in (WEB / "templates").glob("*.html"):
         text = file.read_text(encoding="utf-8")
-        assert not re.search(r"\son\w+=|\sstyle=|javascript:|<style|<script(?![^>]*\bsrc=)", text), file.name
+        assert not re.search(
+            r"\son\w+=|\sstyle=|javascript:|<style|<script(?![^>]*\bsrc=)", text
+        ), file.name
         assert "| safe" not in text, file.name
 
 
 def test_words_are_all_there_and_all_used():
     """A word that is missing fails a page; one that nothing names is dead."""
-    words = tomllib.loads((WEB / "texts" / "en.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((WEB / "words" / "en.toml").read_text(encoding="utf-8"))
     source = "".join(
         file.read_text(encoding="utf-8")
         for file in [*(WEB / "templates").glob("*.html"), *WEB.glob("*.py")]
