@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Row
 
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
+from agent.desk.offer import Purpose
 from agent.desk.statuses import Form, Selection, Status, set_status
 from agent.desk.tables import access, credentials, deliveries, members, offers
 
@@ -156,7 +157,7 @@ class Deliveries:
     def _replace(self, connection: Connection, delivery: Row[Any], now: int) -> None:
         """Withdraw what an upgrade replaces: all that came with the key that was scanned."""
         offer = connection.execute(sa.select(offers).where(offers.c.id == delivery.offer)).one()
-        if not offer.holder or offer.purpose != "upgrade":
+        if not offer.holder or offer.purpose != str(Purpose.UPGRADE):
             return
         alike = sa.and_(
             credentials.c.member == offer.member,
