@@ -123,6 +123,9 @@ class Passkeys:
         data = made.credential_data
         if data is None:
             raise PasskeyError("the passkey was not taken: no key came with it")
+        with self._desk.store.read() as connection:
+            if self._staff.invited(connection, code) is None:
+                raise _not_invited()
         with self._desk.store.write() as connection:
             person = self._staff.invited(connection, code)
             if person is None:
@@ -174,21 +177,25 @@ class Passkeys:
             raise PasskeyError(f"not signed in: {_why(error)}") from None
         if apart:
             raise PasskeyError("not signed in: asked for within another page")
+        query = (
+            sa.select(passkeys, staff.c.name, staff.c.id.label("person"))
+            .join(staff, staff.c.id == passkeys.c.staff)
+            .where(passkeys.c.credential_id == raw_id, staff.c.ended_at.is_(None))
+        )
+        # Who only tries holds up nobody: nothing is written before the signature is right.
+        with self._desk.store.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise PasskeyError("not signed in: the desk does not know this passkey")
+        state = {"challenge": _b64(challenge), "user_verification": _REQUIRED}
+        try:
+            self._server.authenticate_complete(state, [AttestedCredentialData(row.data)], response)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PasskeyError(f"not signed in: {_why(error)}") from None
         with self._desk.store.write() as connection:
-            row = connection.execute(
-                sa.select(passkeys, staff.c.name, staff.c.id.label("person"))
-                .join(staff, staff.c.id == passkeys.c.staff)
-                .where(passkeys.c.credential_id == raw_id, staff.c.ended_at.is_(None))
-            ).first()
+            row = connection.execute(query).first()
             if row is None:
                 raise PasskeyError("not signed in: the desk does not know this passkey")
-            state = {"challenge": _b64(challenge), "user_verification": _REQUIRED}
-            try:
-                self._server.authenticate_complete(
-                    state, [AttestedCredentialData(row.data)], response
-                )
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise PasskeyError(f"not signed in: {_why(error)}") from None
             self._spend(connection, challenge, "sign-in")
             if row.sign_count and counter <= row.sign_count:
                 raise PasskeyError(

@@ -54,6 +54,7 @@ TABLE: Final = (
     Row("POST", "/welcome", sign_in.welcome, ANYBODY, script=True),
     Row("POST", "/signout", sign_in.sign_out, EVERYBODY),
     Row("GET", "/place.css", sign_in.place_style, ANYBODY),
+    Row("GET", "/favicon.ico", sign_in.icon, ANYBODY),
     Row("GET", "/", sign_in.home, EVERYBODY),
     # members
     Row("GET", "/members", members.listing, SERVING),

@@ -87,7 +87,11 @@ def _begin(call: Call, references: list[str]) -> Response:
         stylesheet=f"/cards/style/{layout}",
     )  # fmt: skip
     try:
-        job = call.site.jobs.start(work, owner=call.who, title=f"{len(references)}, {layout}")
+        job = call.site.jobs.start(
+            work,
+            owner=call.who,
+            title=f"{call.site.texts.cards.one_job} {len(references)}, {layout}",
+        )
     except JobError as error:
         raise BadRequest(str(error)) from None
     return call.to(f"/cards/jobs/{job.id}")

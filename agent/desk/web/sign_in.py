@@ -11,6 +11,7 @@ from agent.desk.web.call import COOKIE, BadRequest, Call
 __all__ = [
     "help_page",
     "home",
+    "icon",
     "options",
     "place_style",
     "sign_in",
@@ -97,6 +98,11 @@ def place_style(call: Call) -> Response:
         media_type="text/css",
         headers={"cache-control": "max-age=3600"},
     )
+
+
+def icon(call: Call) -> Response:
+    """Answer browsers that ask for an icon where a page names none, as a sheet of cards does."""
+    return call.to("/static/icon.svg")
 
 
 def _signed_in(cookie: str) -> Response:

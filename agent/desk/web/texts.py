@@ -22,7 +22,7 @@ def load_texts(language: str) -> SimpleNamespace:
     Args:
         language: `en`, as the file is called.
     """
-    source = files("agent.desk.web").joinpath("texts", f"{language}.toml")
+    source = files("agent.desk.web").joinpath("words", f"{language}.toml")
     return _nested(tomllib.loads(source.read_text(encoding="utf-8")))
 
 

@@ -52,7 +52,7 @@ def test_nothing_is_reachable_that_has_no_line(seats):
 
 def test_lines_for_anybody_are_few():
     assert {row.path for row in TABLE if row.roles == ANYBODY} == {
-        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css",
+        "/signin", "/signin/options", "/welcome", "/welcome/options", "/place.css", "/favicon.ico",
         "/cards/style/{layout}",
     }  # fmt: skip
 
@@ -173,7 +173,7 @@ def test_pages_have_no_script_or_style_within():
 
 def test_words_are_all_there_and_all_used():
     """A word that is missing fails a page; one that nothing names is dead."""
-    words = tomllib.loads((WEB / "texts" / "en.toml").read_text(encoding="utf-8"))
+    words = tomllib.loads((WEB / "words" / "en.toml").read_text(encoding="utf-8"))
     source = "".join(
         file.read_text(encoding="utf-8")
         for file in [*(WEB / "templates").glob("*.html"), *WEB.glob("*.py")]
