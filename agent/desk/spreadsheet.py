@@ -3,7 +3,8 @@
 Rules:
 - what a file is, its first bytes say; of its name only the ending is compared with that, so no path
   in it means anything;
-- all is bounded before it is read: the file, what it unpacks to, rows, columns, characters a cell;
+- all is bounded before it is read: the file, what it unpacks to and becomes in memory
+  (`agent.desk.xlsx_bounds`), rows, columns, characters a cell;
 - a formula is never worked out and never taken for a value; it is told, by its cell;
 - XML with entities or a document type is refused (`defusedxml`), and so is what is encrypted;
 - what `openpyxl` and `zipfile` raise over a hostile file becomes one error, here.
@@ -24,18 +25,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Final
 
+from agent.desk.xlsx_bounds import TooLarge, require_bounded
+
 __all__ = ["CELL_MOST", "COLUMNS_MOST", "FILE_MOST", "ROWS_MOST", "BadFile", "Sheet", "read_sheet"]
 
 FILE_MOST: Final = 16 << 20
 """Bytes."""
-UNPACKED_MOST: Final = 64 << 20
-"""Bytes of all parts of an XLSX."""
 ROWS_MOST: Final = 10_000
 COLUMNS_MOST: Final = 60
 CELL_MOST: Final = 1_000
 """Characters."""
 
-_PARTS_MOST: Final = 1_000
 _LAST_ROW: Final = 1 << 20
 """Of any XLSX, ECMA-376; a file may name rows beyond."""
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
@@ -100,9 +100,7 @@ def _decoded(data: bytes) -> str:
 
 def _csv(text: str) -> Sheet:
     first = text.split("\n", 1)[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count), strict=True
-    )
+    reader = csv.reader(_lines(text), delimiter=max(",;\t", key=first.count), strict=True)
     rows: list[tuple[int, tuple[str, ...]]] = []
     line = 1
     try:
@@ -116,6 +114,14 @@ def _csv(text: str) -> Sheet:
     return Sheet(tuple(rows), {})
 
 
+def _lines(text: str) -> Iterator[str]:
+    """Yield lines of which none is longer than all that its cells may hold."""
+    for line, found in enumerate(io.StringIO(text, newline=""), 1):
+        if len(found) > COLUMNS_MOST * CELL_MOST:
+            raise BadFile(f"line {line}: over {COLUMNS_MOST * CELL_MOST} characters")
+        yield found
+
+
 def _require_room(line: int, rows: int, columns: int, longest: int) -> None:
     if rows > ROWS_MOST:
         raise BadFile(f"over {ROWS_MOST} rows: divide the file")
@@ -126,31 +132,14 @@ def _require_room(line: int, rows: int, columns: int, longest: int) -> None:
 
 
 def _xlsx(data: bytes) -> Sheet:
-    _require_small(data)
     try:
+        require_bounded(data)
         return _opened(data)
-    except BadFile:
-        raise
+    except (BadFile, TooLarge) as error:
+        raise BadFile(str(error)) from None
     except _HOSTILE as error:
         kind = type(error).__name__
         raise BadFile(f"no XLSX that can be read ({kind}): save it anew, or as CSV") from None
-
-
-def _require_small(data: bytes) -> None:
-    """Refuse what would unpack to too much; `zipfile` never reads more than a part says it has."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            parts = archive.infolist()
-    except _HOSTILE:
-        raise BadFile("no XLSX that can be read: save it anew, or as CSV") from None
-    if len(parts) > _PARTS_MOST or len({part.filename for part in parts}) < len(parts):
-        raise BadFile("an XLSX with too many parts, or one of them twice")
-    if any(part.flag_bits & 1 for part in parts):
-        raise BadFile("the file is encrypted: save it without a password")
-    if any(part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for part in parts):
-        raise BadFile("an XLSX compressed as spreadsheets do not")
-    if sum(part.file_size for part in parts) > UNPACKED_MOST:
-        raise BadFile(f"the file unpacks to over {UNPACKED_MOST >> 20} MiB: save it as CSV")
 
 
 def _opened(data: bytes) -> Sheet:

@@ -31,7 +31,7 @@ from agent.credential.registry import ReadRules
 from agent.issuing import issue
 from agent.issuing.keys import Holder, Issuer, SigningKey
 from agent.trust.snapshot import TrustSnapshot
-from tests.fuzz import message_targets, trust_targets
+from tests.fuzz import desk_targets, message_targets, trust_targets
 from tests.fuzz.model import Target, Wrap, as_it_is
 from tests.support import makers as make
 from tests.support.paths import SHARED, VECTORS
@@ -41,6 +41,7 @@ __all__ = ["FORMATS", "RULES", "load_all", "names", "read_code", "target", "trus
 CITY = Issuer("city", "urn:idgate:issuer:city", SigningKey(Algorithm.ES256, make.ec_key(50)))
 HOLDER = Holder(SigningKey(Algorithm.ES256, make.ec_key(51)))
 FORMATS = tuple(FormatName)
+_OTHERS = trust_targets.TARGETS | message_targets.TARGETS | desk_targets.TARGETS
 RULES: ReadRules = replace(make.RULES, site_keys=(make.SITE_KEY,))
 
 
@@ -60,15 +61,14 @@ def trusted() -> TrustSnapshot:
 
 def names() -> list[str]:
     """Return every target's name: the formats, and what else comes from outside."""
-    return [*map(str, FORMATS), *trust_targets.TARGETS, *message_targets.TARGETS]
+    return [*map(str, FORMATS), *_OTHERS]
 
 
 @cache
 def target(name: str) -> Target:
     """Return a target."""
-    others = trust_targets.TARGETS | message_targets.TARGETS
-    if name in others:
-        return others[name]()
+    if name in _OTHERS:
+        return _OTHERS[name]()
     layers, seeds = _TARGETS[FormatName(name)]()
     return Target(name, tuple(layers), tuple(seeds), read_code)
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.desk import spreadsheet
 from agent.desk.spreadsheet import (
     CELL_MOST,
     COLUMNS_MOST,
@@ -124,8 +125,9 @@ OUTSIDE = ENTITIES.replace(b'"aaaaaaaaaa"', b'SYSTEM "file:///etc/passwd"')
         (b"name\n\0\n", "the file is no text"),
         (b'name\n"Ada', "line 2: unexpected end of data"),
         (b'name\n"Ada"x,\n', "line 2: "),
-        (b"name\n" + b"x" * 200_000, "line 2: field larger than field limit"),
+        (b"name\n" + b"x" * 200_000, "line 2: over 60000 characters"),
         (b"name\n" + b"x" * (CELL_MOST + 1), "line 2: a cell has over 1000 characters"),
+        (b"," * FILE_MOST, "line 1: over 60000 characters"),
         (b"," * (COLUMNS_MOST + 1) + b"x", "line 1: over 60 columns"),
         (b"x\n" * (ROWS_MOST + 2), "over 10000 rows: divide the file"),
         (b"PK\x03\x04" + bytes(500), "no XLSX that can be read"),
@@ -141,7 +143,7 @@ OUTSIDE = ENTITIES.replace(b'"aaaaaaaaaa"', b'SYSTEM "file:///etc/passwd"')
         (xlsx([["x" * (CELL_MOST + 1)]]), "line 1: a cell has over 1000 characters"),
         (xlsx([["x"] * (COLUMNS_MOST + 1)]), "line 1: over 60 columns"),
     ],
-    ids=range(23),
+    ids=range(24),
 )  # fmt: skip
 def test_what_is_no_table_is_one_line(data, told) -> None:
     with pytest.raises(BadFile) as refused:
@@ -151,16 +153,61 @@ def test_what_is_no_table_is_one_line(data, told) -> None:
     assert len(str(refused.value)) < 120
 
 
-@pytest.mark.parametrize("part", [SHEET, "xl/styles.xml", "xl/workbook.xml"])
+@pytest.mark.parametrize("part", [SHEET, "xl/styles.xml", "xl/workbook.xml", "_rels/.rels", "x"])
 @pytest.mark.parametrize("xml", [ENTITIES, OUTSIDE])
-def test_no_entity_is_ever_resolved(part, xml) -> None:
-    with pytest.raises(BadFile, match=r"^no XLSX that can be read") as refused:
-        read_sheet(repacked(GOOD, {part: xml}), "")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_no_entity_is_ever_resolved(part, xml, encoding) -> None:
+    data = repacked(GOOD, {part: xml.decode().encode(encoding)})
+    with pytest.raises(BadFile, match=r"^an XLSX with a document type, which spreadsheets never"):
+        read_sheet(data, "")
+
+
+@pytest.mark.parametrize("part", [SHEET, "xl/styles.xml", "xl/workbook.xml"])
+def test_the_reader_behind_that_resolves_none_either(part) -> None:
+    with pytest.raises(ValueError) as refused:
+        spreadsheet._opened(repacked(GOOD, {part: OUTSIDE}))
     causes, error = [], refused.value
     while error is not None:
         causes.append(type(error).__name__)
         error = error.__cause__ or error.__context__
     assert "EntitiesForbidden" in causes
+
+
+def inside(xml: bytes) -> bytes:
+    return repacked(GOOD, {SHEET: b"<worksheet><sheetData>" + xml + b"</sheetData></worksheet>"})
+
+
+@pytest.mark.parametrize(
+    ("xml", "told"),
+    [
+        (b"<row>" + b"<c/>" * 50_001 + b"</row>", "more rows or cells than are read"),
+        (b"<row>" + b"<x:c/>" * 50_001, "more rows or cells than are read"),
+        (b"<row/>" * 100_001, "more rows or cells than are read"),
+        (b"<x:row xmlns:x='y'/>" * 100_001, "more rows or cells than are read"),
+        (b"<a>" * 101, "more rows or cells than are read"),
+        (b"<c " + b" ".join(b"a%d=''" % each for each in range(40_000)) + b"/>", "too long"),
+        (b"<c>" + b"x" * (300 << 10) + b"</c>", "too long"),
+        (b"<!--" + b" " * (300 << 10) + b"-->", "too long"),
+    ],
+    ids=range(8),
+)
+def test_what_would_fill_the_memory_is_not_opened(xml, told) -> None:
+    """Each of these in a file of some kilobytes; whole ones took gigabytes and minutes."""
+    data = inside(xml)
+    tracemalloc.start()
+    with pytest.raises(BadFile, match=told):
+        read_sheet(data, "")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+def test_a_row_of_all_the_cells_that_a_spreadsheet_knows_is_opened() -> None:
+    cells = b"<c/>" * 16_384
+    xml = b"<row>" + cells + b"</row>"
+    head = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'
+    data = repacked(GOOD, {SHEET: head + b"<sheetData>" + xml * 3 + b"</sheetData></worksheet>"})
+    assert read_sheet(data, "").rows == ()
 
 
 @pytest.mark.parametrize("make", [bomb, lying])
