@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "75c68a90854ed296";
+const VERSION = "6ec444089b10536b";
 const FILES = [
   "app.js",
   "camera.js",
