@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "6ec444089b10536b";
+const VERSION = "977debf9e2f79d06";
 const FILES = [
   "app.js",
   "camera.js",

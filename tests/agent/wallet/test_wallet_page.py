@@ -26,7 +26,7 @@ from agent.desk.invitations import Invitations
 from agent.desk.members import Members
 from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.vci.app import issuer_app
-from agent.issuing.issue import face_template
+from agent.issuing.issue import face_template, sign_ticket
 from agent.scan.cascade import Cascade
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
 from tests.support.paths import ROOT
@@ -331,6 +331,41 @@ def test_a_sign_that_the_camera_sees_is_answered_with_its_challenge(world, carri
             world.read(code, **{"challenge": challenge} | elsewhere)
 
 
+def test_a_ticket_is_shown_beside_the_card_that_it_belongs_to(world, carried):
+    at_card(world, carried)
+    now = world.desk.clock()
+    subject = carried.evaluate(
+        """async () => {
+          const [{list}, {describe}] = await Promise.all([import("./store.js"), import("./cose.js")]);
+          return (await describe((await list())[0].credentials[0].bytes)).sub;
+        }"""
+    )
+    ticket = sign_ticket(
+        world.desk.issuer, None, subject=subject, issued_at=now - 1, valid_until=now + DAY,
+        details={"train": "AVE 3142", "seat": "7A"},
+    )  # fmt: skip
+    carried.evaluate(
+        """async (data) => {
+          const {put} = await import("./store.js");
+          await put({id: "ticket", issuer: "", configuration: "", kind: "rail-ticket", receivedAt: 0,
+            display: {issuer: [], card: []}, refreshToken: null, notify: null,
+            credentials: [{bytes: Uint8Array.from(data), holder: "", uses: 0, lastUse: 0}]});
+        }""",
+        list(ticket),
+    )
+    at_home(world, carried)
+    assert "AVE 3142" in carried.inner_text("ul.cards")
+    carried.click("ul.cards .card.upgraded")
+    carried.check("fieldset .choice:has-text('Rail ticket') input")
+    assert "With it the ticket: Rail ticket" in carried.inner_text("ul.rows")
+    credential = world.read(decoded(show(carried)))
+    assert credential.business is not None
+    assert (credential.kind, credential.business.kind) == (Kind.LIBRARY_CARD, Kind.RAIL_TICKET)
+    main_button(carried)
+    carried.wait_for_selector("ul.rows")
+    carried.evaluate("import('./store.js').then(({remove}) => remove('ticket'))")
+
+
 def test_the_screen_is_asked_to_stay_awake_and_again_when_the_page_is_back(world, carried):
     phone = carried
     phone.add_init_script(
@@ -458,6 +493,11 @@ def test_a_card_is_received_by_its_link_and_the_transaction_code(world, phone):
     phone.wait_for_selector(".notice.error")
     assert "still good" in phone.inner_text(".notice.error")
     assert phone.get_attribute("#transaction", "aria-invalid") == "true"
+    phone.evaluate(_HIDE)  # to look the digits up in another app
+    phone.wait_for_selector("#pin")
+    assert "issuer.test" not in phone.content()
+    unlock(phone)
+    phone.wait_for_selector("#transaction")
     phone.fill("#transaction", f" {offer.transaction_code} ")
     main_button(phone)
     phone.wait_for_selector(".card.basic")
