@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Row
 
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
+from agent.desk.offer import Purpose
 from agent.desk.statuses import Form, Selection, Status, set_status
 from agent.desk.tables import access, credentials, deliveries, members, offers
 
@@ -83,6 +84,13 @@ class Deliveries:
         """Return what was said of each delivery that an access token fetched; "" for nothing."""
         query = sa.select(deliveries.c.event).where(deliveries.c.token_digest == token)
         return [str(event) for event in connection.execute(query).scalars()]
+
+    def since(self, connection: Connection, offer: int, moment: int) -> int:
+        """Return how many deliveries an offer brought since a moment (Unix seconds)."""
+        query = sa.select(sa.func.count()).where(
+            deliveries.c.offer == offer, deliveries.c.created_at > moment
+        )
+        return int(connection.execute(query).scalar_one())
 
     def notify(self, connection: Connection, name: str, event: Event, *, offer: int) -> bool:
         """Take what a phone said; the same again changes nothing.
@@ -149,7 +157,7 @@ class Deliveries:
     def _replace(self, connection: Connection, delivery: Row[Any], now: int) -> None:
         """Withdraw what an upgrade replaces: all that came with the key that was scanned."""
         offer = connection.execute(sa.select(offers).where(offers.c.id == delivery.offer)).one()
-        if not offer.holder or offer.purpose != "upgrade":
+        if not offer.holder or offer.purpose != str(Purpose.UPGRADE):
             return
         alike = sa.and_(
             credentials.c.member == offer.member,

@@ -21,7 +21,7 @@ from agent.desk.members import Members
 from agent.desk.offers import Offers, Purpose, Refusal
 from agent.desk.vci import app as app_module
 from agent.desk.vci.app import issuer_app
-from agent.desk.vci.credential import FETCHES
+from agent.desk.vci.credential import FETCHES, FETCHES_A_DAY
 from agent.desk.vci.errors import ErrorCode
 from agent.desk.vci.invitation import PICTURE_BYTES
 from agent.desk.vci.limits import BODY_BYTES
@@ -74,6 +74,8 @@ def test_numbers_are_the_codes():
     assert ACCESS_S == NONCE_S == 300
     assert PAGE.count("300 s") >= 4
     assert FETCHES == 5
+    assert FETCHES_A_DAY == 10
+    assert "Ten such answers a day" in PAGE
     assert "five times at most" in PAGE
     for number in (BODY_BYTES, PROOF_BYTES, PICTURE_BYTES, app_module._BURST):
         assert f"{number:,}" in PAGE, number

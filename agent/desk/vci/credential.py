@@ -8,6 +8,8 @@ Rules:
 - `idgate_previous`, a credential of before: on a refresh, or for an offer that renews, its
   biometric references are carried over if it is ours, this member's, of the same level, not
   revoked, and bound to a key that is proven in the same request. The desk itself keeps none;
+- an offer brings cards ten times a day at most, refreshed or fetched again: each takes places in
+  the status list that nothing gives back before it is over;
 - the same token may fetch again while the phone has said nothing of what it got: an answer that was
   lost must not cost the card. What was fetched before is withdrawn.
 
@@ -40,10 +42,13 @@ from agent.desk.vci.nonce import Nonces
 from agent.desk.vci.proofs import Proof, read_proof
 from agent.desk.vci.token import Access, Tokens
 
-__all__ = ["FETCHES", "CredentialEndpoint", "batch_size"]
+__all__ = ["FETCHES", "FETCHES_A_DAY", "CredentialEndpoint", "batch_size"]
 
 FETCHES: Final = 5
 """How often one access token may fetch, where answers are lost."""
+FETCHES_A_DAY: Final = 10
+"""How often one offer's tokens may, all of them together."""
+_DAY: Final = 86_400
 _LEAST_BATCH: Final = 2
 """A `batch_size` of one may not be said (OpenID4VCI 1.0 section 12.2.4)."""
 
@@ -152,6 +157,8 @@ class CredentialEndpoint:
         events = self._deliveries.events(connection, access.digest)
         if Event.ACCEPTED in events or len(events) >= FETCHES:
             raise _denied("this token has fetched its credentials already")
+        if self._deliveries.since(connection, offer.id, now - _DAY) >= FETCHES_A_DAY:
+            raise _denied(f"this card was fetched {FETCHES_A_DAY} times today; tomorrow again")
         member = self._members.by_id(offer.member, connection)
         self._check_keys(connection, access, asked, member)
         references = self._references(connection, access, asked, member)
@@ -229,14 +236,13 @@ class CredentialEndpoint:
         self, connection: Connection, access: Access, member: Member, many: int, now: int
     ) -> None:
         offer = access.offer
-        action = Action.TAKEN
+        action, who = Action.TAKEN, "self"
         if access.refreshed:
             action = Action.REFRESHED
         elif offer.purpose == str(Purpose.UPGRADE):
-            action = Action.UPGRADED
+            action, who = Action.UPGRADED, offer.issued_by  # who saw the document answers for it
         self._desk.journal.write(
-            connection, at=now, who="self" if access.refreshed else offer.issued_by,
-            action=action, reference=member.reference,
+            connection, at=now, who=who, action=action, reference=member.reference,
             detail=f"{many} {offer.kind} level {offer.level}",
         )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """Limits of the issuer's endpoints: how much is read of a request, and how many are taken.
 
 Rules:
-- a body is counted as it arrives and refused where it passes its limit, whatever its header says;
+- a body is counted as it arrives and refused where it passes its limit, whatever its header says,
+  or where it is not there in time;
 - JSON is an object, in UTF-8, of bounded depth (msgspec's own); a form has each parameter once;
 - each address has a bucket of requests that fills again; a library's phones share one address, so
   the bucket is large: it keeps one script from taking the desk, and guesses are limited elsewhere
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import anyio
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
@@ -25,6 +27,8 @@ __all__ = ["BODY_BYTES", "Buckets", "read_body", "read_form", "read_json"]
 
 BODY_BYTES: Final = 64 << 10
 """Of every endpoint but that for invitations."""
+BODY_S: Final = 30.0
+"""For a body to arrive: three pictures over a slow line."""
 _FIELDS: Final = 32
 _ADDRESSES: Final = 4_096
 
@@ -68,16 +72,21 @@ async def read_body(request: Request, most: int = BODY_BYTES) -> bytes:
     """Return a body.
 
     Raises:
-        VciError: over `most` bytes, or the other end went away.
+        VciError: over `most` bytes, too slow, or the other end went away.
     """
     parts: list[bytes] = []
     length = 0
     try:
-        async for part in request.stream():
-            length += len(part)
-            if length > most:
-                raise VciError(ErrorCode.INVALID_REQUEST, f"over {most} bytes", status=413)
-            parts.append(part)
+        with anyio.fail_after(BODY_S):
+            async for part in request.stream():
+                length += len(part)
+                if length > most:
+                    raise VciError(ErrorCode.INVALID_REQUEST, f"over {most} bytes", status=413)
+                parts.append(part)
+    except TimeoutError:
+        raise VciError(
+            ErrorCode.INVALID_REQUEST, f"the body took over {BODY_S:.0f} s", status=408
+        ) from None
     except ClientDisconnect:
         raise VciError(ErrorCode.INVALID_REQUEST, "the request ended early") from None
     return b"".join(parts)

@@ -180,6 +180,36 @@ def test_fetching_again_has_an_end(asking):
     assert [asking.fetch().status_code for _ in range(6)] == [200] * 5 + [400]
 
 
+def test_a_phone_that_refreshes_all_day_fills_no_status_list(asking, desk_clock):
+    asking.fetch()
+    asking.notify()
+    answers = []
+    for _ in range(10):
+        asking.refresh()
+        answers.append(asking.fetch())
+        asking.notify()
+    assert [got.status_code for got in answers] == [200] * 9 + [400]
+    assert answers[-1].json()["error"] == "credential_request_denied"
+    desk_clock.now += DAY
+    asking.refresh()
+    assert asking.fetch().status_code == 200
+
+
+def test_the_journal_says_whose_act_each_was(desk, web, member, faced):
+    faced.refresh()
+    faced.fetch()
+    made = Offers(desk).create(
+        member, purpose=Purpose.UPGRADE, kind="library-card", level=2, who="kim",
+        holder=faced.holders[0].thumbprint(),
+    )  # fmt: skip
+    faced.take(made.uri, made.transaction_code)
+    with desk.store.read() as connection:
+        rows = {row.action: row.who for row in desk.journal.read(connection)}
+    assert [rows[action] for action in ("taken", "refreshed", "upgraded", "revoked")] == [
+        "self", "self", "kim", "desk",
+    ]  # fmt: skip
+
+
 def test_fetched_again_it_has_the_template_too(desk, web, member):
     made = Offers(desk).create(
         member, purpose=Purpose.ISSUE, kind="library-card", level=1, who="mo",

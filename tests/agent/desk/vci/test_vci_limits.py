@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
+from starlette.requests import Request
 
 from agent.desk.vci.errors import VciError
-from agent.desk.vci.limits import Buckets, read_form
+from agent.desk.vci.limits import Buckets, read_body, read_form
 
 
 class Watch:
@@ -47,6 +49,47 @@ def test_addresses_in_memory_are_bounded():
     for number in range(5_000):
         buckets.take(str(number))
     assert len(buckets._levels) == 4_096
+
+
+def reading(receive, most: int = 100) -> str:
+    """Read a body of these messages; return it, or how it was refused."""
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)
+
+    async def read() -> str:
+        return (await read_body(request, most)).decode()
+
+    try:
+        return anyio.run(read)
+    except VciError as told:
+        return f"{told.status} {told.description}"
+
+
+def test_a_body_comes_in_parts_and_is_counted():
+    def parts(*bodies):
+        left = [
+            {"type": "http.request", "body": body, "more_body": number < len(bodies)}
+            for number, body in enumerate(bodies, start=1)
+        ]
+
+        async def receive():
+            return left.pop(0)
+
+        return receive
+
+    assert reading(parts(b"a" * 60, b"b" * 40)) == "a" * 60 + "b" * 40
+    assert reading(parts(b"a" * 60, b"b" * 41)) == "413 over 100 bytes"
+
+
+def test_a_body_that_never_ends_is_given_up(monkeypatch):
+    monkeypatch.setattr("agent.desk.vci.limits.BODY_S", 0.01)
+    assert reading(anyio.sleep_forever) == "408 the body took over 0 s"
+
+
+def test_who_goes_away_in_the_middle():
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    assert reading(receive) == "400 the request ended early"
 
 
 @pytest.mark.parametrize(
