@@ -31,8 +31,8 @@ COMPLETIONS = ROOT / "packaging/completions"
 SHELLS = {"bash": PROGRAM, "zsh": f"_{PROGRAM}", "fish": f"{PROGRAM}.fish"}
 """The name that each shell looks for."""
 
-_DIRECTORIES = {"DIR", "DIRECTORY", "REPOSITORY", "CACHE"}
-_FILES = {"FILE", "IMAGE", "KEY", "PNG", "TOML", "FILE|URL", "PROFILE", "PROBE", "REFERENCE"}
+_DIRECTORIES = {"DIR", "DIRECTORY", "REPOSITORY", "CACHE", "DESK"}
+_FILES = {"FILE", "LINK|FILE", "IMAGE", "KEY", "PNG", "TOML", "FILE|URL", "PROFILE", "PROBE", "REFERENCE"}
 
 
 def manuals() -> dict[Path, str]:

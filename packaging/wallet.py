@@ -6,7 +6,7 @@
 
 Run it after a change of any file of the wallet: phones keep the files of one version, and look for
 another one by the list in `sw.js` alone. In `index.html` the modules that the page begins with are
-named, so that they are fetched at once and not one import after another. A test says so where it was
+named, so that they are fetched at once and not one import after another. A test says where that was
 forgotten.
 """
 
@@ -84,7 +84,7 @@ def main() -> int:
         return 0
     if page() == (WALLET / INDEX).read_text() and written() == WORKER.read_text():
         return 0
-    print("agent/wallet: run python packaging/wallet.py", file=sys.stderr)
+    sys.stderr.write("agent/wallet: run python packaging/wallet.py\n")
     return 1
 
 

@@ -39,6 +39,7 @@ const VIEWS = {
   scan, settings, welcome,
 };
 const LARGE = "idgate.large";
+const WAITS = new Set(["offer", "invitation"]);
 
 const page = document.getElementById("page");
 const said = document.getElementById("said");
@@ -174,8 +175,11 @@ function leave() {
 
 /** Nothing of a card stays in the document. */
 function close() {
+  const open = stack.at(-1);
   leave();
   turn += 1;
+  // Who looks up the desk's digits in another app comes back to the offer, not to nothing.
+  if (WAITS.has(open?.name) && open.parameters.text) app.pending = { text: open.parameters.text };
   stack = [];
   app.place = null;
   fill(page);

@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "75c68a90854ed296";
+const VERSION = "977debf9e2f79d06";
 const FILES = [
   "app.js",
   "camera.js",

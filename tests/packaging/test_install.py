@@ -133,6 +133,53 @@ def test_install_is_idempotent_and_uninstall_undoes_it(installed: SmallTree) -> 
     assert "idgate" not in (root / "etc/group").read_text()
 
 
+def test_a_desk_is_installed_whole_and_undone(small: SmallTree) -> None:
+    root = small.folder
+    before = (root / "etc/passwd").read_text()
+
+    done = small.beside(ROOT / "setup.sh", "desk", "--root", root, env=ALONE)
+    if done.returncode == 1 and UNREACHED in done.stderr:
+        pytest.skip("the build backend cannot be fetched: no package index is reached")
+    assert done.returncode == 0, done.stderr
+    assert "setup: installed." in done.stderr
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
+    for name in ("idgate", "idgate-desk"):  # no gate is here to have the plain name
+        started = small.inside(*nobody, name, "desk", "--help")
+        assert "make a desk" in started.stdout, started.stderr
+    text = (root / "etc/systemd/system/idgate-desk.service").read_text("utf-8")
+    (line,) = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    assert small.inside("test", "-x", line.split()[0]).returncode == 0, line
+    home = root / "var/lib/idgate-desk"
+    owner = re.search(r"^idgate-desk:[^:]*:(\d+):", (root / "etc/passwd").read_text(), re.MULTILINE)
+    assert owner is not None
+    assert (home.stat().st_uid, stat.S_IMODE(home.stat().st_mode)) == (int(owner[1]), 0o700)
+    # No page, script or table of the wallet and of staff's pages is left out of the wheel.
+    for part in ("agent/wallet", "agent/desk"):
+        (there,) = root.glob(f"opt/idgate-desk/venv/lib/python3.*/site-packages/{part}")
+        wanted = _of_the_page(ROOT / part)
+        assert wanted - _of_the_page(there) == set()
+
+    (home / "desk").mkdir()
+    done = small.beside(ROOT / "setup.sh", "uninstall", "--root", root)
+    assert done.returncode == 0, done.stderr
+    assert not (root / "opt/idgate-desk").exists()
+    assert not list((root / "etc/systemd/system").rglob("idgate*"))
+    assert (home / "desk").exists()  # kept without --purge
+    done = small.beside(ROOT / "setup.sh", "uninstall", "--root", root, "--purge")
+    assert done.returncode == 0, done.stderr
+    assert not home.exists()
+    assert (root / "etc/passwd").read_text() == before
+
+
+def _of_the_page(folder: Path) -> set[str]:
+    """Return the files of a package that are no Python."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    names = {
+        path.relative_to(folder).as_posix() for path in found if path.suffix not in (".py", ".pyc")
+    }
+    return {name for name in names if "__pycache__" not in name}
+
+
 def test_a_dry_run_into_a_tree_leaves_it_as_it_was(small: SmallTree) -> None:
     before = files(small.folder)
     done = install(small, "--dry-run")

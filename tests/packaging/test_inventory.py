@@ -19,6 +19,15 @@ SCRIPT = ROOT / "packaging/inventory.py"
 LOCKS = {
     minor: ROOT / f"packaging/requirements-cp3{minor}.lock" for minor in (11, 13)
 }  # Debian 12 and 13
+DESK_LOCKS = {
+    minor: path.with_name(f"requirements-desk-cp3{minor}.lock") for minor, path in LOCKS.items()
+}
+SETS = [
+    (minor, kept, extras)
+    for kept, extras in ((LOCKS, ("pi", "osdp")), (DESK_LOCKS, ("desk", "fleet")))
+    for minor in LOCKS
+]
+"""Which extras each lock file is made with."""
 HERE = sys.version_info.minor
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -174,16 +183,15 @@ def locked(path: Path) -> dict[str, tuple[str, int]]:
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "x86_64"])
-@pytest.mark.parametrize("minor", LOCKS)
-def test_the_lock_file_pins_everything_by_hash(minor: int, machine: str) -> None:
-    pins = locked(LOCKS[minor])
+@pytest.mark.parametrize(("minor", "kept", "extras"), SETS)
+def test_the_lock_file_pins_everything_by_hash(minor, kept, extras, machine: str) -> None:
+    pins = locked(kept[minor])
     assert [name for name, (_, hashes) in pins.items() if hashes == 0] == []
-    assert "://" not in LOCKS[minor].read_text("utf-8")  # names no index
+    assert "://" not in kept[minor].read_text("utf-8")  # names no index
     optional = PROJECT["optional-dependencies"]
     place = {"python_version": f"3.{minor}", "platform_machine": machine}
-    for requirement in map(
-        Requirement, PROJECT["dependencies"] + optional["pi"] + optional["osdp"]
-    ):
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in optional[extra]]
+    for requirement in map(Requirement, lines):
         name = inventory.canonical(requirement.name)
         if requirement.marker and not requirement.marker.evaluate(place):
             # Named twice where two versions of Python want different ones.
@@ -195,8 +203,20 @@ def test_the_lock_file_pins_everything_by_hash(minor: int, machine: str) -> None
 
 @pytest.mark.skipif(HERE not in LOCKS, reason="no lock file for this Python")
 def test_the_lock_file_covers_what_is_needed_here() -> None:
-    needed = set(inventory.closure(extras=("osdp",))) - {"idgate"}
-    assert needed - set(locked(LOCKS[HERE])) == set()
+    for kept, extras in ((LOCKS, ("osdp",)), (DESK_LOCKS, ("desk", "fleet"))):
+        needed = set(inventory.closure(extras=extras)) - {"idgate"}
+        assert needed - set(locked(kept[HERE])) == set()
+
+
+@pytest.mark.parametrize("minor", LOCKS)
+def test_what_a_desk_and_a_gate_both_run_is_the_same_release(minor: int) -> None:
+    gate, desk = (
+        {name: version for name, (version, _) in locked(kept[minor]).items()}
+        for kept in (LOCKS, DESK_LOCKS)
+    )
+    both = gate.keys() & desk.keys()
+    assert len(both) > 30
+    assert {name: desk[name] for name in both} == {name: gate[name] for name in both}
 
 
 def test_the_build_backend_is_pinned_by_hash_and_is_the_declared_one() -> None:

@@ -53,11 +53,16 @@ def test_every_change_makes_another_version(script, tmp_path: Path, changed):
     file = copy / changed
     file.write_bytes(file.read_bytes() + b"\n")
     after = script.written(copy)
-    assert before.split(script.BEGIN)[1].splitlines()[0] != after.split(script.BEGIN)[1].splitlines()[0]
+    assert (
+        before.split(script.BEGIN)[1].splitlines()[0]
+        != after.split(script.BEGIN)[1].splitlines()[0]
+    )
 
 
 def test_what_phones_keep_is_in_the_wheel(script):
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "package-data"
+    ]
     patterns = [*data["*"], *(pattern.removeprefix("**/") for pattern in data["agent.wallet"])]
     licences = [path.relative_to(WALLET).as_posix() for path in WALLET.rglob("LICENSE*")]
     icons = [path.relative_to(WALLET).as_posix() for path in (WALLET / "icons").iterdir()]

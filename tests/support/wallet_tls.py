@@ -83,9 +83,7 @@ class Certificate:
         pem = serialization.Encoding.PEM
         file = folder / "site.pem"
         file.write_bytes(
-            key.private_bytes(
-                pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
+            key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             + made.public_bytes(pem)
         )
         return cls(file)

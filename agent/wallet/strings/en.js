@@ -259,7 +259,6 @@ export default {
   error_wiped: "The PIN was wrong too often. All cards on this phone were deleted, as was said at the start.",
   error_storage: "The browser keeps nothing here: a private window, or no room. Open the page in a usual window.",
   error_no_such_card: "That card is no longer here.",
-  error_clock_unknown: "The phone's clock could not be checked.",
   error_place_refused: "This sign names no single place. Look for another one.",
   error_unknown: "Something unexpected happened. Close the page and open it again.",
 };

@@ -259,7 +259,6 @@ export default {
   error_wiped: "El PIN falló demasiadas veces. Se han borrado todos los carnés de este teléfono, como se avisó al principio.",
   error_storage: "El navegador no guarda nada aquí: una ventana privada o falta de espacio. Abre la página en una ventana normal.",
   error_no_such_card: "Ese carné ya no está aquí.",
-  error_clock_unknown: "No se pudo comprobar el reloj del teléfono.",
   error_place_refused: "Este cartel no nombra un solo lugar. Busca otro.",
   error_unknown: "Ha pasado algo inesperado. Cierra la página y ábrela otra vez.",
 };

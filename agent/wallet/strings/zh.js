@@ -257,7 +257,6 @@ export default {
   error_wiped: "PIN 码输错太多次。如开始时所说，手机上的证卡已全部删除。",
   error_storage: "浏览器在此不保存内容：可能是无痕窗口或空间不足。请用普通窗口打开。",
   error_no_such_card: "那张卡已不在这里。",
-  error_clock_unknown: "无法核对手机时钟。",
   error_place_refused: "这个标识没有指明单一地点，请另找一个。",
   error_unknown: "发生了意外。请关闭页面后重新打开。",
 };

@@ -15,7 +15,8 @@ HEADERS = json.loads((WALLET / "headers.json").read_text())
 OURS = [
     path
     for path in sorted(WALLET.rglob("*"))
-    if path.suffix in {".js", ".css", ".html", ".svg", ".webmanifest"} and "vendor" not in path.parts
+    if path.suffix in {".js", ".css", ".html", ".svg", ".webmanifest"}
+    and "vendor" not in path.parts
 ]
 
 

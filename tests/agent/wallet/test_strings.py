@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 
 WALLET = ROOT / "agent/wallet"
 LANGUAGES = ("en", "es", "zh")
-_ENTRY = re.compile(r'^  (\w+):\s*("(?:[^"\\\n]|\\.)*"),$', re.M)
+_ENTRY = re.compile(r'^  (\w+):\s*("(?:[^"\\\n]|\\.)*"),$', re.MULTILINE)
 _NAMES = re.compile(r"\{(\w+)\}")
 
 
@@ -66,7 +66,7 @@ def test_no_text_is_without_use():
 
 
 def test_every_error_of_the_engine_has_a_sentence():
-    lines = re.search(r"const LINES = `\n(.*?)`", (WALLET / "errors.js").read_text(), re.S)
+    lines = re.search(r"const LINES = `\n(.*?)`", (WALLET / "errors.js").read_text(), re.DOTALL)
     assert lines is not None
     codes = {line.split()[0] for line in lines[1].splitlines()}
     assert {f"error_{code}" for code in codes} | {"error_unknown"} == {

@@ -11,7 +11,11 @@ from tests.support.paths import ROOT
 
 VENDOR = ROOT / "agent/wallet/vendor"
 HASHES = dict(
-    re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (VENDOR / "README.md").read_text(), re.M)
+    re.findall(
+        r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$",
+        (VENDOR / "README.md").read_text(),
+        re.MULTILINE,
+    )
 )
 
 
