@@ -8,7 +8,9 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -22,11 +24,18 @@ import psutil
 import pytest
 
 from agent import cli
+from agent.desk.credentials import Credentials, Form
+from agent.desk.desk import open_desk
+from agent.desk.members import Members
+from agent.desk.person import Person
 from agent.fleet.join import TEMPLATE_SITE
+from agent.issuing.issue import Holder, new_issuer, present
 from agent.report.link import Connected, Link, LinkError, LinkSettings
 from agent.settings.load import load
+from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
-from tests.support.gate_on_disk import PATIENCE, until
+from tests.support import gatekeepers
+from tests.support.gate_on_disk import FIRE, PATIENCE, TAMPER, GateOnDisk, until
 from tests.support.paths import ROOT
 
 ORIGINS = ("staff", "issuer", "wallet")
@@ -163,7 +172,38 @@ def test_it_is_ready_serves_three_origins_and_ends_at_sigterm(place: Place, runn
     assert '"answered_by"' in log
 
 
-def test_a_gate_joins_and_the_broker_knows_it(place: Place, running, mosquitto, tmp_path) -> None:
+@pytest.fixture
+def broker(place: Place, tmp_path: Path) -> Iterator[None]:
+    """A real Mosquitto with what the desk has made for it, laid out by the command."""
+    program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+    if not Path(program).exists():
+        pytest.skip("Mosquitto is not installed")
+    laid = tmp_path / "laid"
+    assert idgate("desk", "broker", "desk", "--to", str(laid), cwd=place.folder)[0] == 0
+    assert sorted(path.name for path in laid.iterdir()) == [
+        "acl", "ca.pem", "mosquitto.conf", "server.key.pem", "server.pem",
+    ]  # fmt: skip
+    if os.geteuid() == 0:  # else it becomes the user mosquitto, who cannot read a test's directory
+        with (laid / "mosquitto.conf").open("a") as conf:
+            conf.write("user root\n")
+    with (tmp_path / "broker.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, "-v", "-c", laid / "mosquitto.conf"], stdout=log, stderr=log
+        )
+    try:
+        until(lambda: _listens(place.broker_port), "a broker")
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_gate_joins_and_the_broker_knows_it(place: Place, running, broker, tmp_path) -> None:
     assert running.stdout is not None
     assert running.stdout.readline().startswith("ready")
     gate = tmp_path / "etc"
@@ -190,8 +230,6 @@ def test_a_gate_joins_and_the_broker_knows_it(place: Place, running, mosquitto, 
     assert (code, "used, too old" in wrong) == (1, True)
     assert "north  joined" in idgate("desk", "gates", "desk", cwd=place.folder)[1]
 
-    conf = (place.desk / "broker/mosquitto.conf").read_text()
-    broker = mosquitto(conf.split("\n", 2)[2].replace("listener", "#listener"))
     assert config.mqtt is not None
     for certificate, key, allowed in (
         (gate / "gate.pem", gate / "gate.key.pem", True),
@@ -199,8 +237,82 @@ def test_a_gate_joins_and_the_broker_knows_it(place: Place, running, mosquitto, 
         (place.desk / "broker/server.pem", place.desk / "broker/server.key.pem", False),
         (place.desk / "tls.pem", place.desk / "tls.pem", False),
     ):
-        assert _accepted(broker.port, gate / "broker-ca.pem", certificate, key) is allowed
-    assert re.search(r"New client connected .*u'north'", broker.log())
+        found = _accepted(place.broker_port, gate / "broker-ca.pem", certificate, key)
+        assert found is allowed, certificate
+    assert re.search(r"New client connected .*u'north'", (tmp_path / "broker.log").read_text())
+
+
+_SIMULATED = """
+state_dir = "state"
+[gate]
+site = "my-site"
+gate = "gate-1"
+passage_timeout_s = 1.5
+[[camera]]
+driver = "simulated"
+fps = 20
+[gpio]
+driver = "simulated"
+[simulation]
+frames = "view.png"
+pins_file = "pins"
+[log]
+format = "json"
+"""
+
+
+def test_a_revoked_card_is_denied_by_a_gate_that_joined(
+    place: Place, running, broker, tmp_path: Path
+) -> None:
+    """The whole way on loopback: init, run, join, a passage, revoke, the nudge, a denial."""
+    assert running.stdout is not None
+    assert running.stdout.readline().startswith("ready")
+    board = PinBoard(tmp_path / "pins")
+    for loop in (FIRE, TAMPER):
+        board.drive(loop, level=False)
+    gate = GateOnDisk(tmp_path, new_issuer("unused", "ES256"), Holder.new(), board)
+    gate.config.write_text(_SIMULATED)
+    gate.show()
+    said = idgate("desk", "gate-invite", "desk", "south", cwd=place.folder)[1]
+    link = re.search(r"'(https://\S+)'", said)
+    assert link is not None
+    assert idgate("join", link[1], "--config-dir", str(tmp_path), cwd=place.folder)[0] == 0
+    desk = open_desk(place.desk / "desk.toml")
+    try:
+        now = int(time.time())
+        member = Members(desk).add(Person("Ada", valid_until=now + 30 * 86_400), "desk")
+        with desk.store.write() as connection:
+            made = Credentials(desk).sign(
+                connection, member, kind="library-card", level=1, holder=None, form=Form.CARD,
+                issued_by="desk", now=now,
+            )  # fmt: skip
+        card = present(made.token)
+        gate.run()
+        gate.ready()
+        _until_connected(tmp_path, "south")
+        assert gate.judged(card) == "granted"
+        Credentials(desk).revoke(member.reference, "desk")
+        began = time.monotonic()
+        code, said, _ = idgate("desk", "publish", "desk", cwd=place.folder)
+        assert code == 0
+        assert "south: told\n" in said
+        assert "north: " in said  # joined, and not there: told, and nobody waits for it
+        took = time.monotonic() - began
+        assert gate.judged(card) == "revoked"
+        print(f"from revoked to a gate that was told: {took:.1f} s")
+        assert took < 10 * PATIENCE
+    finally:
+        desk.close()
+        for process in gate.processes:
+            process.kill()
+            process.wait(10)
+        gatekeepers.end(tmp_path)
+        board.close()
+
+
+def _until_connected(folder: Path, name: str) -> None:
+    log = folder / "broker.log"
+    until(lambda: re.search(rf"New client connected .*u'{name}'", log.read_text()), "connected")
 
 
 def _accepted(port: int, ca: Path, certificate: Path, key: Path) -> bool:
