@@ -28,6 +28,15 @@ def pytest_addoption(parser) -> None:
     )
 
 
+def pytest_configure() -> None:
+    """Let no example of a property fail by the wall's clock: a busy machine stops any for long."""
+    from hypothesis import HealthCheck, settings
+
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("idgate", patient)
+    settings.load_profile("idgate")
+
+
 _LONG = (
     "tests/packaging/test_install.py",
     "tests/agent/daemon/test_fleet.py",

@@ -36,10 +36,11 @@ _GATES: list[GateOnDisk] = []
 """Those of the test that runs."""
 
 
-def until(condition: Callable[[], object], what: str, timeout_s: float = 15.0) -> None:
+def until(condition: Callable[[], object], what: str, timeout_s: float = 40.0) -> None:
     """Wait for another process; the suite's own clock is real there.
 
-    A gate that ends meanwhile in a fault of its own ends the wait: nothing will come of it.
+    What comes at all comes soon, but on a machine that has much else to do; so there is time. A gate
+    that ends meanwhile in a fault of its own ends the wait: nothing will come of it.
     """
     end = time.monotonic() + timeout_s * PATIENCE
     running = [

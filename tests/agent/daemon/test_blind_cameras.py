@@ -73,7 +73,7 @@ def test_a_covered_lens_darkens_the_ready_output_and_a_free_one_lights_it(
     until(lambda: gate.board.level(READY), "the ready output")
     Image.fromarray(np.zeros((720, 1280), np.uint8)).save(gate.path / "next.png")
     (gate.path / "next.png").rename(gate.path / "view.png")
-    until(lambda: not gate.board.level(READY), "the ready output dark", timeout_s=30)
+    until(lambda: not gate.board.level(READY), "the ready output dark")
     assert faults(gate) == [("camera:covered", True)]
     gate.show(gate.code())
     until(lambda: gate.board.level(RELAY), "a grant")
@@ -86,7 +86,7 @@ def test_a_frozen_camera_is_told_and_darkens_the_ready_output(gate: GateOnDisk) 
     gate.write(simulation='camera_script = "faults"')
     gate.run()
     gate.ready()
-    until(lambda: faults(gate) == [("camera:frozen", True)], "the fault", timeout_s=30)
+    until(lambda: faults(gate) == [("camera:frozen", True)], "the fault")
     until(lambda: not gate.board.level(READY), "the ready output dark")
 
 
@@ -121,7 +121,7 @@ def test_one_camera_that_sees_keeps_the_gate_ready(gate: GateOnDisk) -> None:
     thread.start()
     try:
         until(lambda: gate.board.level(READY), "the ready output")
-        until(lambda: not gate.board.level(READY), "the ready output dark", timeout_s=30)
+        until(lambda: not gate.board.level(READY), "the ready output dark")
         assert "camera:covered" in daemon.health.faults()
         views["left"].picture = hall
         until(lambda: gate.board.level(READY), "the ready output")

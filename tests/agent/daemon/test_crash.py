@@ -55,7 +55,7 @@ def test_every_grant_has_one_end_and_no_pin_moves_by_itself(
     if by == "stop and kill":  # what the service manager's watchdog does to a daemon that hangs
         os.kill(process.pid, signal.SIGSTOP)
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert main(["gate", "safe", "--config", str(gate.config)]) == 0
     assert gate.board.level(RELAY) is (moment == "fire"), "fire means open, whoever decides"
     gate.show()
@@ -67,7 +67,7 @@ def test_every_grant_has_one_end_and_no_pin_moves_by_itself(
     again = gate.run()
     gate.ready()
     again.send_signal(signal.SIGTERM)
-    assert again.wait(10) == 0
+    assert again.wait(40) == 0
     assert len([edge for edge in gate.board.edges() if edge.pin == RELAY]) == edges
     granted = [row["passage"] for row in events(gate, "decision") if row["decision"] == "granted"]
     ends = Counter(

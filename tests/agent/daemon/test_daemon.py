@@ -38,7 +38,7 @@ def test_a_code_opens_the_gate_and_sigterm_ends_it_clean(gate: GateOnDisk) -> No
     until(lambda: not relay(gate), "relay off after the passage")
     gate.show()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     (granted,) = decisions(gate)
     assert granted["decision"] == "granted"
     assert {"decode", "verify", "policy"} <= set(granted["stages_ms"])
@@ -55,7 +55,7 @@ def test_the_replay_mark_is_on_disk_before_the_relay_moves(gate: GateOnDisk) -> 
     gate.show(code)
     until(lambda: relay(gate), "relay on")
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert [row["decision"] for row in decisions(gate)] == ["granted"]
     gate.show()
     gate.log_mark()
@@ -118,7 +118,7 @@ def test_sd_notify_says_ready_feeds_the_watchdog_and_says_stopping(gate: GateOnD
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         # A Unix socket's path is short; pytest's may not be.
         manager.bind(f"\0idgate-test-{os.getpid()}")
-        manager.settimeout(15)
+        manager.settimeout(40)
         process = gate.run(NOTIFY_SOCKET=f"@idgate-test-{os.getpid()}", WATCHDOG_USEC="1000000")
         words = [manager.recv(256).decode()]
         while "WATCHDOG=1" not in words:
@@ -131,14 +131,14 @@ def test_sd_notify_says_ready_feeds_the_watchdog_and_says_stopping(gate: GateOnD
             words.append(manager.recv(256).decode())  # each step of the stop; the socket holds ten
             if words[-1].startswith("STATUS=stopping: disk"):
                 break
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
 
 
 def test_a_stuck_gate_is_not_fed_to_the_watchdog(gate: GateOnDisk) -> None:
     """Stopped as by a hang, the process says nothing; the service manager would kill it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(f"\0idgate-stuck-{os.getpid()}")
-        manager.settimeout(15)
+        manager.settimeout(40)
         process = gate.run(NOTIFY_SOCKET=f"@idgate-stuck-{os.getpid()}", WATCHDOG_USEC="1000000")
         while manager.recv(256) != b"WATCHDOG=1":
             continue
@@ -164,7 +164,7 @@ def test_after_a_sigkill_the_gate_closes_and_safe_lets_go_of_its_lines(
         gate.show(gate.code())
         until(lambda: relay(gate), "relay on")
     process.kill()
-    process.wait(10)
+    process.wait(40)
     until(lambda: not relay(gate), "closed")
     assert gate.board.function(RELAY) is Function.OUTPUT
     assert main(["gate", "safe", "--config", str(gate.config)]) == 0
@@ -196,7 +196,7 @@ def test_what_cannot_start_says_one_line_and_exits(
 ) -> None:
     spoil(gate)
     process = gate.run()
-    assert process.wait(20) == code
+    assert process.wait(40) == code
     lines = [line for line in gate.log().splitlines() if not line.startswith("{")]
     assert len(lines) == 1, gate.log()
     assert lines[0].startswith("idgate run: ")
@@ -206,7 +206,7 @@ def test_what_cannot_start_says_one_line_and_exits(
 def test_a_state_directory_that_is_no_directory_is_one_line(gate: GateOnDisk) -> None:
     Path(gate.path / "state").write_text("in the way")
     process = gate.run()
-    assert process.wait(20) == 3
+    assert process.wait(40) == 3
     assert "state" in gate.log()
 
 

@@ -63,7 +63,7 @@ def disk(gate: GateOnDisk) -> Iterator[SmallDisk]:
     for process in gate.processes:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(40)
     gatekeepers.end(gate.path)
     subprocess.run(["umount", str(path)], check=True)
 
@@ -144,7 +144,7 @@ def test_a_gate_does_not_start_on_a_full_disk_and_says_why(
     gate: GateOnDisk, disk: SmallDisk
 ) -> None:
     disk.fill()
-    assert gate.run().wait(20) == 3
+    assert gate.run().wait(40) == 3
     *_, said = gate.log().splitlines()
     assert said.startswith("idgate run: "), said
     assert "full" in said or "No space left" in said

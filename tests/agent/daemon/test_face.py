@@ -61,7 +61,7 @@ def test_whose_face_who_leaves_and_a_kill_in_mid_check(gate: GateOnDisk) -> None
     gate.checking(lambda: show(gate, gate.code(subject="2", references=[hers]), moving))
     time.sleep(INTO_THE_CHECK_S)
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert main(["gate", "safe", "--config", str(gate.config)]) == 0
     assert len(gate.decisions()) == 1
     show(gate, "", None)

@@ -63,7 +63,7 @@ def gate(tmp_path: Path, plug):
         yield made
         for process in made.processes:
             process.kill()
-            process.wait(10)
+            process.wait(40)
         gatekeepers.end(tmp_path)
 
 
@@ -81,7 +81,7 @@ def test_a_finger_opens_the_gate(gate):
     assert decision["biometrics"] == [{"modality": "finger", "reason": "granted"}]
     until(lambda: gate.board.level(RELAY), "relay on")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     written = b"".join(path.read_bytes() for path in gate.path.rglob("*") if path.is_file())
     assert template("anna")[:24] not in written
 
@@ -113,7 +113,7 @@ def test_whose_finger_is_refused(gate):
 def test_without_its_module_the_gate_does_not_start(gate):
     gate.module.unplug()
     process = gate.run()
-    assert process.wait(20) == 3
+    assert process.wait(40) == 3
     assert "fingerprint module at" in gate.log()
     assert not gate.board.level(RELAY)
 
@@ -160,5 +160,5 @@ def test_staff_search_without_a_module_is_refused(gate):
     )
     gate.write('profile = "p.toml"')
     process = gate.run()
-    assert process.wait(20) == 2
+    assert process.wait(40) == 2
     assert "staff_search" in gate.log()

@@ -41,7 +41,7 @@ def test_a_check_that_is_disturbed_opens_nothing(gate: FingerGate) -> None:
     count = len(gate.decisions())
     begin(gate, carrying(gate, subject="4"))
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert main(["gate", "safe", "--config", str(gate.config)]) == 0
     assert len(gate.decisions()) == count, "nothing was decided, nothing is left to be ended"
     gate.show()

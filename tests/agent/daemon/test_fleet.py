@@ -204,7 +204,7 @@ def test_the_mode_outlives_a_kill(gate: GateOnDisk, fleet: Fleet) -> None:
     until(lambda: online(fleet), "online")
     assert fleet.send("mode", mode="locked") == ("SUCCEEDED", None)
     process.kill()
-    process.wait(10)
+    process.wait(40)
     until(lambda: fleet.heard[GATE.topic("status")][-1] == b"offline", "the last will")
     gate.log_mark()
     gate.run()
@@ -382,7 +382,7 @@ def test_a_key_file_without_a_key_is_said_and_nothing_is_sealed_by_another(
     (gate.path / "state").mkdir(exist_ok=True)
     (gate.path / "state" / "gate-key.pem").write_text("junk")
     gate.run()
-    assert gate.processes[-1].wait(30) == 2
+    assert gate.processes[-1].wait(40) == 2
     (line,) = [line for line in gate.log().splitlines() if line.startswith("idgate run:")]
     assert line.endswith("put the right one back, or move it away for a new one")
 
@@ -397,7 +397,7 @@ def test_the_gates_key_is_its_own_and_outlives_a_restart(gate: GateOnDisk, fleet
         gate.run()
         until(lambda number=number: len(boots()) == number, "its start, told", 30)
         gate.processes[-1].send_signal(signal.SIGTERM)
-        assert gate.processes[-1].wait(20) == 0
+        assert gate.processes[-1].wait(40) == 0
     path = gate.path / "state" / "gate-key.pem"
     assert path.stat().st_mode & 0o777 == 0o600
     seals = [read_seal(decode_event(each)[0]) for each in heard]

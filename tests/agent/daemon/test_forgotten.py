@@ -94,7 +94,7 @@ def test_nobody_is_remembered_who_went_or_did_not(
         else:
             show(asking, "", None)
         ended(asking)
-        until(lambda: not named(), "forgotten", timeout_s=3)
+        until(lambda: not named(), "forgotten")
     finally:
         daemon.shutdown()
 
@@ -136,4 +136,4 @@ def test_the_service_has_nothing_of_a_person_in_its_memory(
         pytest.skip("the decoder's memory, or any child's, is for root alone to read here")
     leave(asking)
     ended(asking)
-    until(lambda: not found(), "forgotten", timeout_s=20)
+    until(lambda: not found(), "forgotten")

@@ -84,7 +84,7 @@ def test_a_full_journal_is_a_fault_to_be_seen_and_the_policy_holds(
         until(lambda: gate.board.level(RELAY), "free passage")
         until(lambda: states[-1]["gate"]["mode"] == "free", "the mode of the fault")
         process.kill()
-        process.wait(10)
+        process.wait(40)
         assert load_mode(gate.path / "state" / "gatekeeper" / "mode") == (Mode.NORMAL, "")
         gate.show()
         assert main(["gate", "safe", "--config", str(gate.config)]) == 0
@@ -112,7 +112,7 @@ def test_a_gate_without_a_fleet_never_fills_up(gate: GateOnDisk, capsys) -> None
     until(lambda: gate.board.level(RELAY), "a grant")
     assert doctor(gate, capsys)["state"] == "ok"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(40) == 0
     assert new_rows(gate, "decision")[0]["decision"] == "granted"
     assert len(gate.rows()) < CAPACITY
 
@@ -147,7 +147,7 @@ def test_what_a_gate_forgot_between_two_runs_is_told(gate: GateOnDisk) -> None:
         process = gate.run()
         gate.ready()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(40) == 0
         gate.log_mark()
         boot = gate.rows()[-1][0]
         faults = [json.loads(row[3]) for row in gate.rows() if (row[0], row[2]) == (boot, "fault")]

@@ -93,7 +93,7 @@ def test_people_misbehave_and_each_leaves_an_event(gate: GateOnDisk, lane: Barri
     until(lambda: rows(gate, "mode")[-1]["mode"] == "maintenance", "the key's mode")
     assert rows(gate, "mode")[-1]["cause"] == "staff"
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert main(["gate", "safe", "--config", str(gate.config)]) == 0
     assert not gate.board.level(RED)
     gate.log_mark()
@@ -162,5 +162,5 @@ def test_osdp_by_the_settings(gate: GateOnDisk) -> None:
         assert card["data"] == number(gate, "4711", 64).to_bytes(8)
         assert not gate.board.level(RELAY)
         gate.processes[-1].kill()
-        gate.processes[-1].wait(10)
+        gate.processes[-1].wait(40)
     panel.close()

@@ -77,7 +77,7 @@ def start(gate: GateOnDisk, stderr: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command, stderr=stderr)
     gate.processes.append(process)
     os.close(stderr)
-    until(lambda: gate.board.level(READY), "the ready output", timeout_s=30)
+    until(lambda: gate.board.level(READY), "the ready output")
     return process
 
 
@@ -111,7 +111,7 @@ def test_a_log_that_nobody_reads_stops_nothing_and_is_told_once(gate: GateOnDisk
         until(lambda: heard(b'"ready"'), "what was said meanwhile")
         until(lambda: faults(gate)[1:] == [("log:stuck", False)], "the end of the fault")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(40) == 0
 
 
 def test_a_log_whose_reader_is_gone_stops_nothing(gate: GateOnDisk) -> None:
@@ -124,7 +124,7 @@ def test_a_log_whose_reader_is_gone_stops_nothing(gate: GateOnDisk) -> None:
     opens(gate, "2")
     assert len(faults(gate)) == 2
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(40) == 0
 
 
 def test_a_gate_that_cannot_start_ends_though_nobody_reads_why(gate: GateOnDisk) -> None:
@@ -134,5 +134,5 @@ def test_a_gate_that_cannot_start_ends_though_nobody_reads_why(gate: GateOnDisk)
     command = [sys.executable, "-m", "agent.cli", "run", "--config", str(gate.config)]
     with subprocess.Popen(command, stderr=writing) as process:
         os.close(writing)
-        assert process.wait(30) == 3
+        assert process.wait(40) == 3
     os.close(reading)

@@ -204,7 +204,7 @@ def test_settings_from_afar_that_no_longer_fit_are_named(gate: GateOnDisk) -> No
     (gate.path / "state").mkdir()
     kept = gate.path / "state" / "desired.json"
     kept.write_text('{"version":3,"values":{"gate.profile":"railway"}}')
-    assert gate.run().wait(20) == 2
+    assert gate.run().wait(40) == 2
     told = gate.log().strip()
     assert "[face]" in told
     assert f"desired by the fleet in version 3, kept in {kept}" in told
@@ -226,6 +226,6 @@ def test_root_does_not_run_a_gate_that_is_somebody_elses(gate: GateOnDisk) -> No
     state = gate.path / "state"
     state.mkdir()
     os.chown(state, 65_534, -1)
-    assert gate.run().wait(20) == 2
+    assert gate.run().wait(40) == 2
     assert "idgate run ..." in gate.log()
     assert list(state.iterdir()) == []

@@ -167,7 +167,7 @@ def test_a_stop_does_not_wait_for_a_start(gate: GateOnDisk, manager: Manager) ->
     )
     until(lambda: manager.said("loading the decoder"), "loading the decoder")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == Exit.DONE
+    assert process.wait(40) == Exit.DONE
     heard = manager.heard()
     assert {"READY": "1"} not in heard
     assert {"STOPPING": "1"} in heard

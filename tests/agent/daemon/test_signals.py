@@ -53,7 +53,7 @@ def test_a_flood_of_signals_stops_a_gate(
     else:
         gate.ready()
     flood(process, *numbers)
-    assert process.wait(20) == Exit.DONE, gate.log()
+    assert process.wait(40) == Exit.DONE, gate.log()
     assert "Traceback" not in gate.log()
 
 
@@ -66,7 +66,7 @@ def test_a_flood_of_reloads_stops_nothing(gate: GateOnDisk) -> None:
     assert gate.judged(gate.code()) == "granted"
     process.terminate()
     process.terminate()
-    assert process.wait(20) == Exit.DONE
+    assert process.wait(40) == Exit.DONE
 
 
 def test_a_refused_start_leaves_signals_as_they_were(tmp_path: Path, capsys) -> None:

@@ -118,7 +118,7 @@ def mount(gate: GateOnDisk) -> Iterator[Mount]:
     for process in gate.processes:
         if process.poll() is None:
             process.kill()
-        process.wait(10)
+        process.wait(40)
     gatekeepers.end(gate.path)
     if mounted:
         subprocess.run(["umount", str(path)], check=True)
@@ -134,7 +134,7 @@ def test_a_read_only_disk_ends_the_start_with_one_line_and_no_pin(
     path = mount("size=3m,ro")
     began = time.monotonic()
     process = gate.run()
-    assert process.wait(20) == 3
+    assert process.wait(40) == 3
     assert last_words(gate) == f"idgate run: state directory {path}: Read-only file system"
     assert len(gate.log().splitlines()) == 1
     assert gate.board.edges() == []
@@ -151,7 +151,7 @@ def test_a_full_disk_ends_the_start_with_one_line(gate: GateOnDisk, mount: Mount
     with pytest.raises(StateRefused, match="No space left"):
         require_writable(path)
     process = gate.run()
-    assert process.wait(20) == 3
+    assert process.wait(40) == 3
     assert "idgate run: state directory" in last_words(gate)
     assert [found.name for found in path.iterdir()] == ["ballast"]
 

@@ -217,7 +217,7 @@ def test_after_a_kill_safe_leaves_nothing_driven(place):
     process = place.serve()
     place.decide()
     process.kill()
-    process.wait(10)
+    process.wait(40)
     assert place.on(), "as the pins of a Raspberry Pi stay"
     code, out, said = ended(place.run("--safe"))
     assert (code, said) == (0, "")
@@ -299,7 +299,7 @@ def test_fire_works_when_the_decider_was_killed(place):
     place.serve()
     decider = place.decide()
     decider.kill()
-    decider.wait(10)
+    decider.wait(40)
     until(lambda: not place.on(), "closed")
     assert not place.on(RED)
     place.board.drive(FIRE, level=True)
@@ -332,7 +332,7 @@ def alive(place: Place) -> list[int]:
 def own(place: Place) -> Iterator[Place]:
     place.keep_map()
     starter = place.serve("--leave")
-    assert starter.wait(10) == 0, "it goes to the background when it listens"
+    assert starter.wait(40) == 0, "it goes to the background when it listens"
     yield place
     for number in alive(place):
         os.kill(number, signal.SIGKILL)
@@ -355,7 +355,7 @@ def test_it_goes_when_its_decider_says_goodbye(own):
 def test_it_stays_when_its_decider_is_killed(own):
     decider = own.decide()
     decider.kill()
-    decider.wait(10)
+    decider.wait(40)
     until(lambda: not own.on(), "closed")
     own.board.drive(FIRE, level=True)
     until(own.on, "open for the fire")
