@@ -123,7 +123,10 @@ def test_another_encoding_is_named(tmp_path, encoding: str) -> None:
         (GOOD + "[[camera]]\nfps = 0.1\n", ["camera.timeout_s", "each 10 s"]),
         (GOOD + "[[camera]]\nexposure_values = [nan]\n", ["camera[0].exposure_values[0]"]),
         (GOOD + '[trust]\nurl = "https://x"\n', ["trust.url", "trust.signed = true"]),
-        (GOOD + '[trust]\nsigned = true\nurl = "/media/stick"\nca = "ca.pem"\n', ["trust.ca", "https trust.url"]),
+        (
+            GOOD + '[trust]\nsigned = true\nurl = "/media/stick"\nca = "ca.pem"\n',
+            ["trust.ca", "https trust.url"],
+        ),
         (GOOD + '[mqtt]\ncert_file = "x"\n', ["mqtt.key_file", "cert_file"]),
         (GOOD + '[mqtt]\nurl = "mqtt://x"\nca_file = "x"\n', ["mqtt.ca_file", "mqtts://"]),
     ],
