@@ -161,6 +161,7 @@ def make_site(
     *,
     publisher: Publishes | None = None,
     module: FingerModule | None = None,
+    faces: Faces | None = None,
 ) -> Site:
     """Return the parts of a desk's pages.
 
@@ -173,6 +174,7 @@ def make_site(
         joining: gates that are to come.
         publisher: None where nothing is published from here.
         module: the fingerprint module at the desk, where there is one.
+        faces: looks at pictures; made here where None.
     """
     return Site(
         desk=desk,
@@ -181,7 +183,7 @@ def make_site(
         members=Members(desk),
         credentials=Credentials(desk),
         offers=Offers(desk),
-        faces=Faces(),
+        faces=faces or Faces(),
         fingers=Fingers(module),
         codes=CodeReader(),
         taken=Taken(desk.clock),
