@@ -84,7 +84,7 @@ def _prepare(connection: Any, _record: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "secure_delete=ON",
+        "secure_delete=ON",  # Debian's SQLite does so by itself; others do not
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

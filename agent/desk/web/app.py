@@ -17,6 +17,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from agent.desk.desk import Desk
+from agent.desk.faces import Faces
 from agent.desk.fingers import FingerModule
 from agent.desk.staff import Role
 from agent.desk.web import (
@@ -125,14 +126,20 @@ TABLE: Final = (
 
 
 def staff_app(
-    desk: Desk, publisher: Publishes | None = None, *, module: FingerModule | None = None
+    desk: Desk,
+    publisher: Publishes | None = None,
+    *,
+    module: FingerModule | None = None,
+    faces: Faces | None = None,
 ) -> Starlette:
     """Return the application of the staff's origin.
 
     Args:
-        desk: that is open; whoever opened it closes it, after the application's lifespan.
+        desk: that is open. Whoever opened it calls `state.close()` of the application, which ends
+            sandboxes and jobs, and then closes the desk.
         publisher: tells gates what was withdrawn; None: pages say that nobody does.
         module: the fingerprint module at the desk, where there is one.
+        faces: looks at pictures; the issuer's may be the same, so that models are loaded once.
 
     Raises:
         ValueError: the staff's origin cannot have passkeys; one line.
@@ -140,7 +147,7 @@ def staff_app(
     menu = {row.path: row.roles for row in TABLE if row.method == "GET"}
     site = make_site(
         desk, lambda roles, path: bool(menu.get(path, ANYBODY) & roles),
-        publisher=publisher, module=module,
+        publisher=publisher, module=module, faces=faces,
     )  # fmt: skip
 
     async def missing(_: Request, __: Exception) -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -160,6 +161,7 @@ def make_site(
     *,
     publisher: Publishes | None = None,
     module: FingerModule | None = None,
+    faces: Faces | None = None,
 ) -> Site:
     """Return the parts of a desk's pages.
 
@@ -172,16 +174,8 @@ def make_site(
         joining: gates that are to come.
         publisher: None where nothing is published from here.
         module: the fingerprint module at the desk, where there is one.
+        faces: looks at pictures; made here where None.
     """
-    templates = Environment(
-        loader=PackageLoader("agent.desk.web"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters["day"] = _day
-    templates.filters["moment"] = _moment
     return Site(
         desk=desk,
         staff=Staff(desk),
@@ -189,7 +183,7 @@ def make_site(
         members=Members(desk),
         credentials=Credentials(desk),
         offers=Offers(desk),
-        faces=Faces(),
+        faces=faces or Faces(),
         fingers=Fingers(module),
         codes=CodeReader(),
         taken=Taken(desk.clock),
@@ -202,9 +196,25 @@ def make_site(
         joining=Joining(desk),
         publisher=publisher,
         texts=load_texts("en"),
-        templates=templates,
+        templates=_templates(),
         allowed=allowed,
     )
+
+
+@cache
+def _templates() -> Environment:
+    """Return the pages; they are the same for every desk, and are compiled once."""
+    templates = Environment(
+        loader=PackageLoader("agent.desk.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["day"] = _day
+    templates.filters["moment"] = _moment
+    return templates
 
 
 def _day(at: int) -> str:
