@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "977debf9e2f79d06";
+const VERSION = "d4668f2f02313e2e";
 const FILES = [
   "app.js",
   "camera.js",

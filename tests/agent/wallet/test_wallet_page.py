@@ -642,9 +642,14 @@ def test_the_language_and_large_type_can_be_chosen_and_stay(world, phone):
     assert wide <= 360
 
 
-def test_what_can_be_pressed_is_large_enough_and_named(world, carried):
-    phone = carried
-    at_card(world, phone)
+@pytest.mark.parametrize("choice", [("en", ""), ("es", "1")])
+def test_everything_fits_and_what_can_be_pressed_is_large_and_named(world, carried, choice):
+    carried.goto(world.site.url)
+    chosen = """([language, large]) => {
+      localStorage.setItem("idgate.language", language);
+      localStorage.setItem("idgate.large", large);
+    }"""
+    carried.evaluate(chosen, list(choice))
     small = """() => [...document.querySelectorAll("button, summary, input, select, a")]
       .filter((one) => one.checkVisibility())
       .map((one) => [one.getBoundingClientRect(), (one.ariaLabel ?? one.textContent).trim(), one])
@@ -652,10 +657,15 @@ def test_what_can_be_pressed_is_large_enough_and_named(world, carried):
         const box = one.closest("label")?.getBoundingClientRect() ?? {width, height};
         return box.width < 44 || box.height < 44 || (!name && !one.labels?.length);
       }).map(([, name, one]) => name || one.outerHTML)"""
-    assert phone.evaluate(small) == []
-    phone.go_back()
-    phone.wait_for_selector("ul.cards")
-    assert phone.evaluate(small) == []
+    try:
+        at_home(world, carried)
+        for press in ("ul.cards .card", ".dock .button.main", ".dock .button.main"):
+            assert carried.evaluate(small) == []
+            assert carried.evaluate("document.documentElement.scrollWidth") <= 360
+            carried.click(press)
+            carried.wait_for_selector("ul.rows, .bar i")
+    finally:
+        carried.evaluate(chosen, ["en", ""])
 
 
 @pytest.mark.skipif(AXE is None, reason="axe-core is not installed (npm install axe-core)")
