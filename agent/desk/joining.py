@@ -32,7 +32,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from agent.desk.audit import Action
-from agent.desk.authority import CertificateError, read_request
+from agent.desk.authority import Authority, CertificateError, read_request
 from agent.desk.broker import CLIENTS, SERVER_NAME, broker_authority
 from agent.desk.certificate import CA, certificate_for
 from agent.desk.desk import REPOSITORY, Desk
@@ -202,7 +202,7 @@ class Joining:
             "site": settings.place.site,
             "gate": row.name,
             "place": settings.place.name,
-            "certificate": self._has_broker(),
+            "certificate": self._authority_of_broker() is not None,
         }
 
     def join(self, code: str, request: bytes = b"") -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Joining:
         Raises:
             JoiningError: the code is for nothing, or the request is none; then the code stays good.
         """
-        authority = broker_authority(self._desk.settings.folder) if self._has_broker() else None
+        authority = self._authority_of_broker()
         now = self._desk.clock()
         certificate = ""
         try:
@@ -289,8 +289,10 @@ class Joining:
             detail=detail,
         )  # fmt: skip
 
-    def _has_broker(self) -> bool:
-        return bool(self._desk.settings.broker.url)
+    def _authority_of_broker(self) -> Authority | None:
+        """Return who certifies gates; None without a broker, or where another does it."""
+        settings = self._desk.settings
+        return broker_authority(settings.folder) if settings.broker.url else None
 
     def _authority(self) -> tuple[str, str]:
         """Return SHA-256 and PEM of the desk's own authority; empty where none is needed."""

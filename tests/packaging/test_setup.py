@@ -283,6 +283,30 @@ def test_a_package_under_another_name_is_not_fetched_again(tmp_path: Path) -> No
     assert line.endswith(": installing python3-venv")
 
 
+def test_tests_go_on_where_no_browser_can_be_had_and_it_is_said(tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in ("/usr/bin", "/bin", "/usr/sbin", "/sbin"):
+        for path in Path(folder).iterdir():
+            if not (programs / path.name).is_symlink() and path.name != "chromium":
+                (programs / path.name).symlink_to(path)
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    there = ("libzbar0", "python3", "python3-venv", "cpio", "mosquitto", "procps", "systemd")
+    Bare._stub(stubs / "dpkg-query", "".join(f"echo 'ii  {name}, '\n" for name in there))
+    Bare._stub(stubs / "apt-get", "echo 'E: no network'; exit 9\n")
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    Bare._stub(venv / "bin/python", 'echo "ran $*"\n')
+    stamp = "/usr/bin/python3 -V; sha256sum <pyproject.toml"
+    made = subprocess.run(["sh", "-c", stamp], cwd=ROOT, capture_output=True, check=True)
+    (venv / ".idgate-dev").write_text(made.stdout.decode().rstrip("\n"))
+    done = setup("test", "-k", "relay", PATH=f"{stubs}:{programs}", IDGATE_VENV=str(venv))
+    assert (done.returncode, done.stdout.split()[:3]) == (0, ["ran", "-m", "pytest"]), done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "left out" in line]
+    assert "chromium" in line
+
+
 # --- whoever runs it, and wherever
 
 
