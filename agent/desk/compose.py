@@ -13,7 +13,8 @@ from starlette.routing import BaseRoute
 
 from agent.desk.certificate import CA
 from agent.desk.desk import REPOSITORY, Desk
-from agent.desk.files import Page, authority_route, trust_routes
+from agent.desk.faces import Faces
+from agent.desk.files import Page, authority_route, status_route, trust_routes
 from agent.desk.fingers import FingerModule
 from agent.desk.joining import Joining
 from agent.desk.nudge import MqttNudge
@@ -30,7 +31,7 @@ def compose(desk: Desk, publisher: Publisher, *, module: FingerModule | None = N
     """Return the three applications of a desk.
 
     Args:
-        desk: open; stays the caller's to close.
+        desk: open; stays the caller's to close, after the applications.
         publisher: of its trust set.
         module: the fingerprint module at the desk, where there is one.
 
@@ -42,11 +43,15 @@ def compose(desk: Desk, publisher: Publisher, *, module: FingerModule | None = N
         *trust_routes(settings.path(REPOSITORY)),
         *Joining(desk).routes(),
         authority_route(settings.path(CA)),
+        status_route(publisher.status_list),
     ]
+    faces = Faces()  # one for both: the networks are loaded once
+    staff = staff_app(desk, publisher, module=module, faces=faces)
     return Apps(
-        staff_app(desk, publisher, module=module),
-        issuer_app(desk, more),
+        staff,
+        issuer_app(desk, more, faces=faces),
         Page(wallet_folder(), [settings.web.issuer]),
+        staff.state.close,
     )
 
 

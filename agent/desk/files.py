@@ -14,7 +14,7 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-__all__ = ["Page", "authority_route", "trust_routes"]
+__all__ = ["Page", "authority_route", "status_route", "trust_routes"]
 
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
@@ -131,6 +131,25 @@ def trust_routes(repository: Path) -> list[Route]:
         Route("/trust/metadata/{name}", trust_metadata),
         Route("/trust/targets/{name:path}", trust_target),
     ]
+
+
+def status_route(read: Callable[[int], bytes | None]) -> Route:
+    """Return the route of the status lists, at the URI that credentials name.
+
+    Gates have the lists from the trust set; this is for other readers.
+
+    Args:
+        read: returns the published list of a number, None where there is none.
+    """
+
+    def status(request: Request) -> Response:
+        found = read(request.path_params["number"])
+        if found is None:
+            return Response("nothing here\n", status_code=404, media_type="text/plain")
+        headers = {"cache-control": "no-cache"}
+        return Response(found, headers=headers, media_type="application/statuslist+cwt")
+
+    return Route("/status/{number:int}", status)
 
 
 def authority_route(file: Path) -> Route:

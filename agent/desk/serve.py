@@ -68,11 +68,16 @@ class ServeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Apps:
-    """The three applications (ASGI)."""
+    """The three applications (ASGI).
+
+    Attributes:
+        close: ends what they hold, once none is served any more.
+    """
 
     staff: App
     issuer: App
     wallet: App
+    close: Callable[[], object] = lambda: None
 
 
 def guarded(settings: DeskSettings, apps: Apps) -> Apps:
@@ -96,6 +101,7 @@ def guarded(settings: DeskSettings, apps: Apps) -> Apps:
         one("staff", apps.staff, web.staff, {"cross-origin-resource-policy": "same-origin"}),
         one("issuer", apps.issuer, web.issuer, {"cross-origin-resource-policy": "cross-origin"}),
         one("wallet", apps.wallet, web.wallet, wallet_headers(settings)),
+        apps.close,
     )
 
 

@@ -33,7 +33,7 @@ from tests.agent.desk.desk_folder import free_ports
 from tests.conftest import Mosquitto
 from tests.support import gatekeepers
 from tests.support.desk_browser import Authenticator
-from tests.support.gate_on_disk import FIRE, RELAY, TAMPER, GateOnDisk, until
+from tests.support.gate_on_disk import FIRE, PASSAGE, RELAY, TAMPER, GateOnDisk, until
 from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs/afternoon.md").read_text("utf-8")
@@ -181,6 +181,10 @@ def judged(gate: GateOnDisk, phone: Any) -> str:
     phone.locator(".bar i").wait_for(state="attached")
     photograph(gate, phone.locator("canvas").screenshot(scale="device"))
     until(lambda: len(verdicts()) > before, "a decision")
+    if gate.board.level(RELAY):  # walk through
+        gate.board.drive(PASSAGE, level=False)
+        time.sleep(0.3)
+        gate.board.drive(PASSAGE, level=True)
     gate.show()
     until(lambda: not gate.board.level(RELAY), "closed")
     return verdicts()[before]

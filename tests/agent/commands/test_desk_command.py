@@ -32,6 +32,7 @@ from agent.fleet.join import TEMPLATE_SITE
 from agent.issuing.issue import Holder, new_issuer, present
 from agent.report.link import Connected, Link, LinkError, LinkSettings
 from agent.settings.load import load
+from agent.trust.status import claimed
 from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
 from tests.support import gatekeepers
@@ -154,6 +155,10 @@ def test_it_is_ready_serves_three_origins_and_ends_at_sigterm(place: Place, runn
     assert status == 200
     assert json.loads(body)["credential_issuer"] == f"https://localhost:{place.port + 1}"
     assert place.get(place.port + 1, "/trust/metadata/timestamp.json")[0] == 200
+    status, headers, body = place.get(place.port + 1, "/status/1")
+    assert (status, headers["content-type"]) == (200, "application/statuslist+cwt")
+    assert claimed(body)[0] == f"https://localhost:{place.port + 1}/status/1"
+    assert [place.get(place.port + 1, f"/status/{bad}")[0] for bad in ("99", "x", "1/..")] == [404] * 3
     assert place.get(place.port + 1, "/ca.pem")[2] == (place.desk / "desk-ca.pem").read_bytes()
     status, headers, body = place.get(place.port + 2)
     assert status == 200
@@ -201,6 +206,26 @@ def broker(place: Place, tmp_path: Path) -> Iterator[None]:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_journal_is_proven_and_its_end_told(place: Place) -> None:
+    code, said, _ = idgate("desk", "verify", "desk", cwd=place.folder)
+    assert code == 0
+    found = re.search(r"it ends with number (\d+), chain ([0-9a-f]{16})\n", said)
+    assert found is not None
+    before = int(found[1])
+    assert idgate("desk", "staff-add", "desk", "berta", "--role", "clerk", cwd=place.folder)[0] == 0
+    again = idgate("desk", "verify", "desk", cwd=place.folder)[1]
+    assert f"number {before + 1}, chain " in again
+    assert found[2] not in again
+    with edited(place.desk / "desk.sqlite") as database:
+        database.execute("UPDATE audit SET who = 'nobody' WHERE seq = ?", (before + 1,))
+    code, _, wrong = idgate("desk", "verify", "desk", cwd=place.folder)
+    assert (code, f"row {before + 1} is not as it was written" in wrong) == (1, True)
+    with edited(place.desk / "desk.sqlite") as database:
+        who = "UPDATE audit SET who = (SELECT who FROM audit WHERE seq = 1) WHERE seq = ?"
+        database.execute(who, (before + 1,))
+    assert idgate("desk", "verify", "desk", cwd=place.folder)[0] == 0
 
 
 def test_a_gate_joins_and_the_broker_knows_it(place: Place, running, broker, tmp_path) -> None:
