@@ -32,7 +32,18 @@ SHELLS = {"bash": PROGRAM, "zsh": f"_{PROGRAM}", "fish": f"{PROGRAM}.fish"}
 """The name that each shell looks for."""
 
 _DIRECTORIES = {"DIR", "DIRECTORY", "REPOSITORY", "CACHE", "DESK"}
-_FILES = {"FILE", "LINK|FILE", "IMAGE", "KEY", "PNG", "TOML", "FILE|URL", "PROFILE", "PROBE", "REFERENCE"}
+_FILES = {
+    "FILE",
+    "LINK|FILE",
+    "IMAGE",
+    "KEY",
+    "PNG",
+    "TOML",
+    "FILE|URL",
+    "PROFILE",
+    "PROBE",
+    "REFERENCE",
+}
 
 
 def manuals() -> dict[Path, str]:
