@@ -33,8 +33,17 @@ SHELLS = {"bash": PROGRAM, "zsh": f"_{PROGRAM}", "fish": f"{PROGRAM}.fish"}
 
 _DIRECTORIES = {"DIR", "DIRECTORY", "REPOSITORY", "CACHE", "DESK"}
 _FILES = {
-    "FILE", "LINK|FILE", "IMAGE", "KEY", "PNG", "TOML", "FILE|URL", "PROFILE", "PROBE", "REFERENCE",
-}  # fmt: skip
+    "FILE",
+    "LINK|FILE",
+    "IMAGE",
+    "KEY",
+    "PNG",
+    "TOML",
+    "FILE|URL",
+    "PROFILE",
+    "PROBE",
+    "REFERENCE",
+}
 
 
 def manuals() -> dict[Path, str]:

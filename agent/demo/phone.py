@@ -349,7 +349,7 @@ class PhoneShow:
         self._show_code(offer.wallet_link)
         show("   With an address and such a certificate a browser has no passkey and keeps no")
         show("   page offline: the wallet asks for a PIN. A real desk has a name and a")
-        show("   certificate that phones know ([web] in desk.toml).")
+        show("   certificate that phones know (\\[web] in desk.toml).")
         return offer
 
     def _show_place(self) -> None:

@@ -36,6 +36,7 @@ from agent.trust.status import claimed
 from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
 from tests.support import gatekeepers
+from tests.support.databases import edited
 from tests.support.gate_on_disk import FIRE, PATIENCE, TAMPER, GateOnDisk, until
 from tests.support.paths import ROOT
 
