@@ -222,14 +222,14 @@ def test_metrics_come_every_so_often_and_a_frozen_broker_holds_nothing_up(
     gate.ready()
     until(lambda: len(heard) >= 3, "three of them")
     times = [each["at"] for each in heard[:3]]
-    assert all(0.9 < later - sooner < 3 for sooner, later in itertools.pairwise(times))
+    assert all(0.9 < later - sooner < 20 for sooner, later in itertools.pairwise(times))
     assert any(0 < each["gate"]["gate_late_ms"] < 1_000 for each in heard)
     client.loop_stop()
     assert broker._process is not None
     broker._process.send_signal(signal.SIGSTOP)
     try:
         gate.show(gate.code())
-        until(lambda: gate.board.level(RELAY), "a grant")
+        until(lambda: gate.openings() == 1, "a grant")
         gate.show()
         until(lambda: not gate.board.level(RELAY), "its end")
         gate.processes[-1].send_signal(signal.SIGTERM)
