@@ -159,7 +159,9 @@ def test_it_is_ready_serves_three_origins_and_ends_at_sigterm(place: Place, runn
     status, headers, body = place.get(place.port + 1, "/status/1")
     assert (status, headers["content-type"]) == (200, "application/statuslist+cwt")
     assert claimed(body)[0] == f"https://localhost:{place.port + 1}/status/1"
-    assert [place.get(place.port + 1, f"/status/{bad}")[0] for bad in ("99", "x", "1/..")] == [404] * 3
+    assert [place.get(place.port + 1, f"/status/{bad}")[0] for bad in ("99", "x", "1/..")] == [
+        404
+    ] * 3
     assert place.get(place.port + 1, "/ca.pem")[2] == (place.desk / "desk-ca.pem").read_bytes()
     status, headers, body = place.get(place.port + 2)
     assert status == 200
