@@ -232,6 +232,8 @@ class _Work:
     ) -> None:
         self._desk = desk
         self._context = context
+        if context is not None:
+            context.sni_callback = self._choose
         self._certificate = certificate
         self._stamp = _stamp(certificate)
         self._upkeep = (self.renew, *upkeep)
@@ -253,10 +255,18 @@ class _Work:
         found = certificate_for(self._desk.settings, now=self._desk.clock())
         if _stamp(found) == self._stamp:
             return
-        context_of(found)  # raises where the files do not fit: the old certificate serves on
-        self._context.load_cert_chain(found.chain, found.key)
+        # A context of its own, taken whole by each handshake that begins from now on: one that is
+        # in the middle keeps certificate and key together. Files that do not fit raise, and the
+        # old certificate serves on.
+        self._context = context_of(found)
         self._certificate, self._stamp = found, _stamp(found)
         _log.info("certificate_renewed", expires_at=found.expires_at)
+
+
+    def _choose(self, line: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        """Give a handshake the certificate of this moment; called also without a name."""
+        if self._context is not None:
+            line.context = self._context
 
 
 def _stamp(certificate: Certificate | None) -> tuple[float, ...]:

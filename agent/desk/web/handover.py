@@ -92,6 +92,7 @@ def state(call: Call) -> Response:
     return JSONResponse(
         {
             "state": str(found.state),
+            "spent": found.state not in {OfferState.OPEN, OfferState.TAKEN},
             "over": not waiting,
             "good": found.state is OfferState.DONE,
             "line": texts.done_unheard if unheard else getattr(texts, str(found.state)),

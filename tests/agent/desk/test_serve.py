@@ -291,7 +291,7 @@ def test_a_body_that_drips_is_given_up(desk: Desk, apps: Apps, ports, monkeypatc
 
 
 def test_upkeep_that_fails_ends_neither_the_desk_nor_what_comes_after(
-    desk: Desk, apps: Apps, ports, capsys
+    desk: Desk, apps: Apps, ports, capsys, caplog
 ) -> None:
     done = threading.Event()
 
@@ -303,7 +303,7 @@ def test_upkeep_that_fails_ends_neither_the_desk_nor_what_comes_after(
         assert get(ports[0], "/echo")[0] == 200
 
     assert served(desk, apps, visit, upkeep=(fails, done.set)) == 0
-    told = "".join(capsys.readouterr())
+    told = "".join([*capsys.readouterr(), caplog.text])
     assert "upkeep_failed" in told
     assert SECRET not in told
 

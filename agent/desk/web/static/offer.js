@@ -15,9 +15,9 @@ async function follow() {
       const found = await ask();
       if (line.textContent !== found.line) line.textContent = found.line;
       left.textContent = `${Math.floor(found.left / 60)}:${String(found.left % 60).padStart(2, "0")}`;
+      if (found.spent) for (const step of document.querySelectorAll("details.step")) step.remove();
       if (found.over) {
         line.classList.add(found.good ? "good" : "warn");
-        for (const step of document.querySelectorAll("details.step")) step.remove();
         return;
       }
     } catch (error) {
