@@ -14,18 +14,17 @@ from agent.biometrics.face.session import FaceVerifier
 from agent.cli import main
 from agent.issuing.issue import face_template
 from agent.settings.model import FaceConfig
-from hal.simulated.scene import Face, Phone, Scene
-from tests.support.gate_on_disk import GateOnDisk, until
+from hal.simulated.scene import Face, Phone
+from tests.support.gate_on_disk import GateOnDisk, hall, until
 
 INTO_THE_CHECK_S = 0.3
 
 
 def show(gate: GateOnDisk, code: str, picture: np.ndarray | None) -> None:
     """Hold up a code, with somebody behind it or nobody."""
-    scene = Scene(seed=1, noise=0)
     things = [Phone(code, x=0.25).at_module_px(4.0)] if code else []
     people = [] if picture is None else [Face(picture, height=0.75, x=0.72, y=0.45)]
-    Image.fromarray(np.asarray(scene.compose([*things, *people]))).save(
+    Image.fromarray(np.asarray(hall().compose([*things, *people]))).save(
         gate.path / "next.png", compress_level=0
     )
     (gate.path / "next.png").rename(gate.path / "view.png")

@@ -46,19 +46,22 @@ def test_a_commit_that_comes_too_late_opens_nothing_and_gives_the_use_back(
     gate.write(gate="denial_s = 0.2")
     process = gate.run()
     gate.ready()
-    for number in range(5):  # a busy machine may stop the process before its commit began
+    for number in range(8):
         code = gate.code(subject=str(number))
+        opened, before = gate.openings(), len(ends(gate))
         stop_in_commit(gate, process, code)
-        if ends(gate):
+        if ends(gate)[before:] == [("aborted", "journal_failed")]:
             break
+        # On a busy machine it was stopped before its commit began; what then opened comes to its end.
+        until(lambda: len(ends(gate)) >= gate.openings(), "its end")
     until(lambda: answers(gate)[-1][0] == "annulled", "the grant taken back")
     assert answers(gate)[-2:] == [("granted", "granted"), ("annulled", "journal_failed")]
-    assert ends(gate) == [("aborted", "journal_failed")]
-    assert gate.openings() == 0
+    assert ends(gate)[-1] == ("aborted", "journal_failed")
+    assert gate.openings() == opened
     assert process.poll() is None
     time.sleep(1.2)  # the code must have been away before it is judged again
     gate.show(code)
-    until(lambda: gate.openings() == 1, "the relay: the use was given back")
+    until(lambda: gate.openings() == opened + 1, "the relay: the use was given back")
 
 
 def stop_in_commit(gate: GateOnDisk, process: subprocess.Popen[bytes], code: str) -> None:

@@ -23,6 +23,7 @@ from hal.fingerprint_frame import Kind, encode
 from hal.raspberrypi.fingerprint import find_baud
 from hal.simulated.fingerprint_module import Reply
 from hal.simulated.fingerprint_script import Fault, FaultKind, Script, Touch
+from tests.support.fingers import ANSWER_S
 
 OK, NO_FINGER = Confirmation.OK, Confirmation.NO_FINGER
 R307 = Script(variant="r307")
@@ -82,7 +83,7 @@ class TestCorruptedAnswer:
 
 
 class TestLateAnswer:
-    FAULT = Fault("get_image", FaultKind.LATE, late_s=0.25)
+    FAULT = Fault("get_image", FaultKind.LATE, late_s=ANSWER_S + 0.1)
 
     def test_the_bare_driver_takes_it_for_the_next_ones(self, plug, bare):
         module, port = plug()
@@ -111,7 +112,7 @@ class TestLateAnswer:
         module, port = plug()
         sensor = ours(port)
         before = len(module.commands)
-        module.fault(Fault(command, FaultKind.LATE, late_s=0.2))
+        module.fault(Fault(command, FaultKind.LATE, late_s=ANSWER_S + 0.05))
         assert sensor.slots() == ()
         assert sensor.capture() is Glass.EMPTY
         asked = module.commands[before:]
