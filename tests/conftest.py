@@ -40,6 +40,8 @@ def pytest_configure() -> None:
 _LONG = (
     "tests/packaging/test_install.py",
     "tests/agent/daemon/test_fleet.py",
+    "tests/docs/test_afternoon.py",
+    "tests/agent/desk/web/test_browser.py",
     "tests/docs/test_fleet_with_a_gate.py",
     "tests/agent/demo/test_demo.py",
     "tests/agent/daemon/test_daemon.py",

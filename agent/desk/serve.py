@@ -262,7 +262,6 @@ class _Work:
         self._certificate, self._stamp = found, _stamp(found)
         _log.info("certificate_renewed", expires_at=found.expires_at)
 
-
     def _choose(self, line: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         """Give a handshake the certificate of this moment; called also without a name."""
         if self._context is not None:

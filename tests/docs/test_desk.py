@@ -61,7 +61,9 @@ def keys(structure: type[msgspec.Struct], before: str = "") -> dict[str, object]
 def test_every_setting_has_a_line_with_its_default():
     section = PAGE.split("\n## Settings\n")[1].split("\n## ")[0]
     told: dict[str, str] = {}
-    for names, default in re.findall(r"^\| ((?:`[a-z_.]+`(?:, )?)+) \| (.*?) ?\| ", section, re.MULTILINE):
+    for names, default in re.findall(
+        r"^\| ((?:`[a-z_.]+`(?:, )?)+) \| (.*?) ?\| ", section, re.MULTILINE
+    ):
         told |= dict.fromkeys(re.findall(r"`([a-z_.]+)`", names), default)
     wanted = keys(DeskSettings)
     assert told.keys() == wanted.keys()

@@ -129,7 +129,9 @@ def test_results_are_forgotten_a_quarter_of_an_hour_after_the_end(jobs, clock) -
         (KeyError("Ada Lovelace"), "it failed; the desk's log says where"),
     ],
 )
-def test_a_failure_is_one_line_and_the_log_quotes_nothing(jobs, capsys, caplog, error, told) -> None:
+def test_a_failure_is_one_line_and_the_log_quotes_nothing(
+    jobs, capsys, caplog, error, told
+) -> None:
     job = jobs.start(Fails(error), owner="carla", title="x")
     assert job.wait(30)
     assert (job.state, job.error, job.result) == (JobState.FAILED, told, b"")

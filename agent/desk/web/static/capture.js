@@ -10,6 +10,7 @@ const [camera, take, file] = ["camera", "take", "file"].map(byId);
 const startText = camera.textContent;
 const hidden = document.createElement("canvas");
 let live = false;
+let taking = false;
 let good = [];
 
 function tell(node, text, kind) {
@@ -34,9 +35,11 @@ async function send(path, body, type) {
 
 const sendJson = (path, body) => send(path, JSON.stringify(body), "application/json");
 
-async function look(canvas) {
+// An answer that comes after the camera was stopped, or while the face is taken, says nothing any more.
+async function look(canvas, wanted = () => true) {
   const blob = await jpeg(canvas);
   const found = await send("/look", blob, "image/jpeg");
+  if (!wanted()) return false;
   tell(say, found.line, found.good ? "good" : "");
   good = found.good ? [...good.slice(-2), blob] : [];
   take.disabled = good.length === 0;
@@ -44,11 +47,12 @@ async function look(canvas) {
 }
 
 async function watch() {
+  const watching = () => live && !taking;
   while (live) {
     try {
-      await look(draw(video, hidden, 640));
+      if (watching()) await look(draw(video, hidden, 640), watching);
     } catch (error) {
-      tell(say, error.message, "warn");
+      if (watching()) tell(say, error.message, "warn");
     }
     await new Promise((done) => setTimeout(done, 250));
   }
@@ -80,19 +84,21 @@ function stop() {
 
 async function keep() {
   take.disabled = true;
+  taking = true;
   const pictures = await Promise.all(good.map(base64));
   try {
     const found = await sendJson(`/members/${part.dataset.member}/face`, {
       consent: consent.checked,
       pictures,
     });
-    stop();
     tell(say, found.line, "good");
     mark("face");
   } catch (error) {
     tell(say, error.message, "warn");
   }
+  stop();
   forget();
+  taking = false;
 }
 
 function forget() {

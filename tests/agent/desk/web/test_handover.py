@@ -11,7 +11,7 @@ from agent.credential.model import Level
 from agent.desk.credentials import Credentials
 from agent.desk.offers import Offers
 from agent.desk.staff import Role
-from agent.desk.tables import offers
+from agent.desk.tables import deliveries, offers
 from agent.issuing.issue import face_template, finger_template
 from agent.issuing.keys import Holder
 
@@ -35,8 +35,43 @@ def test_offer_is_shown_once_with_the_code_apart(seats, clerk, ada):
     assert steps == [" open", "", ""]
     assert got.headers["cache-control"] == "no-store"
     assert clerk.get(f"/offers/{row.id}").json() == {
-        "state": "open", "over": False, "good": False, "line": "Waiting for the phone.", "left": 600,
+        "state": "open", "spent": False, "over": False, "good": False,
+        "line": "Waiting for the phone.", "left": 600,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "left", "spent", "over", "line"),
+    [
+        ("open", "", 600, False, False, "Waiting for the phone."),
+        ("taken", "", 600, False, False, "The phone has the code"),
+        # The phone's own word comes in a request of its own, a moment after the card.
+        ("done", "", 600, True, False, "has not yet said"),
+        ("done", "credential_accepted", 600, True, True, "Done: the card is on the phone."),
+        ("done", "", 0, True, True, "has not yet said"),
+        ("locked", "", 600, True, True, "locked"),
+        ("dead", "", 600, True, True, "ended"),
+        ("open", "", 0, True, True, "The time is over"),
+    ],
+)
+def test_who_waits_goes_on_until_the_phone_has_said_so(
+    seats, clerk, ada, state, event, left, spent, over, line
+):
+    clerk.post(f"/members/{ada.reference}/handover", data=BASIC)
+    (row,) = rows(seats)
+    now = seats.desk.clock()
+    with seats.desk.store.write() as connection:
+        connection.execute(offers.update().values(state=state, expires_at=now + left))
+        if event:
+            connection.execute(
+                deliveries.insert().values(
+                    notification_digest=b"n" * 32, token_digest=b"t" * 32, offer=row.id,
+                    event=event, created_at=now,
+                )
+            )  # fmt: skip
+    told = clerk.get(f"/offers/{row.id}").json()
+    assert (told["spent"], told["over"]) == (spent, over)
+    assert line in told["line"]
 
 
 @pytest.mark.parametrize(
