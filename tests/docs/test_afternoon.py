@@ -59,6 +59,14 @@ def test_every_command_of_the_page_has_a_name_or_is_of_the_system() -> None:
     assert lines == []
 
 
+def test_what_is_pressed_is_called_so_on_the_pages() -> None:
+    words = (ROOT / "agent/desk/web/words/en.toml").read_text("utf-8")
+    words += (ROOT / "agent/wallet/strings/en.js").read_text("utf-8")
+    named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", PAGE))
+    assert len(named) > 10
+    assert {name for name in named if f'"{name}"' not in words} == set()
+
+
 @dataclass
 class Afternoon:
     """The place, and everything that runs."""
