@@ -251,6 +251,7 @@ def test_a_trace_is_counted_once_wherever_it_stands(path, monkeypatch, chunk) ->
     path.with_name(f"{path.name}-wal").write_bytes(b"aaab.cccc")
     assert _traces(path, {"aaab", "cccc"}) == 4
     assert _traces(path, set()) == 0
+    assert _traces(path, {"X", "XX"}) == 0, "nothing stands before the first byte"
     path.unlink()
     assert _traces(path, {"aaab"}) == 1
 
