@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -24,6 +25,10 @@ __all__ = ["BUNDLE_BYTES", "give_bundle", "page", "publish", "roster", "take_bun
 BUNDLE_BYTES: Final = 16 << 20
 _UNPACKED_BYTES: Final = 48 << 20
 _FILES: Final = 4_000
+_PACKED_BY: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""As every archiver writes them; the others bring decoders, memory and errors of their own."""
+_DAMAGED: Final = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError)
+"""What the library raises over files that are no ZIP, encrypted or damaged."""
 _ROSTERS: Final = ("members", "staff", "blocked")
 
 
@@ -108,20 +113,34 @@ def _unpack(data: bytes, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            entries = [entry for entry in packed.infolist() if not entry.is_dir()]
-            if len(entries) > _FILES or sum(each.file_size for each in entries) > _UNPACKED_BYTES:
-                raise BadRequest("the bundle is too large")
-            for entry in entries:
-                path = PurePosixPath(entry.filename)
-                if path.is_absolute() or ".." in path.parts or "\\" in entry.filename:
-                    raise BadRequest("the bundle names files outside of itself")
-                target = folder / path
+            for entry in _entries(packed):
+                target = folder / entry.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
                 # The size in the directory may lie: read no more than it says.
                 with packed.open(entry) as stream:
                     target.write_bytes(stream.read(entry.file_size))
-    except (zipfile.BadZipFile, NotImplementedError, OSError, RuntimeError, EOFError):
+    except BadRequest:
+        raise
+    except _DAMAGED:
         raise BadRequest("this is no bundle: a ZIP file is needed") from None
+
+
+def _entries(packed: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Return the files of a ZIP, none of them read yet.
+
+    Raises:
+        BadRequest: they are too large or too many, packed unusually, or elsewhere.
+    """
+    entries = [entry for entry in packed.infolist() if not entry.is_dir()]
+    if len(entries) > _FILES or sum(each.file_size for each in entries) > _UNPACKED_BYTES:
+        raise BadRequest("the bundle is too large")
+    if any(entry.compress_type not in _PACKED_BY for entry in entries):
+        raise BadRequest("the bundle is packed in an unusual way: a plain ZIP is needed")
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename:
+            raise BadRequest("the bundle names files outside of itself")
+    return entries
 
 
 def _page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import time
 import zipfile
 
@@ -114,6 +115,21 @@ def test_bundle_that_is_none(issuer, tmp_path, data):
     assert got.status_code in {400, 422}
     assert not list(tmp_path.rglob("evil"))
     assert issuer.seats.journal()[0][1] != "bundle-taken"
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_bundle_that_is_damaged_is_refused_wherever_it_is(issuer, method):
+    """A bit here and there: each decoder has errors of its own, and none is a fault of the desk."""
+    whole, rng = io.BytesIO(), random.Random(method)
+    with zipfile.ZipFile(whole, "w", method) as packed:
+        packed.writestr("metadata/1.root.json", bytes(range(256)) * 4)
+    for _ in range(60):
+        data = bytearray(whole.getvalue())
+        for _ in range(rng.choice((1, 2, 4))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        assert bring(issuer, bytes(data)).status_code in {400, 422}
 
 
 def test_desk_that_publishes_nothing_says_so(desk):
