@@ -8,7 +8,6 @@ than a desktop computer.
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.support.browser import launched
 from tests.support.wallet_tls import BROWSER_ARGUMENTS, Certificate, WalletSite, serving
 
 pytestmark = pytest.mark.bench
@@ -67,17 +67,11 @@ class Code(NamedTuple):
 @contextmanager
 def browsing() -> Iterator[tuple[WalletSite, Any]]:
     """Serve the page, and give a browser."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
     with tempfile.TemporaryDirectory() as folder:
         certificate = Certificate.make(Path(folder))
         arguments = [*BROWSER_ARGUMENTS, certificate.argument()]
-        with serving(WalletSite(), certificate) as site, playwright.sync_playwright() as running:
-            browser = running.chromium.launch(executable_path=program, args=arguments)
+        with launched(*arguments) as browser, serving(WalletSite(), certificate) as site:
             yield site, browser
-            browser.close()
 
 
 def _page(browser: Any, slower: int) -> Any:

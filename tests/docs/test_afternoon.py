@@ -12,7 +12,6 @@ import io
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -32,7 +31,7 @@ from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
 from tests.conftest import Mosquitto
 from tests.support import gatekeepers
-from tests.support.desk_browser import Authenticator
+from tests.support.browser import Authenticator, launched
 from tests.support.gate_on_disk import FIRE, PASSAGE, RELAY, TAMPER, GateOnDisk, until
 from tests.support.paths import ROOT
 
@@ -199,11 +198,6 @@ def judged(gate: GateOnDisk, phone: Any) -> str:
 
 
 def test_the_afternoon(afternoon: Afternoon, gate: GateOnDisk, mosquitto: Any) -> None:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
-
     # 1. The desk.
     port = str(afternoon.ports[0])
     said = afternoon.run("init", "--port", port, "--bind", "127.0.0.1", "--no-password")
@@ -219,14 +213,8 @@ def test_the_afternoon(afternoon: Afternoon, gate: GateOnDisk, mosquitto: Any) -
     broker.start()
     try:
         afternoon.start()
-        with playwright.sync_playwright() as running:
-            browser = running.chromium.launch(
-                executable_path=program,
-                args=["--no-sandbox", "--disable-background-networking", "--disable-sync",
-                      "--disable-component-update", "--no-first-run", "--disable-quic", afternoon.believed()],
-            )  # fmt: skip
+        with launched(afternoon.believed()) as browser:
             walk(afternoon, gate, browser, welcome)
-            browser.close()
     finally:
         broker.kill()
     # Nobody's name in what was written to be read.

@@ -23,12 +23,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.support.browser import serving_on
 from tests.support.paths import ROOT
 
 __all__ = ["BROWSER_ARGUMENTS", "HOSTS", "Certificate", "WalletSite", "issuing", "serving"]
@@ -36,12 +36,6 @@ __all__ = ["BROWSER_ARGUMENTS", "HOSTS", "Certificate", "WalletSite", "issuing",
 WALLET = ROOT / "agent/wallet"
 HOSTS = ("wallet.test", "issuer.test", "other.test")
 BROWSER_ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
     "--host-resolver-rules=" + ",".join(f"MAP {host} 127.0.0.1" for host in HOSTS),
 )
 _TYPES = {
@@ -215,20 +209,5 @@ def serving(site: WalletSite, certificate: Certificate) -> Iterator[WalletSite]:
 def issuing(app: Any, bound: socket.socket, certificate: Certificate) -> Iterator[None]:
     """Serve an issuer's application over TLS until the block ends."""
     file = str(certificate.file)
-    config = uvicorn.Config(
-        app, ssl_certfile=file, ssl_keyfile=file, log_config=None, lifespan="off",
-        access_log=False, timeout_graceful_shutdown=1, http="h11", ws="none",
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]})
-    thread.start()
-    until = time.monotonic() + 10
-    while not server.started and thread.is_alive() and time.monotonic() < until:
-        time.sleep(0.01)
-    try:
-        assert server.started
+    with serving_on(bound, app, ssl_certfile=file, ssl_keyfile=file):
         yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        bound.close()

@@ -25,17 +25,10 @@ from agent.desk.tables import credentials
 from agent.desk.upgrading import Upgrades
 from agent.desk.vci.app import issuer_app
 from agent.issuing import issue
+from tests.support.browser import Authenticator, launched, listening, serving_on
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
 from tests.support.pilot import Keys
-from tests.support.wallet_site import (
-    Authenticator,
-    a_chromium,
-    a_phone,
-    listening,
-    origin_of,
-    serving,
-    wallet_app,
-)
+from tests.support.wallet_site import a_phone, origin_of, wallet_app
 
 FACE = issue.face_template(bytes(range(128)), "face-embed-v1")
 PIN = "39485716203948"
@@ -132,9 +125,9 @@ def site(tmp_path_factory: Any) -> Iterator[Site]:
     )
     with (
         contextlib.closing(Faces()) as faces,
-        a_chromium() as browser,
-        serving(issuer_app(desk, faces=faces), issuer),
-        serving(wallet_app([origin_of(issuer)]), wallet),
+        launched() as browser,
+        serving_on(issuer, issuer_app(desk, faces=faces)),
+        serving_on(wallet, wallet_app([origin_of(issuer)])),
     ):
         yield Site(browser, origin_of(wallet), desk, clock, member)
     desk.close()

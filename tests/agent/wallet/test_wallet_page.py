@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,10 +27,11 @@ from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.vci.app import issuer_app
 from agent.issuing.issue import face_template, sign_ticket
 from agent.scan.cascade import Cascade
+from tests.support.browser import Authenticator, launched, listening
+from tests.support.desk_browser import CAMERA
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
 from tests.support.paths import ROOT
 from tests.support.pilot import Keys
-from tests.support.wallet_site import Authenticator
 from tests.support.wallet_tls import BROWSER_ARGUMENTS, Certificate, WalletSite, issuing, serving
 
 PIN = "481516"
@@ -103,13 +103,9 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: Any) -> Iterator[World]:
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api")
     folder: Path = tmp_path_factory.mktemp("page")
     certificate = Certificate.make(folder)
-    bound = socket.create_server(("127.0.0.1", 0))
+    bound = listening()
     issuer = f"https://issuer.test:{bound.getsockname()[1]}"
     with serving(WalletSite([issuer]), certificate) as site:
         web = f'[web]\nissuer = "{issuer}"\nwallet = "{site.url[:-1]}"'
@@ -117,16 +113,13 @@ def world(tmp_path_factory: Any) -> Iterator[World]:
         camera = folder / "sign.y4m"
         camera.write_bytes(film("idgate:library/north?cnonce=00112233445566778899aabbccddeeff"))
         arguments = [
-            *BROWSER_ARGUMENTS, certificate.argument(), "--use-fake-ui-for-media-stream",
-            "--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={camera}",
+            *BROWSER_ARGUMENTS, certificate.argument(), *CAMERA, f"--use-file-for-fake-video-capture={camera}",
         ]  # fmt: skip
-        with issuing(issuer_app(desk), bound, certificate), playwright.sync_playwright() as running:
-            browser = running.chromium.launch(executable_path=program, args=arguments)
+        with launched(*arguments) as browser, issuing(issuer_app(desk), bound, certificate):
             made = World(site, desk, browser, certificate)
             yield made
             if made.carried is not None:
                 made.carried.close()
-            browser.close()
         desk.close()
 
 

@@ -20,14 +20,8 @@ from agent.desk.web.app import staff_app
 from agent.issuing.issue import present
 from agent.issuing.keys import Holder
 from tests.support.asgi import talking_to
-from tests.support.desk_browser import (
-    Authenticator,
-    axe_problems,
-    launched,
-    listening,
-    serving,
-    y4m,
-)
+from tests.support.browser import Authenticator, launched, listening
+from tests.support.desk_browser import CAMERA, axe_problems, serving, y4m
 from tests.support.desks import NOW, DeskClock, a_desk, a_person
 from tests.support.faces import _scene
 from tests.support.phones import Phone
@@ -81,7 +75,8 @@ class House:
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory, astronaut):
     room = _scene(astronaut, sides=(320,))
-    with launched(y4m(room, tmp_path_factory.mktemp("camera") / "room.y4m")) as browser:
+    film = y4m(room, tmp_path_factory.mktemp("camera") / "room.y4m")
+    with launched(*CAMERA, film) as browser:
         yield browser
 
 
