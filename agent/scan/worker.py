@@ -17,6 +17,8 @@ from agent.sandbox.confine import Confinement
 from agent.sandbox.stem import Mapped, map_readable, serve
 from agent.sandbox.wire import WireError
 from agent.scan.cascade import Cascade
+from agent.scan.decoders import Decoders
+from agent.scan.still import decode_still
 from agent.scan.wire import Answer, pack_answer, unpack_job
 
 __all__ = ["QrDecoder", "main"]
@@ -26,14 +28,19 @@ class QrDecoder:
     """Reads the symbols of the frame in the shared memory.
 
     Args:
-        cascade: the decoders.
+        decoders: as loaded.
         memory: (N,) uint8, the frame at its start.
+        retry: whether a miss is retried.
     """
 
     confinement = Confinement("idgate-scan", extra_memory=384 << 20)
 
-    def __init__(self, cascade: Cascade, memory: NDArray[np.uint8]) -> None:
-        self._cascade = cascade
+    def __init__(
+        self, decoders: Decoders, memory: NDArray[np.uint8], *, retry: bool = True
+    ) -> None:
+        self._decoders = decoders
+        self._cascade = Cascade(decoders, retry=retry)
+        self._retry = retry
         self._memory = memory
 
     def answer(self, job: bytes) -> bytes:
@@ -49,7 +56,7 @@ class QrDecoder:
         luma = self._memory[:area].reshape(wanted.height, wanted.width)
         started = time.perf_counter_ns()
         if wanted.thorough:
-            payloads, variant = self._cascade.decode_still(luma)
+            payloads, variant = decode_still(self._decoders, luma, retry=self._retry)
         elif wanted.wary:
             payloads, variant = self._cascade.decode_wary(luma)
         else:
@@ -69,15 +76,17 @@ def main(arguments: list[str]) -> int:
 
 def _load(memories: Sequence[Mapped], words: Sequence[str]) -> QrDecoder:
     retry, pyzbar = (word == "1" for word in words)
-    cascade = Cascade(retry=retry, pyzbar=pyzbar)
-    _warm(cascade)
-    return QrDecoder(cascade, np.frombuffer(map_readable(memories[0]), dtype=np.uint8))
+    decoders = Decoders(pyzbar=pyzbar)
+    _warm(decoders)
+    memory = np.frombuffer(map_readable(memories[0]), dtype=np.uint8)
+    return QrDecoder(decoders, memory, retry=retry)
 
 
-def _warm(cascade: Cascade) -> None:
+def _warm(decoders: Decoders) -> None:
     """Run every variant once."""
     rng = np.random.default_rng(0)
-    cascade.decode_still(rng.integers(0, 256, (96, 128), dtype=np.uint8))
+    decode_still(decoders, rng.integers(0, 256, (96, 128), dtype=np.uint8))
+    cascade = Cascade(decoders)
     for turn in range(4):
         cascade.decode(rng.integers(0, 256, (96, 128), dtype=np.uint8), turn=turn)
 

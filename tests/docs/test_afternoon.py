@@ -26,7 +26,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from PIL import Image
 
-from agent.scan.cascade import Cascade
+from agent.scan.decoders import Decoders
+from agent.scan.still import decode_still
 from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
 from tests.conftest import Mosquitto
@@ -173,7 +174,7 @@ def photograph(gate: GateOnDisk, picture: bytes) -> None:
 def scanned(page: Any, what: str) -> str:
     """Read a QR code that a page shows, as a camera does."""
     picture = page.locator(what).first.screenshot(scale="device")
-    (found,), _ = Cascade().decode_still(np.asarray(Image.open(io.BytesIO(picture)).convert("L")))
+    (found,), _ = decode_still(Decoders(), np.asarray(Image.open(io.BytesIO(picture)).convert("L")))
     return found.data.decode()
 
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from agent.scan.bare import islands
 from agent.scan.cascade import RETRIES, Cascade
+from agent.scan.decoders import Decoders
+from agent.scan.still import decode_still
 from agent.scan.wire import Variant
 
 WORDS = "NI1:" + "A1B2C3 $%*" * 15
@@ -76,7 +78,7 @@ PAGES = {
 def test_a_code_without_quiet_zone_is_read(name: str) -> None:
     picture = page(bare(), **PAGES[name])  # type: ignore[arg-type]
     cascade = Cascade()
-    assert cascade.decode_still(picture)[1] is Variant.BARE
+    assert decode_still(cascade.decoders, picture)[1] is Variant.BARE
     turn = RETRIES.index(Variant.BARE)
     found, variant = cascade.decode(picture, turn=turn)
     assert variant is Variant.BARE
@@ -86,7 +88,7 @@ def test_a_code_without_quiet_zone_is_read(name: str) -> None:
 @pytest.mark.parametrize("text", ["NI1:A", "NI1:" + "A1B2C3 $%*" * 4, "NI1:" + "A1B2C3 $%*" * 40])
 @pytest.mark.parametrize("px", [3, 8])
 def test_small_codes_and_large(text: str, px: int) -> None:
-    found, _ = Cascade().decode_still(page(bare(text, px)))
+    found, _ = decode_still(Decoders(), page(bare(text, px)))
     assert [payload.data.decode() for payload in found] == [text]
 
 
@@ -94,7 +96,7 @@ def test_corners_are_in_the_whole_picture() -> None:
     code = bare()
     picture = np.zeros((720, 1280), np.uint8)
     picture[60 : 60 + len(code), 300 : 300 + len(code)] = code
-    (found,), variant = Cascade().decode_still(picture)
+    (found,), variant = decode_still(Decoders(), picture)
     assert variant is Variant.BARE
     last = len(code) - 1
     expected = [(300, 60), (300 + last, 60), (300 + last, 60 + last), (300, 60 + last)]

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from agent.scan.cascade import FORCED_EVERY, RETRIES, Cascade
+from agent.scan.decoders import Decoders
+from agent.scan.still import decode_still
 from agent.scan.wire import Variant
 from hal.simulated.scene import Phone, Scene
 
@@ -92,12 +94,12 @@ def test_micro_qr_is_not_read(cascade):
 
 def test_pyzbar_bytes_count_only_where_they_are_exact(draw):
     cascade = Cascade()
-    cascade._read = lambda *_, **__: []  # zxing-cpp finds nothing today
-    ascii_found, variant = cascade.decode_still(draw("NI1:EXACT", module_px=6))
+    cascade.decoders._read = lambda *_, **__: []  # zxing-cpp finds nothing today
+    ascii_found, variant = decode_still(cascade.decoders, draw("NI1:EXACT", module_px=6))
     assert [payload.data for payload in ascii_found] == [b"NI1:EXACT"]
     assert (variant, ascii_found[0].decoder) == (Variant.PYZBAR, "pyzbar")
     assert np.abs(np.array(ascii_found[0].corners[0]) - (200 + 24, 100 + 24)).max() <= 12
-    mangled, _ = cascade.decode_still(draw(bytes(range(128, 200)), module_px=6))
+    mangled, _ = decode_still(cascade.decoders, draw(bytes(range(128, 200)), module_px=6))
     assert mangled == ()
 
 
@@ -147,7 +149,7 @@ def test_a_far_phone_ends_the_stillness():
 def test_without_retries_or_pyzbar():
     blank = np.full((240, 320), 127, dtype=np.uint8)
     assert Cascade(retry=False).decode(blank, turn=0)[1] is Variant.PLAIN
-    without = Cascade(pyzbar=False)
+    without = Cascade(Decoders(pyzbar=False))
     rng = np.random.default_rng(2)
     noise = [rng.integers(0, 255, (240, 320), dtype=np.uint8) for _ in range(4)]
     assert {without.decode(frame, turn=n)[1] for n, frame in enumerate(noise)} == set(RETRIES) - {
@@ -193,7 +195,7 @@ def test_rendered_codes_are_read_by_module_size(module_px, floor):
 def test_any_picture_is_survived(picture, turn):
     cascade = Cascade()
     found, _ = cascade.decode(picture, turn=turn)
-    still, _ = cascade.decode_still(picture)
+    still, _ = decode_still(cascade.decoders, picture)
     for payload in (*found, *still):
         assert isinstance(payload.data, bytes)
 
@@ -205,7 +207,7 @@ def test_a_damaged_code_is_read_right_or_not_at_all(draw, seed):
     rng = np.random.default_rng(seed)
     spot = rng.integers(100, 250, 2)
     frame[spot[0] : spot[0] + 10 * seed, spot[1] + 100 : spot[1] + 100 + 10 * seed] = 0
-    found, _ = Cascade().decode_still(frame)
+    found, _ = decode_still(Decoders(), frame)
     assert {payload.data for payload in found} <= {code.encode()}
 
 

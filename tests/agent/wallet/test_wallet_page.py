@@ -26,7 +26,8 @@ from agent.desk.members import Members
 from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.vci.app import issuer_app
 from agent.issuing.issue import face_template, sign_ticket
-from agent.scan.cascade import Cascade
+from agent.scan.decoders import Decoders
+from agent.scan.still import decode_still
 from tests.support.browser import Authenticator, launched, listening
 from tests.support.desk_browser import CAMERA
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
@@ -244,7 +245,7 @@ def picture(page: Any, what: str = "") -> NDArray[np.uint8]:
 
 def decoded(shot: NDArray[np.uint8]) -> str:
     """Read a screenshot as a gate reads a frame."""
-    (payload,) = Cascade().decode_still(cv2.cvtColor(shot, cv2.COLOR_BGR2GRAY))[0]
+    (payload,) = decode_still(Decoders(), cv2.cvtColor(shot, cv2.COLOR_BGR2GRAY))[0]
     return payload.data.decode()
 
 

@@ -1,0 +1,174 @@
+"""The decoders, loaded once, and what a picture is prepared by before one of them sees it.
+
+Rules:
+- zxing-cpp reads QR codes only, as bytes, and every result counts: the signature decides which is
+  real;
+- zbar guesses a character set and re-encodes what is not ASCII: its bytes count where they are
+  ASCII only.
+
+No I/O and no clock. The caller bounds the time: nothing here can be trusted to return.
+Standard: ISO/IEC 18004 (QR Code); Micro QR and rMQR are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent.scan.bare import islands
+from agent.scan.wire import Corners, Payload, Variant
+
+__all__ = ["Decoders", "Luma"]
+
+Luma = NDArray[np.uint8]
+
+CALM = (3, 3)
+"""Grain is smoothed before contrast is raised: sharpened grain costs zxing-cpp eight times a plain
+miss, and hides more codes than it shows."""
+SOFT_PX = 1.2
+"""Standard deviation of the softening: from 3 pixels a module on a code outlasts it."""
+REDUCED_SIDE = 800
+"""Longest side of a large still picture when it is read reduced: huge codes, moire."""
+
+
+class Decoders:
+    """zxing-cpp, pyzbar and OpenCV.
+
+    Args:
+        pyzbar: whether pyzbar is loaded.
+
+    Raises:
+        ImportError: a decoder is not installed.
+    """
+
+    def __init__(self, *, pyzbar: bool = True) -> None:
+        import cv2
+
+        # Not an import statement: the stub file in zxing-cpp's wheel is not valid Python.
+        zxingcpp: Any = import_module("zxingcpp")
+        self.cv2: Any = cv2
+        cv2.setNumThreads(1)
+        self._read = zxingcpp.read_barcodes
+        formats = zxingcpp.BarcodeFormat
+        self._format = formats.QRCode  # a family, in zxing-cpp 3
+        self._unwanted = (formats.MicroQRCode, formats.RMQRCode)
+        self._clahe = cv2.createCLAHE(4.0, (8, 8))
+        self._zbar: Callable[..., Any] | None = None
+        self._zbar_symbols: list[Any] = []
+        if pyzbar:
+            from pyzbar.pyzbar import ZBarSymbol, decode
+
+            self._zbar = decode
+            self._zbar_symbols = [ZBarSymbol.QRCODE]
+
+    @property
+    def has_pyzbar(self) -> bool:
+        """Whether pyzbar is loaded."""
+        return self._zbar is not None
+
+    def read(self, variant: Variant, luma: Luma) -> tuple[Payload, ...]:
+        """Prepare a picture in a way and read it.
+
+        Args:
+            variant: the way; `NONE` and `PLAIN` are none.
+            luma: (H, W) uint8; only read.
+        """
+        cv2 = self.cv2
+        if variant is Variant.UNSHARP:
+            calm = cv2.GaussianBlur(luma, CALM, 0)
+            return self._zxing(cv2.addWeighted(calm, 3.0, cv2.blur(luma, (5, 5)), -2.0, 0))
+        if variant is Variant.CLAHE:
+            return self._zxing(self._clahe.apply(cv2.GaussianBlur(luma, CALM, 0)))
+        if variant is Variant.PYZBAR:
+            return self._pyzbar(luma, 0.5)
+        if variant is Variant.PYZBAR_FULL:
+            return self._pyzbar(luma, 1.0)
+        if variant is Variant.BARE:
+            return self._bare(luma)
+        if variant is Variant.SOFT:
+            return self._zxing(cv2.GaussianBlur(luma, (0, 0), SOFT_PX))
+        if variant is Variant.ENLARGED:
+            return self._zxing_at(luma, 2.0)
+        if variant is Variant.REDUCED:
+            return self._zxing_at(luma, REDUCED_SIDE / max(luma.shape))
+        return self._zxing(luma)
+
+    def _zxing_at(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
+        kind = self.cv2.INTER_CUBIC if scale > 1 else self.cv2.INTER_AREA
+        picture = self.cv2.resize(luma, None, fx=scale, fy=scale, interpolation=kind)
+        return tuple(
+            Payload(p.data, _scaled(p.corners, 1 / scale), p.decoder) for p in self._zxing(picture)
+        )
+
+    def _bare(self, luma: Luma) -> tuple[Payload, ...]:
+        for island in islands(self.cv2, luma):
+            found = self._zxing(island.picture)
+            if found:
+                return tuple(
+                    Payload(p.data, _moved(p.corners, *island.at), p.decoder) for p in found
+                )
+        return ()
+
+    def _zxing(self, luma: Any) -> tuple[Payload, ...]:
+        found: dict[tuple[bytes, Corners], Payload] = {}
+        for result in self._read(luma, formats=self._format):
+            place = result.position
+            corners = (
+                (place.top_left.x, place.top_left.y),
+                (place.top_right.x, place.top_right.y),
+                (place.bottom_right.x, place.bottom_right.y),
+                (place.bottom_left.x, place.bottom_left.y),
+            )
+            data = bytes(result.bytes)
+            if data and result.format not in self._unwanted:
+                found[data, corners] = Payload(data, corners, "zxing-cpp")
+        return tuple(found.values())
+
+    def _pyzbar(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
+        if self._zbar is None:
+            return ()
+        picture = luma
+        if scale != 1:
+            size = (max(1, int(luma.shape[1] * scale)), max(1, int(luma.shape[0] * scale)))
+            picture = self.cv2.resize(luma, size, interpolation=self.cv2.INTER_AREA)
+        height, width = picture.shape
+        results = self._zbar((picture.tobytes(), width, height), symbols=self._zbar_symbols)
+        return tuple(
+            Payload(bytes(result.data), _zbar_corners(result, 1 / scale), "pyzbar")
+            for result in results
+            if result.data and result.data.isascii()
+        )
+
+
+def _moved(corners: Corners, x: int, y: int) -> Corners:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners
+    return (ax + x, ay + y), (bx + x, by + y), (cx + x, cy + y), (dx + x, dy + y)
+
+
+def _scaled(corners: Corners, scale: float) -> Corners:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = corners
+    return (
+        (round(ax * scale), round(ay * scale)),
+        (round(bx * scale), round(by * scale)),
+        (round(cx * scale), round(cy * scale)),
+        (round(dx * scale), round(dy * scale)),
+    )
+
+
+def _zbar_corners(result: Any, scale: float) -> Corners:
+    """Return zbar's polygon where it has four points, else its bounding box."""
+    points = [(int(point.x), int(point.y)) for point in result.polygon]
+    if len(points) != 4:
+        left, top, width, height = result.rect
+        points = [
+            (left, top),
+            (left + width, top),
+            (left + width, top + height),
+            (left, top + height),
+        ]
+    a, b, c, d = points
+    return _scaled((a, b, c, d), scale)
