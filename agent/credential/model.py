@@ -186,6 +186,8 @@ class Credential:
         replay_key: identifies this use.
         references: biometric references.
         birth_date: ISO 8601, a day or only its month or year; read by `birth.days` alone.
+        ages: ages of which the issuer says that the holder had reached them at `issued_at`.
+        undisclosed: how many claims the holder kept to himself.
         regions: ISO 3166-2 codes it is valid in; empty means everywhere.
         status: status list reference.
         business: ticket or reservation, verified.
@@ -208,6 +210,8 @@ class Credential:
     presented_at: int | None = None
     references: tuple[BiometricReference, ...] = field(repr=False, default=())
     birth_date: str | None = field(repr=False, default=None)
+    ages: frozenset[int] = field(repr=False, default=frozenset())
+    undisclosed: int = 0
     regions: frozenset[str] = frozenset()
     status: StatusReference | None = None
     business: BusinessItem | None = field(repr=False, default=None)
@@ -223,6 +227,7 @@ class Credential:
             subject="",
             references=(),
             birth_date=None,
+            ages=frozenset(),
             business=None,
             status=None,
             revocation_hashes=(),

@@ -58,7 +58,9 @@ class Header(IntEnum):
     IV = 5
     KCWT = 13
     TYP = 16
+    SD_CLAIMS = 17
     X5CHAIN = 33
+    SD_ALG = 170
 
 
 @_at_hand
@@ -133,6 +135,8 @@ class Claim(IntEnum):
     """Private: in a ticket, a map of text to text or integer for the place that sold it."""
     REALM = -65541
     """Private: in a ticket without `cnf`, the `iss` of the identity whose `sub` it repeats."""
+    AGES = -65542
+    """Private: a map of ages to true: so old, or older, was the holder when it was issued."""
 
 
 _PRIVATE: Final = -65536

@@ -16,6 +16,8 @@ OTHER_NAMES = {"CONTENT_TYPE": "CTY"}
 IN_NO_LIBRARY = {
     Header.KCWT: 13,  # draft-ietf-spice-sd-cwt, beside CWT Claims in Headers of older drafts
     Header.TYP: 16,  # RFC 9596
+    Header.SD_CLAIMS: 17,  # draft-ietf-spice-sd-cwt, and the next
+    Header.SD_ALG: 170,
     Claim.VCT: 11,
     Claim.CNONCE: 39,  # RFC 9711
     Claim.IDENTITY: 169,  # MOSIP
@@ -47,8 +49,8 @@ def test_numbers_are_the_registries(ours, theirs):
 
 def test_our_own_numbers_stay_what_issuers_sign():
     assert Alg.SM2_SM3 == -65600
-    assert [Claim.LEVEL, Claim.REGIONS, Claim.BUSINESS, Claim.DETAILS] == [
-        -65537, -65538, -65539, -65540,
+    assert [Claim.LEVEL, Claim.REGIONS, Claim.BUSINESS, Claim.DETAILS, Claim.AGES] == [
+        -65537, -65538, -65539, -65540, -65542,
     ]  # fmt: skip
     assert (numbers.SD_CWT_TYP, numbers.KB_TYP) == (293, 294)
     assert numbers.VCT_PREFIX == "urn:idgate:vct:"
