@@ -99,7 +99,7 @@ class CameraSettings:
         name: given to every frame.
         index: which of the board's cameras.
         device: path of a V4L2 camera; empty takes `index`.
-        format: of a V4L2 camera's pictures, `MJPG`, `YUYV` or `GREY`; empty chooses.
+        format: of a V4L2 camera's pictures, `MJPG`, `YUYV` or `GREY`; `auto` chooses.
         width: of the frames before rotation, pixels.
         height: of the frames before rotation, pixels.
         fps: frames a second.
@@ -115,7 +115,7 @@ class CameraSettings:
     name: str = "code"
     index: int = 0
     device: str = ""
-    format: str = ""
+    format: str = "auto"
     width: int = 1280
     height: int = 720
     fps: float = 15.0

@@ -293,7 +293,7 @@ class V4l2Camera:
         settings = self._settings
         offered = self._device.formats()
         who = f"camera {self.name}: {found.identity.card} at {found.path}"
-        tried = (settings.format,) if settings.format else FORMATS
+        tried = FORMATS if settings.format == "auto" else (settings.format,)
         usable: list[Format] = []
         for name in tried:
             if name not in offered:

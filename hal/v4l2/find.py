@@ -21,7 +21,7 @@ from hal.v4l2.port import Machine
 
 __all__ = ["FORMATS", "Found", "Source"]
 
-FORMATS: Final = ("MJPG", "YUYV", "GREY")
+FORMATS: Final[tuple[str, ...]] = ("MJPG", "YUYV", "GREY")
 """Those that are read, the best first: a USB 2 bus carries 30 MJPG pictures of 1280x720 a second,
 and 10 of YUYV."""
 LINKS: Final = "/dev/v4l/"
@@ -87,16 +87,17 @@ class Source:
 
     def _nth(self) -> Found:
         refused: list[str] = []
-        for number, found in enumerate(self._cameras(refused)):
-            if number == self._index:
+        count = 0
+        for found in self._cameras(refused):
+            if count == self._index:
                 return found
+            count += 1
             found.device.close()
         if refused:
             raise DeviceUnavailable(f"{self._who}: {refused[0]}")
-        count = len(self._machine.nodes())
         raise DeviceUnavailable(
-            f"{self._who}: no camera {self._index}: {count} video devices, and none of them is it; "
-            "plug one in, or name it by camera.device (ls /dev/v4l/by-id)"
+            f"{self._who}: there is no webcam {self._index}: {count or 'none'} found (they count "
+            "from 0); plug one in; ls -l /dev/v4l/by-id shows what is"
         )
 
     def _again(self, known: tuple[str, str]) -> Found:

@@ -298,7 +298,7 @@ def test_a_rate_that_cannot_be_stops_nobody(start, webcam, lie):
             {"formats": {"H264": ((160, 120),)}},
             "Example HD: Example HD at /dev/video0 delivers H264",
         ),
-        ({"formats": {}}, "no camera 0"),
+        ({"formats": {}}, "there is no webcam 0: none found"),
     ],
 )
 def test_what_cannot_start_says_what_to_do(start, webcam, wrong, said):

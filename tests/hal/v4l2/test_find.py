@@ -52,7 +52,7 @@ def test_nodes_whose_formats_nobody_reads_are_not_counted(computer):
 @pytest.mark.parametrize(
     ("device", "index", "said"),
     [
-        ("", 1, r"camera code: no camera 1: 2 video devices, .*ls /dev/v4l/by-id"),
+        ("", 1, r"camera code: there is no webcam 1: 1 found .*ls -l /dev/v4l/by-id"),
         ("/dev/video1", 0, r"/dev/video1 \(Example HD.*\) delivers no pictures.*video-index0"),
         ("/dev/video7", 0, r"No such file or directory: '/dev/video7'; plug it in"),
         (LINK, 0, r"No such file or directory: '/dev/v4l/by-id/.*; plug it in"),
@@ -65,7 +65,7 @@ def test_what_is_not_there_says_what_to_do(computer, device, index, said):
 
 
 def test_nothing_at_all(computer):
-    with pytest.raises(DeviceUnavailable, match="no camera 0: 0 video devices"):
+    with pytest.raises(DeviceUnavailable, match="there is no webcam 0: none found"):
         path_of(computer)
 
 
