@@ -11,6 +11,7 @@ from hal.v4l2.survey import Offer, survey
 __all__ = ["look_at_webcam"]
 
 SIZES_TOLD: Final = 6
+OTHERS_TOLD: Final = 4
 SHARE: Final = 0.75
 """Of the rate that is set: a webcam that has less is told."""
 USB2_BYTES_S: Final = 24_000_000
@@ -39,7 +40,8 @@ def _words(offer: Offer) -> str:
         more = " ..." if len(sizes) > SIZES_TOLD else ""
         told.append(f"{name} {listed or 'of sizes that it does not tell'}{more}")
     if offer.others:
-        told.append(f"not read: {', '.join(offer.others)}")
+        more = ", ..." if len(offer.others) > OTHERS_TOLD else ""
+        told.append(f"not read: {', '.join(offer.others[:OTHERS_TOLD])}{more}")
     told.append(f"has {', '.join(offer.controls)}" if offer.controls else "has no controls")
     return "; ".join(told)
 

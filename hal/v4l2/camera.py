@@ -54,6 +54,7 @@ PACE: Final = 0.75
 may know no rate as low as was asked for."""
 BETWEEN_MAINS_US: Final = 9_200
 """Half a period at 60 Hz is 8,333 us, at 50 Hz 10,000."""
+OFFERED_TOLD: Final = 8
 _NO_ROOM: Final = (
     'no room for the pictures on the USB bus: set a lower fps or size, format = "MJPG", or plug '
     "the camera into another port, without a hub"
@@ -305,7 +306,7 @@ class V4l2Camera:
                 usable.append(form)
         if not usable:
             raise DeviceUnavailable(
-                f"{who} delivers {', '.join(offered) or 'nothing'}, none of it as "
+                f"{who} delivers {', '.join(offered[:OFFERED_TOLD]) or 'nothing'}, none of it as "
                 f"{' or '.join(tried)} of {SMALLEST[0]}x{SMALLEST[1]} or more"
             )
         best = usable[0]
