@@ -276,7 +276,7 @@ class V4l2Camera:
         if self._closed.is_set():
             raise DeviceFault(f"camera {self.name}: closed")
         said = ready.get(self._device.fileno(), 0)
-        if said & ~select.POLLIN and not said & select.POLLIN:
+        if said & ~select.POLLIN:
             self._device.identity()  # says so where it is gone
             raise OSError(errno.EIO, "the device stopped")
 
