@@ -153,7 +153,7 @@ bench_apt() { # ARGUMENT...: counters of instructions only where they are asked 
 }
 
 demo_extra() { # ARGUMENT...: the desk's parts only where it is played with
-    case " $* " in *" --phone "*) echo demo,desk ;; *) echo demo ;; esac
+    case " $* " in *" --phone "* | *" --camera "*) echo demo,desk ;; *) echo demo ;; esac
 }
 
 do_bench() { # ARGUMENT...

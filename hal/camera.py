@@ -98,6 +98,8 @@ class CameraSettings:
     Attributes:
         name: given to every frame.
         index: which of the board's cameras.
+        device: path of a V4L2 camera; empty takes `index`.
+        format: of a V4L2 camera's pictures, `MJPG`, `YUYV` or `GREY`; `auto` chooses.
         width: of the frames before rotation, pixels.
         height: of the frames before rotation, pixels.
         fps: frames a second.
@@ -106,10 +108,14 @@ class CameraSettings:
         exposure_values: exposure compensation in stops, alternated from frame to frame.
         focus: `fixed`, `manual` (at `lens_position`) or `auto`.
         lens_position: dioptres (1/m).
+        colour: whether somebody looks at colours; a driver that pays for them leaves them out
+            otherwise.
     """
 
     name: str = "code"
     index: int = 0
+    device: str = ""
+    format: str = "auto"
     width: int = 1280
     height: int = 720
     fps: float = 15.0
@@ -118,6 +124,7 @@ class CameraSettings:
     exposure_values: tuple[float, ...] = (0.0, -2.0)
     focus: str = "fixed"
     lens_position: float = 5.0
+    colour: bool = True
 
 
 class Camera(Protocol):

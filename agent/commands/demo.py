@@ -1,4 +1,4 @@
-"""`idgate demo`: a day at two simulated gates; with `--phone`, one's own phone before a webcam."""
+"""`idgate demo`: a day at two simulated gates; with `--camera`, one's own phone before a webcam."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--phone",
         action="store_true",
-        help="a desk, two gates and your own phone before this machine's webcam, instead",
+        help="a desk, a gate and your own phone before this machine's webcam, instead",
     )
     parser.add_argument(
         "--address",
@@ -30,11 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="IP",
         help="with --phone: this machine's on the phone's network; default: looked up",
     )
-    parser.add_argument(
+    eye = parser.add_mutually_exclusive_group()
+    eye.add_argument(
+        "--camera",
+        metavar="CAMERA",
+        help="as --phone, before this webcam: a number or a path below /dev; default: 0, the first",
+    )
+    eye.add_argument(
         "--frames",
         type=Path,
         metavar="FILE",
-        help="with --phone: a picture, folder or video; default: the webcam",
+        help="with --phone: two gates before a picture, folder or video; default: the webcam",
     )
 
 
@@ -53,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(f"idgate demo: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
-    if arguments.phone:
+    if arguments.phone or arguments.camera is not None:
         return _phone(arguments, directory)
     show = Show(directory, fast=arguments.fast, broker=arguments.broker, console=Console(width=150))
     try:
@@ -67,7 +73,8 @@ def _phone(arguments: argparse.Namespace, directory: Path) -> int:
     """Play with the visitor's own phone; 0 ended by the keyboard, 1 a part fails, 2 usage."""
     from rich.console import Console
 
-    from agent.demo.phone import PhoneShow, open_eye, own_address
+    from agent.demo.eye import open_eye
+    from agent.demo.phone import PhoneShow, own_address
     from agent.demo.stage import StageError
     from hal.errors import HalError
 
@@ -75,12 +82,12 @@ def _phone(arguments: argparse.Namespace, directory: Path) -> int:
     if address.startswith("127."):
         print("no network: only a browser on this machine reaches the wallet", file=sys.stderr)
     try:
-        eye = open_eye(arguments.frames)
+        eye = open_eye(arguments.frames, arguments.camera or "0")
     except (StageError, HalError) as error:
         print(f"idgate demo: {error}", file=sys.stderr)
         return 2
     try:
-        with PhoneShow(directory, address=address, source=eye, console=Console()) as show:
+        with PhoneShow(directory, address=address, eye=eye, console=Console()) as show:
             show.play()
     except KeyboardInterrupt:
         print(f"\nended; what was made is in {directory}")
@@ -88,8 +95,4 @@ def _phone(arguments: argparse.Namespace, directory: Path) -> int:
     except (StageError, ValueError, OSError) as error:
         print(f"idgate demo: {error}", file=sys.stderr)
         return 1 if isinstance(error, StageError) else 2
-    finally:
-        close = getattr(eye, "close", None)
-        if close is not None:
-            close()
     return 0

@@ -204,5 +204,5 @@ EXAMPLES: Final = {
         "idgate holidays berlin.ics --profile hall.toml --until 2027-12-31",
     ),
     "doctor": (f"sudo idgate doctor {_CONFIG}", f"sudo idgate doctor {_CONFIG} --no-hardware"),
-    "demo": ("idgate demo --fast --out pictures", "idgate demo --phone"),
+    "demo": ("idgate demo --fast --out pictures", "idgate demo --camera 0"),
 }  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from agent import log
 from agent.daemon.gatekeeper import connector
 from agent.gate.gate import Connect
 from agent.settings.model import CameraConfig, Config
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hal.simulated.camera import Fault
 
 __all__ = ["Hardware", "camera_settings", "open_camera", "open_hardware"]
+_log = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ def camera_settings(camera: CameraConfig) -> CameraSettings:
     return CameraSettings(
         name=camera.name,
         index=camera.index,
+        device=camera.device,
+        format=camera.format,
         width=camera.width,
         height=camera.height,
         fps=camera.fps,
@@ -88,6 +92,12 @@ def open_camera(camera: CameraConfig, config: Config) -> Camera:
         DeviceUnavailable: it is not there.
     """
     settings = camera_settings(camera)
+    if camera.driver == "v4l2":
+        from hal.v4l2.camera import opener
+
+        looked_at = config.face is not None and camera.serves != "code"
+        settings = replace(settings, colour=looked_at)
+        return RecoveringCamera(opener(settings, _say_once(camera.name)), name=camera.name)
     if camera.driver == "picamera2":
         from hal.raspberrypi.camera import open_camera as open_real
 
@@ -109,6 +119,18 @@ def open_camera(camera: CameraConfig, config: Config) -> Camera:
         return open_simulated(settings, frames, faults=ahead)
 
     return RecoveringCamera(reopen, name=camera.name)
+
+
+def _say_once(name: str) -> Callable[[str], None]:
+    """Return what logs a camera's lacks: each once, however often it is opened."""
+    said: set[str] = set()
+
+    def say(lack: str) -> None:
+        if lack not in said:
+            said.add(lack)
+            _log.warning("the camera lacks", camera=name, lack=lack)
+
+    return say
 
 
 def _camera_faults(config: Config) -> tuple[Fault, ...]:

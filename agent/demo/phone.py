@@ -1,10 +1,10 @@
-"""The demo with a real phone: a desk, its wallet, two gates that look through the webcam.
+"""The demo with a real phone: a desk, its wallet, and a gate that looks through the webcam.
 
 Rules:
 - everything is the real thing: `idgate desk init` and `run` in a process of its own, gates that
   join by its link and fetch their trust from it, the real daemon; the pins and who walks are not;
-- both gates look through the same lens: the one that the phone's code was made for opens, the other
-  says that it was not;
+- before a webcam there is one gate; where a file is played there are two that look at it: the one
+  that the phone's code was made for opens, the other says that it was not;
 - the phone needs this machine's address on its network; what a browser does not do under an address
   and an authority that nobody installed (passkeys, staying offline) is said, not hidden;
 - at the end nothing stays but the folder that is named.
@@ -25,17 +25,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import numpy as np
 from rich.console import Console
 
 from agent.controller.ports import JournaledEvent
 from agent.credential.model import Kind, Level
 from agent.daemon.daemon import Daemon
 from agent.daemon.gatekeeper import connector
-from agent.daemon.hardware import Hardware, camera_settings
+from agent.daemon.hardware import Hardware, camera_settings, open_camera
 from agent.daemon.pins import wiring
+from agent.demo.eye import Eye
 from agent.demo.stage import StageError
 from agent.desk.desk import Desk, open_desk
 from agent.desk.joining import Joining
@@ -46,19 +46,18 @@ from agent.desk.person import Person
 from agent.fleet.join import join, read_link
 from agent.journal import events
 from agent.settings.load import load
+from agent.settings.write import to_toml
 from agent.trust.update import update
-from hal.camera import CameraSettings, Luma, Rgb
+from hal.camera import Camera
 from hal.recovery import RecoveringCamera
 from hal.simulated.barrier import Barrier, Behaviour
-from hal.simulated.camera import open_camera
+from hal.simulated.camera import open_camera as open_simulated
 from hal.simulated.pinboard import PinBoard
-from hal.simulated.sources import SceneSource, open_source
+from hal.simulated.sources import SceneSource
 
-__all__ = ["GATES", "PhoneShow", "Webcam", "own_address"]
+__all__ = ["Gate", "PhoneShow", "own_address", "settings_of"]
 
 SITE: Final = "demo"
-GATES: Final = ("north", "south")
-WEBCAM: Final = Path("/dev/video0")
 READY_S: Final = 30.0
 DAY_S: Final = 86_400
 
@@ -70,12 +69,6 @@ site = "my-site"
 gate = "gate-1"
 passage_timeout_s = 3.0
 denial_s = 1.0
-
-[[camera]]
-driver = "simulated"
-width = 1280
-height = 720
-fps = 10
 
 [gpio]
 driver = "simulated"
@@ -91,65 +84,29 @@ pins_file = "pins"
 """
 
 
-class Webcam:
-    """The machine's own camera, read by one thread, looked through by every gate.
+class Gate:
+    """A gate on the real daemon; its pins, and who walks, are not.
 
     Args:
-        device: a V4L2 device.
-
-    Raises:
-        StageError: it gives no picture.
+        folder: with its settings; its name is the gate's.
+        source: what a simulated camera sees; None opens the camera of the settings.
+        tell: hears the gate's name and each event.
     """
 
-    def __init__(self, device: Path) -> None:
-        import cv2
-
-        self._cv2: Any = cv2
-        self._video = cv2.VideoCapture(str(device), cv2.CAP_V4L2)
-        self._video.set(cv2.CAP_PROP_FRAME_WIDTH, 1280)
-        self._video.set(cv2.CAP_PROP_FRAME_HEIGHT, 720)
-        ok, picture = self._video.read()
-        if not ok:
-            self._video.release()
-            raise StageError(f"{device}: gives no picture; another program may have it")
-        self._picture = self._rgb(picture)
-        self._going = True
-        self._thread = threading.Thread(target=self._read, name="webcam", daemon=True)
-        self._thread.start()
-
-    def render(self, _now: float) -> Luma | Rgb:
-        """Return the newest picture, (H, W, 3) uint8 RGB."""
-        return self._picture
-
-    def close(self) -> None:
-        """Let the camera go."""
-        self._going = False
-        self._thread.join(5)
-        self._video.release()
-
-    def _read(self) -> None:
-        while self._going:
-            ok, picture = self._video.read()
-            if ok:
-                self._picture = self._rgb(picture)
-            else:
-                time.sleep(0.1)
-
-    def _rgb(self, picture: Any) -> Rgb:
-        return np.asarray(self._cv2.cvtColor(picture, self._cv2.COLOR_BGR2RGB), dtype=np.uint8)
-
-
-class _Gate:
-    """A gate that has joined the desk."""
-
     def __init__(
-        self, folder: Path, source: SceneSource, tell: Callable[[str, JournaledEvent], None]
+        self, folder: Path, source: SceneSource | None, tell: Callable[[str, JournaledEvent], None]
     ) -> None:
         self.name = folder.name
         config = load(folder / "config.toml")
         self._board = PinBoard(config.path(config.simulation.pins_file))
-        settings = camera_settings(config.camera[0])
-        camera = RecoveringCamera(lambda: open_camera(settings, source=source), settings.name)
+        camera: Camera
+        if source is None:
+            camera = open_camera(config.camera[0], config)
+        else:
+            settings = camera_settings(config.camera[0])
+            camera = RecoveringCamera(
+                lambda: open_simulated(settings, source=source), settings.name
+            )
         self._barrier = Barrier(self._board, wiring(config.gpio), reaction_s=0.2)
         hardware = Hardware((camera,), connector(config))
         self._daemon = Daemon(config, hardware, observe=lambda seen: self._observe(seen, tell))
@@ -157,6 +114,7 @@ class _Gate:
         self._daemon.start()
 
     def close(self) -> None:
+        """Stop it all."""
         self._daemon.shutdown()
         self._barrier.close()
         self._board.close()
@@ -182,7 +140,7 @@ class PhoneShow:
     Args:
         directory: where everything goes.
         address: this machine's on the phone's network.
-        source: what the gates look at.
+        eye: what the gates look through.
         console: where it is shown.
         port: of the staff's pages; the issuer and the wallet have the next two.
     """
@@ -192,17 +150,17 @@ class PhoneShow:
         directory: Path,
         *,
         address: str,
-        source: SceneSource,
+        eye: Eye,
         console: Console,
         port: int = 8_443,
     ) -> None:
         self._directory = directory
         self._address = address
-        self._source = source
+        self._eye = eye
         self._console = console
         self._port = port
         self._process: subprocess.Popen[str] | None = None
-        self._gates: list[_Gate] = []
+        self._gates: list[Gate] = []
         self._desk: Desk | None = None
         self._news = threading.Condition()
         self._told: list[Told] = []
@@ -318,21 +276,22 @@ class PhoneShow:
         )
         self._process = _served(folder, self._directory / "desk.log")
         self._desk = open_desk(folder / "desk.toml")
-        for name in GATES:
+        for name in self._eye.gates:
             self._gates.append(self._joined(name))
         self._console.print(f"desk             {self._desk.settings.web.staff} (this machine)")
         self._console.print(f"  first passkey  {made.link}", soft_wrap=True)
         self._console.print(f"wallet           {self._desk.settings.web.wallet}")
-        self._console.print(f"gates            {', '.join(GATES)}, one lens for both")
+        self._console.print(f"gates            {', '.join(self._eye.gates)}")
+        self._console.print(f"camera           {self._eye.words}", highlight=False, markup=False)
 
-    def _joined(self, name: str) -> _Gate:
+    def _joined(self, name: str) -> Gate:
         folder = self._directory / name
         folder.mkdir()
-        (folder / "config.toml").write_text(_SETTINGS, encoding="utf-8")
+        (folder / "config.toml").write_text(settings_of(self._eye), encoding="utf-8")
         link = Joining(self.desk).invite_gate(name, '[gate]\nprofile = "library"', who="desk")
         joined = join(read_link(link.link), folder)
         update(joined.cache, joined.source, now=int(time.time()), ca=joined.ca)
-        return _Gate(folder, self._source, self._hear)
+        return Gate(folder, self._eye.source, self._hear)
 
     def _hear(self, gate: str, seen: JournaledEvent) -> None:
         if not isinstance(seen.event, events.Decision):
@@ -355,9 +314,15 @@ class PhoneShow:
     def _show_place(self) -> None:
         show = self._console.print
         show("\n[bold]2.[/bold] The card is on the phone. Scan this, to make codes for a gate:")
-        self._show_code(self.place_link(GATES[0]))
-        show("[bold]3.[/bold] Hold the phone's code before this machine's camera, a hand away.")
-        show(f"   {GATES[0]} opens; {GATES[1]} says that the code is for another gate.")
+        opens, *others = self._eye.gates
+        self._show_code(self.place_link(opens))
+        show(
+            "[bold]3.[/bold] Make the phone bright, and hold its code before this machine's camera:"
+        )
+        show("   two hands away, then nearer or further until it is sharp.")
+        show(f"   {opens} opens, once a code: every code is used up by the gate that it opened.")
+        for other in others:
+            show(f"   {other} says that the code is for another gate.")
         show("   The keyboard's interrupt (Ctrl-C) ends it.\n")
 
     def _show_code(self, link: str) -> None:
@@ -367,6 +332,12 @@ class PhoneShow:
         segno.make(link, error="l", micro=False).terminal(code, compact=True)
         self._console.file.write(code.getvalue())
         self._console.print(f"   {link}", soft_wrap=True, highlight=False)
+
+
+def settings_of(eye: Eye) -> str:
+    """Return the settings of a gate that looks through an eye; the desk says who it is."""
+    camera = to_toml({"camera": eye.table}).replace("[camera]", "[[camera]]", 1)
+    return f"{_SETTINGS}\n{camera}"
 
 
 def own_address() -> str:
@@ -380,20 +351,6 @@ def own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-
-
-def open_eye(frames: Path | None) -> SceneSource:
-    """Return what the gates look at: the webcam, or what is named instead.
-
-    Raises:
-        StageError: there is no webcam.
-        HalError: what is named is no picture, folder or video.
-    """
-    if frames is not None:
-        return open_source(str(frames), CameraSettings(width=1280, height=720))
-    if not WEBCAM.exists():
-        raise StageError(f"no webcam ({WEBCAM}) here; --frames FILE plays a picture or a video")
-    return Webcam(WEBCAM)
 
 
 def _served(folder: Path, log: Path) -> subprocess.Popen[str]:

@@ -29,7 +29,6 @@ __all__ = ["Finding", "examine"]
 State = Literal["ok", "warning", "failed", "skipped"]
 LOW_DISK_MIB = 200
 FULL_DISK_MIB = 4
-FRAMES_LOOKED_AT = 3
 SET_ASIDE_TOLD = 8
 
 
@@ -183,7 +182,7 @@ def _drivers(config: Config) -> Finding:
     if wrong:
         return Finding(
             "drivers", "warning", f"simulated, at what looks like a real gate: {names}",
-            'set driver = "rpi-gpio", "picamera2" or "adafruit" there, or leave the line out',
+            'set driver = "rpi-gpio", "picamera2", "v4l2" or "adafruit" there, or leave it out',
         )  # fmt: skip
     return Finding("drivers", "ok", f"simulated, for a trial: {names}" if names else "real ones")
 
@@ -387,43 +386,10 @@ def _models(config: Config) -> Finding:
 
 
 def _camera(config: Config) -> Finding:
-    from agent.controller.camera_watch import Blindness, at_first_sight, measure
-    from agent.daemon.hardware import open_camera
-    from hal.errors import HalError
+    from agent.doctor.cameras import look_at_cameras
 
-    sizes = []
-    for camera in config.camera:
-        try:
-            device = open_camera(camera, config)
-        except HalError as error:
-            return Finding(
-                "camera", "failed", f"{camera.name}: {error}",
-                "check the ribbon cable and `rpicam-hello --list-cameras`",
-            )  # fmt: skip
-        try:
-            seems = set()
-            for _ in range(FRAMES_LOOKED_AT):
-                with device.capture(camera.timeout_s) as frame:
-                    seems.add(at_first_sight(measure(frame.luma)))
-                    height, width = frame.luma.shape
-        except HalError as error:
-            return Finding(
-                "camera", "failed", f"{camera.name}: {error}", "power the camera off and on"
-            )
-        finally:
-            device.close()
-        if seems == {Blindness.COVERED}:
-            return Finding(
-                "camera", "warning", f"{camera.name}: the picture is black, white or flat",
-                "take the cover off the lens, clean it; light the place",
-            )  # fmt: skip
-        if seems == {Blindness.DEFOCUSED}:
-            return Finding(
-                "camera", "warning", f"{camera.name}: nothing in the picture is sharp",
-                "set the focus to where codes are held; clean the lens",
-            )  # fmt: skip
-        sizes.append(f"{camera.name} {width}x{height}")
-    return Finding("camera", "ok", ", ".join(sizes))
+    state, detail, remedy = look_at_cameras(config)
+    return Finding("camera", state, detail, remedy)
 
 
 def _gpio(config: Config) -> Finding:

@@ -80,7 +80,16 @@ def _cameras(config: Config) -> Iterator[str]:
         yield "key camera.serves: no camera serves codes"
     if config.face is not None and serving == {"code"}:
         yield "key camera.serves: [face] needs a camera that serves faces"
+    webcams = [camera for camera in config.camera if camera.driver == "v4l2"]
+    places = [camera.device or camera.index for camera in webcams]
+    if len(set(places)) != len(places):
+        yield "key camera.device: two webcams, and both are the same one"
     for camera in config.camera:
+        if (camera.device or camera.format != "auto") and camera.driver != "v4l2":
+            name = "device" if camera.device else "format"
+            yield f'key camera.{name}: it is for driver = "v4l2"'
+        if camera.device and not camera.device.startswith("/dev/"):
+            yield "key camera.device: a path below /dev, such as /dev/v4l/by-id/..."
         if camera.timeout_s * camera.fps <= 1:
             yield (
                 f"key camera.timeout_s: camera {camera.name} brings a frame each "

@@ -97,11 +97,18 @@ class GateConfig(_Section, frozen=True):
 class CameraConfig(_Section, frozen=True):
     """One camera; the first serves codes, and faces too when it is the only one."""
 
-    driver: Literal["picamera2", "simulated"] = "picamera2"
+    driver: Literal["picamera2", "v4l2", "simulated"] = "picamera2"
+    """`picamera2` for a camera on the board's ribbon, `v4l2` for a webcam on USB."""
     name: Name = "code"
     serves: Literal["code", "face", "both"] = "both"
     index: Annotated[int, Meta(ge=0, le=3)] = 0
-    """Which of the camera ports."""
+    """Which of the camera ports; with `v4l2` which of the webcams, in the kernel's order."""
+    device: str = ""
+    """Of `v4l2`, in place of `index`: `/dev/v4l/by-id/...`, which follows the webcam into any
+    socket, `/dev/v4l/by-path/...`, which stays with the socket, or `/dev/video0`."""
+    format: Literal["auto", "MJPG", "YUYV", "GREY"] = "auto"
+    """Of `v4l2`: how pictures cross the USB; `auto` takes the first of these that the webcam has at
+    `width` and `height`."""
     width: Annotated[int, Meta(ge=160, le=4096)] = 1280
     height: Annotated[int, Meta(ge=120, le=3072)] = 720
     fps: Annotated[float, Meta(gt=0, le=120)] = 15.0
@@ -114,9 +121,11 @@ class CameraConfig(_Section, frozen=True):
     exposure_values: tuple[Stops, ...] = (0.0, -2.0)
     """Exposure compensation, alternated from frame to frame: phone screens need less."""
     focus: Literal["fixed", "manual", "auto"] = "fixed"
-    """`fixed` for lenses without motor, `manual` at `lens_position`."""
+    """`fixed` for lenses without motor, `manual` at `lens_position`. A webcam is left as it is by
+    `fixed`; one whose lens cannot be set says so and goes on."""
     lens_position: Annotated[float, Meta(ge=0, le=32)] = 5.0
-    """Dioptres (1/m) for manual focus: code at 20 cm is 5."""
+    """Dioptres (1/m) for manual focus: code at 20 cm is 5. Webcams give their steps no unit: 0 is
+    the far end of them, 10 and more the near one."""
 
 
 class ScanConfig(_Section, frozen=True):

@@ -61,6 +61,8 @@ def test_the_units_are_hardened(unit: Path) -> None:
         "LimitCORE=0",
         "Environment=PYTHONMALLOC=malloc",  # see tests/agent/daemon/test_forgotten.py
         "DevicePolicy=closed",
+        "DeviceAllow=char-video4linux rw",  # a camera module's and a webcam's
+        "SupplementaryGroups=video dialout",
         "ProtectSystem=strict",
         "CapabilityBoundingSet=",
         "ConfigurationDirectoryMode=0750",  # as setup.sh makes it, or systemd warns at each start

@@ -87,6 +87,20 @@ def test_another_encoding_is_named(tmp_path, encoding: str) -> None:
         (GOOD + '[[camera]]\nname = "a"\n[[camera]]\nname = "a"\n', ["camera"]),
         (GOOD + '[[camera]]\nserves = "face"\n', ["camera.serves", "codes"]),
         (GOOD + '[face]\n[[camera]]\nserves = "code"\n', ["camera.serves", "faces"]),
+        (GOOD + '[[camera]]\ndevice = "/dev/video0"\n', ["key camera.device", 'driver = "v4l2"']),
+        (GOOD + '[[camera]]\nformat = "MJPG"\n', ["key camera.format", 'driver = "v4l2"']),
+        (
+            GOOD + '[[camera]]\ndriver = "v4l2"\ndevice = "video0"\n',
+            ["key camera.device", "below /dev"],
+        ),
+        (
+            GOOD + '[[camera]]\ndriver = "v4l2"\nformat = "H264"\n',
+            ["camera[0].format", "allowed: "],
+        ),
+        (
+            GOOD + '[[camera]]\ndriver = "v4l2"\n[[camera]]\ndriver = "v4l2"\nname = "b"\n',
+            ["key camera.device", "same one"],
+        ),
         (GOOD + "[scan]\ndeadline_ms = 1\n", ["scan.deadline_ms", "20"]),
         (GOOD + '[face]\nliveness = "on"\n', ["face.liveness", "allowed: off, passive, challenge"]),
         (GOOD + "[tolerance]\nfuture_s = 301\n", ["tolerance.future_s", "300"]),
