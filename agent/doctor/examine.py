@@ -68,6 +68,7 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
         ("journal", _journal, False),
         ("models", _models, False),
         ("camera", _camera, True),
+        ("engine", _engine, True),
         ("gpio", _gpio, True),
         ("finger", _finger, True),
         ("broker", _broker, False),
@@ -391,6 +392,8 @@ def _camera(config: Config) -> Finding:
     from agent.daemon.hardware import open_camera
     from hal.errors import HalError
 
+    if not config.camera:
+        return Finding("camera", "skipped", "none is fitted: a scan engine reads the codes")
     sizes = []
     for camera in config.camera:
         try:
@@ -424,6 +427,25 @@ def _camera(config: Config) -> Finding:
             )  # fmt: skip
         sizes.append(f"{camera.name} {width}x{height}")
     return Finding("camera", "ok", ", ".join(sizes))
+
+
+def _engine(config: Config) -> Finding:
+    if config.scan_engine is None:
+        return Finding("engine", "skipped", "no scan engine is fitted")
+    from agent.daemon.engine import look_at_engine
+
+    problem, caution, detail = look_at_engine(config)
+    if problem:
+        return Finding(
+            "engine", "failed", problem,
+            "check port, power, baud and model; stop a running daemon, which has it alone",
+        )  # fmt: skip
+    if caution:
+        return Finding(
+            "engine", "warning", f"{detail}; {caution}",
+            "docs/wiring.md says what to set in the engine; prefer a serial one that answers",
+        )  # fmt: skip
+    return Finding("engine", "ok", detail)
 
 
 def _gpio(config: Config) -> Finding:
