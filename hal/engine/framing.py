@@ -8,7 +8,8 @@ Rules:
 - AIM identifiers (ISO/IEC 15424) `]Q0` to `]Q6` are QR; with `aim`, nothing else is handed over:
   a bar code that carries a credential's bytes is ignored, and counted.
 - Beyond 7,089 bytes, or `payload_s`, everything is passed over up to the next end.
-- Memory is one payload and what waits, 8 payloads at most; work is linear in the bytes.
+- Memory is one payload and what waits, 8 payloads at most; work is linear in the bytes. What was
+  handed over or passed over does not linger in a buffer that is used on.
 - What an engine made of the contents (an ECI as `\000026`, UTF-8 of what was binary) stays: it is
   no credential any more, and the judge says so.
 """
@@ -78,7 +79,7 @@ class Framer:
         if self._spoiled:
             # Only the beginning of a suffix is still of use.
             kept = max(0, len(self._suffix) - 1)
-            del self._buffer[: max(0, len(self._buffer) - kept)]
+            self._buffer = self._buffer[max(0, len(self._buffer) - kept) :]
 
     def silence(self) -> None:
         """Say that the line has been silent for long enough: nothing more belongs to what began."""
@@ -113,7 +114,8 @@ class Framer:
             self._end(bytes(self._buffer[start:end]))
             start = end + len(self._suffix)
             self._began_ns = now_ns
-        del self._buffer[:start]
+        if start:
+            self._buffer = self._buffer[start:]
         if start and not self._buffer:
             self._began_ns = None
 
@@ -123,7 +125,7 @@ class Framer:
             self.counts.overlong += 1
 
     def _forget(self) -> None:
-        self._buffer.clear()
+        self._buffer = bytearray()
         self._began_ns = None
         self._spoiled = False
 
