@@ -49,6 +49,10 @@ TRIES: Final = 3
 CHECK_EVERY_S: Final = 5.0
 CHECK_AGAIN_S: Final = 1.0
 CHECKS_MISSED: Final = 3
+BREATH_S: Final = 0.03
+"""Silence between two payloads."""
+SET_UP_S: Final = 6.0
+"""How long setting up may take, whatever is answered late or at the last try."""
 SETTLE_S: Final = 0.1
 """What an engine takes to change its speed."""
 
@@ -117,7 +121,7 @@ class SerialEngine:
         self._last_ns = 0
         self._armed = False
         self._wanted = gm65.settings(mode=settings.mode, aim=settings.aim)
-        self._check_at_ns = 0
+        self._check_at_ns = self._until_ns = 0
         self._missed = 0
         with starting(f"engine port {settings.port}", "check scan_engine.port and the cable"):
             self._port = serial.Serial(
@@ -250,6 +254,7 @@ class SerialEngine:
         return found
 
     def _set_up_known(self) -> None:
+        self._until_ns = self._clock_ns() + round(SET_UP_S * 1e9)
         changed = self._find_speed()
         mode = self._value(gm65.Register.MODE)
         # While it reads nothing, no code can be taken for an answer, nor change what is verified.
@@ -305,7 +310,7 @@ class SerialEngine:
 
     def _answers(self) -> bool:
         question = gm65.command(gm65.Kind.READ, gm65.Register.MODE, b"\x01")
-        return any(self._try(question, 1) is not None for _ in range(TRIES - 1))
+        return any(self._try(question, 1) is not None for _ in range(TRIES))
 
     def _value(self, register: gm65.Register) -> int:
         return self._ask(gm65.command(gm65.Kind.READ, register, b"\x01"), 1)[0]
@@ -317,9 +322,11 @@ class SerialEngine:
         """Return an answer.
 
         Raises:
-            DeviceUnavailable: none came, thrice.
+            DeviceUnavailable: none came, thrice, or setting up takes too long.
         """
         for _ in range(TRIES):
+            if self._clock_ns() > self._until_ns:
+                break
             said = self._try(question, size)
             if said is not None:
                 return said
@@ -328,7 +335,12 @@ class SerialEngine:
     def _try(self, question: bytes, size: int) -> bytes | None:
         self._flush()
         self._write(question)
-        said, _ = self._answer(size)
+        said, found = self._answer(size)
+        if said is None and found:
+            # A code was told just then: the next question waits for its end.
+            until = self._clock_ns() + round(ANSWER_S * 1e9)
+            while self._line.read(CHUNK, BREATH_S) and self._clock_ns() < until:
+                self._sleep(PACE_S)
         return said
 
     def _answer(self, size: int) -> tuple[bytes | None, bytes]:

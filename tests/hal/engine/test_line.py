@@ -77,9 +77,9 @@ def test_one_that_is_set_up_already_is_asked_and_nothing_is_saved(bench):
 
 
 def test_while_it_is_asked_it_reads_nothing(bench):
-    engine, port = bench.engine()
+    engine, port = bench.engine(pace=True)
     bench.driver(port).close()
-    engine.show(Shown(gm65.answer(b"\x00") * 3))
+    engine.show(Shown(gm65.answer(b"\x00") * 30))
     engine.commands.clear()
     bench.driver(port)
     modes = [each[6] for each in engine.commands if each[2:6] == b"\x08\x01\x00\x00"]
@@ -96,6 +96,13 @@ def test_printed_codes_that_stay_on_are_no_engine_of_ours(bench, monkeypatch):
 
     monkeypatch.setattr(engine, "_put", stubborn)
     with pytest.raises(DeviceUnavailable, match="does not keep 'printed set-up codes off'"):
+        bench.driver(port)
+
+
+def test_setting_up_has_an_end(bench, monkeypatch):
+    _, port = bench.engine()
+    monkeypatch.setattr("hal.engine.line.SET_UP_S", 0.0)
+    with pytest.raises(DeviceUnavailable, match="stopped answering"):
         bench.driver(port)
 
 
@@ -199,9 +206,10 @@ def test_what_was_read_before_anybody_asked_is_not_handed_over(bench):
     assert driver.read(0.05) is None
 
 
-def test_a_question_between_two_payloads_costs_nothing(bench):
+def test_a_question_between_two_payloads_costs_nothing(bench, monkeypatch):
     engine, port = bench.engine()
     driver = bench.driver(port)
+    monkeypatch.setattr("hal.engine.line.ANSWER_S", 2.0)  # of a machine that has much else to do
     engine.show(Shown(CODE))
     for _ in range(3):
         fell_due(driver)
