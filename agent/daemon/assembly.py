@@ -23,6 +23,7 @@ from agent.controller.biometric_checks import BiometricChecks, Search
 from agent.controller.camera import CameraLoop
 from agent.controller.controller import Controller
 from agent.controller.counters import Counters
+from agent.controller.engine import EngineLoop
 from agent.controller.memory import JournalMemory
 from agent.controller.ports import JournaledEvent, Ports
 from agent.controller.records import Recorder
@@ -77,6 +78,8 @@ class Assembly:
         file_config: the file's.
         desired: what the fleet wants set.
         volatile: what the state stands on that a power cut empties, or "".
+        scanner: decodes frames; None where no camera serves codes.
+        engine_loop: None where no scan engine is fitted.
         others: named as their types say.
     """
 
@@ -95,9 +98,10 @@ class Assembly:
     judge: Judge
     active_profile: ActiveProfile
     gate: Gate
-    scanner: Scanner
+    scanner: Scanner | None
     controller: Controller
     camera_loops: list[CameraLoop]
+    engine_loop: EngineLoop | None
     board: BoardWatch
     volatile: str
 
@@ -174,6 +178,9 @@ class _Builder:
 
     def camera_fault(self, name: str, word: str) -> None:
         self.faults.happened("camera", "reopened", f"{name}: {word}")
+
+    def engine_fault(self, word: str) -> None:
+        self.faults.happened("engine", "reopened", word)
 
     def show(self, signal: Signal) -> None:
         self.gate.signal(signal)
@@ -270,8 +277,10 @@ def _build(
         clock=clock,
         file_config=file_config,
     )
-    scanner = Scanner(config.scan, builder.scan_incident)
-    undo.callback(scanner.close)
+    scanner = None
+    if any(camera.serves != "face" for camera in config.camera):
+        scanner = Scanner(config.scan, builder.scan_incident)
+        undo.callback(scanner.close)
     builder.gate = Gate(
         builder.hardware.gatekeeper,
         pin_map(config),
@@ -302,7 +311,7 @@ def _build(
         Rules.of(config.gate, config.gpio),
         mode,
     )
-    builder.hardware.listen(builder.camera_fault)
+    builder.hardware.listen(builder.camera_fault, builder.engine_fault)
     return Assembly(
         config=config,
         file_config=file_config,
@@ -322,6 +331,7 @@ def _build(
         scanner=scanner,
         controller=controller,
         camera_loops=_camera_loops(config, builder, scanner, feed, controller),
+        engine_loop=_engine_loop(config, builder, controller),
         board=BoardWatch(make_board(config), builder.faults, hot_c=config.board.hot_c),
         volatile=volatile(config.state_path(config.journal.path).parent),
     )
@@ -432,7 +442,11 @@ def _staff_search(profile: Profile, biometrics: Biometrics) -> Search | None:
 
 
 def _camera_loops(
-    config: Config, builder: _Builder, scanner: Scanner, feed: FaceFeed, controller: Controller
+    config: Config,
+    builder: _Builder,
+    scanner: Scanner | None,
+    feed: FaceFeed,
+    controller: Controller,
 ) -> list[CameraLoop]:
     blind = BlindCameras(builder.faults)
     return [
@@ -446,6 +460,13 @@ def _camera_loops(
         )
         for camera, settings in zip(builder.hardware.cameras, config.camera, strict=True)
     ]
+
+
+def _engine_loop(config: Config, builder: _Builder, controller: Controller) -> EngineLoop | None:
+    engine, settings = builder.hardware.engine, config.scan_engine
+    if engine is None or settings is None:
+        return None
+    return EngineLoop(engine, post=controller.post, hold_s=settings.hold_s)
 
 
 def require(profile: Profile, fitted: frozenset[Modality]) -> None:

@@ -1,13 +1,13 @@
 """Runs one gate: starts the parts of `agent.daemon.assembly`, watches them, shuts them down.
 
-Threads: `camera-*` (frames in, codes out), `decide` (the passage machine), the gate's own I/O,
-`face` and `finger` (one check at a time), `trust`, the reporter's, `board` (how it is), and this
-one, which watches all.
+Threads: `camera-*` (frames in, codes out), `engine` (payloads in, codes out), `decide` (the passage
+machine), the gate's own I/O, `face` and `finger` (one check at a time), `trust`, the reporter's,
+`board` (how it is), and this one, which watches all.
 
 Rules:
 - READY is said when a code shown now would be judged. The ready output is lit while a grant could
-  be recorded too, and a camera sees: nothing opens unrecorded, and whoever looks at the gate shall
-  see that.
+  be recorded too, and a camera sees or an engine reads: nothing opens unrecorded, and whoever looks
+  at the gate shall see that.
 - A lost thread, a dead gate or a loop that stands still ends the daemon (`Exit.FAULT`); the service
   manager starts it anew. The watchdog is fed only while every loop goes round.
 - Stopping: nothing new is begun, what is open ends in its defined way, and every pin is left safe.
@@ -37,6 +37,7 @@ from agent.controller.ports import JournaledEvent
 from agent.controller.unfinished import end_unfinished
 from agent.credential import registry
 from agent.daemon.assembly import assemble, objection
+from agent.daemon.engine import ENGINE_STUCK_S
 from agent.daemon.expiry import ends
 from agent.daemon.hardware import Hardware
 from agent.daemon.health import Health
@@ -165,6 +166,8 @@ class Daemon:
             self._loops.append(
                 _LoopProgress(camera.name, rounds, _camera_stuck_s(camera.timeout_s))
             )
+        if (engine := self.parts.engine_loop) is not None:
+            self._loops.append(_LoopProgress("engine", lambda: engine.rounds, ENGINE_STUCK_S))
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -202,7 +205,8 @@ class Daemon:
     def stop(self) -> None:
         """Ask the daemon to stop, also in its start; from any thread, and not from a handler."""
         self._stop.set()
-        if self._loading and (stem := self.parts.scanner.stem_pid):
+        scanner = self.parts.scanner
+        if self._loading and scanner is not None and (stem := scanner.stem_pid):
             os.kill(stem, signal.SIGKILL)  # who waits for it holds the scanner's lock
 
     def reload(self) -> None:
@@ -219,10 +223,12 @@ class Daemon:
             "threads": [loop.stop for loop in parts.camera_loops],
             "reporter": [],
             "gate": [parts.gate.stop],
-            "decoder": [parts.scanner.close],
+            "decoder": [] if parts.scanner is None else [parts.scanner.close],
             "devices": [parts.biometrics.close, parts.hardware.close],
             "disk": [self._save_clock, parts.journal.close],
         }
+        if parts.engine_loop is not None:
+            stops["threads"].append(parts.engine_loop.stop)
         stops["threads"] += [
             parts.board.stop,
             parts.controller.stop,
@@ -275,6 +281,8 @@ class Daemon:
         self._service.step("starting cameras, trust and reporter")
         for loop, camera in zip(parts.camera_loops, parts.hardware.cameras, strict=True):
             self._threads.start(f"camera-{camera.name}", loop.run)
+        if parts.engine_loop is not None:
+            self._threads.start("engine", parts.engine_loop.run)
         parts.trust.start(self._threads)
         self._threads.start("board", parts.board.run)
         if parts.config.mqtt is not None:
@@ -288,10 +296,11 @@ class Daemon:
         Raises:
             ScanError: it does not start.
         """
+        scanner = self.parts.scanner
         self._loading = True
         try:
-            if not self._stop.is_set():
-                self.parts.scanner.wait_ready(start_s)
+            if scanner is not None and not self._stop.is_set():
+                scanner.wait_ready(start_s)
         except ScanError:
             if not self._stop.is_set():
                 raise
@@ -382,10 +391,11 @@ class Daemon:
         self._outlook.look(why, parts.counters.snapshot(), now)
 
     def _show_ready(self) -> None:
-        """Light the ready output while a code would be seen and its grant could be recorded."""
+        """Light the ready output while a code would be read and its grant could be recorded."""
         parts = self.parts
         sees = any(loop.reads_codes and not loop.blind for loop in parts.camera_loops)
-        ready = sees and parts.journal.has_room() and not parts.controller.journal_refuses
+        reads = sees or parts.engine_loop is not None
+        ready = reads and parts.journal.has_room() and not parts.controller.journal_refuses
         if ready != self._ready:
             self._ready = ready
             parts.gate.ready(ready)

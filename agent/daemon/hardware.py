@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from agent import log
+from agent.daemon.engine import open_engine
 from agent.daemon.gatekeeper import connector
 from agent.gate.gate import Connect
 from agent.settings.model import CameraConfig, Config
 from hal.camera import Camera, CameraSettings
 from hal.errors import DeviceUnavailable
-from hal.recovery import RecoveringCamera
+from hal.recovery import RecoveringCamera, RecoveringEngine
+from hal.scan_engine import ScanEngine
 
 if TYPE_CHECKING:
     from hal.simulated.camera import Fault
@@ -33,13 +35,17 @@ class Hardware:
     Attributes:
         cameras: in the order of the settings, started.
         gatekeeper: reaches the process that owns the pins.
+        engine: set up, where one is fitted.
     """
 
     cameras: tuple[Camera, ...]
     gatekeeper: Connect
+    engine: ScanEngine | None = None
 
-    def listen(self, told: Callable[[str, str], None]) -> None:
-        """Be told (camera, fault) when a camera had to be reopened."""
+    def listen(self, told: Callable[[str, str], None], engine_told: Callable[[str], None]) -> None:
+        """Be told (camera, fault), or the engine's fault, when one had to be reopened."""
+        if isinstance(self.engine, RecoveringEngine):
+            self.engine.listen(lambda error: engine_told(str(error)))
         for camera in self.cameras:
             if isinstance(camera, RecoveringCamera):
                 camera.listen(lambda error, name=camera.name: told(name, str(error)))  # type: ignore[misc]
@@ -48,6 +54,8 @@ class Hardware:
         """Release every device."""
         for camera in self.cameras:
             camera.close()
+        if self.engine is not None:
+            self.engine.close()
 
 
 def open_hardware(config: Config) -> Hardware:
@@ -61,10 +69,11 @@ def open_hardware(config: Config) -> Hardware:
     try:
         # `extend` keeps what was opened before one fails.
         cameras.extend(open_camera(camera, config) for camera in config.camera)
+        engine = None if config.scan_engine is None else open_engine(config)
     except BaseException:
         Hardware(tuple(cameras), gatekeeper).close()
         raise
-    return Hardware(tuple(cameras), gatekeeper)
+    return Hardware(tuple(cameras), gatekeeper, engine)
 
 
 def camera_settings(camera: CameraConfig) -> CameraSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import resource
+from dataclasses import asdict
 
 from agent import __version__, log
 from agent.daemon.assembly import Assembly
@@ -48,6 +49,7 @@ class Health:
             drivers={
                 "gpio": config.gpio.driver,
                 **{f"camera-{camera.name}": camera.driver for camera in config.camera},
+                **({"engine": config.scan_engine.driver} if config.scan_engine else {}),
                 **({"finger": config.finger.driver} if config.finger else {}),
                 "board": config.board.driver,
             },
@@ -116,8 +118,7 @@ class Health:
             "denied": counts.denied,
             "annulled": counts.annulled,
             "passages": counts.passages,
-            "decoder_incidents": sum(self._gate.scanner.incidents.values())
-            + self._gate.biometrics.incidents,
+            "decoder_incidents": self._decoder_incidents() + self._gate.biometrics.incidents,
             "sightings_dropped": self._gate.controller.dropped,
             "rows_lost": self._gate.controller.lost_rows,
             "log_lines_lost": log.health().lost,
@@ -127,9 +128,15 @@ class Health:
             "max_rss_kib": usage.ru_maxrss,
         }
         numbers |= self._gate.board.metrics()
+        if (engine := self._gate.hardware.engine) is not None:
+            numbers |= {f"engine_{name}": count for name, count in asdict(engine.counts).items()}
         numbers |= {f"days_left_{kind}": days for kind, days in self.expiry.days.items()}
         numbers |= {f"denied_{reason}": count for reason, count in counts.reasons.items()}
         for name, value in (("p50", counts.latency_ms), ("p99", counts.latency_p99_ms)):
             if value is not None:
                 numbers[f"latency_ms_{name}"] = value
         return numbers
+
+    def _decoder_incidents(self) -> int:
+        scanner = self._gate.scanner
+        return 0 if scanner is None else sum(scanner.incidents.values())

@@ -67,6 +67,7 @@ def examine(config: Config, *, hardware: bool = True) -> Iterator[Finding]:
         ("journal", _journal, False),
         ("models", _models, False),
         ("camera", _camera, True),
+        ("engine", _engine, True),
         ("gpio", _gpio, True),
         ("finger", _finger, True),
         ("broker", _broker, False),
@@ -388,8 +389,29 @@ def _models(config: Config) -> Finding:
 def _camera(config: Config) -> Finding:
     from agent.doctor.cameras import look_at_cameras
 
+    if not config.camera:
+        return Finding("camera", "skipped", "none is fitted: a scan engine reads the codes")
     state, detail, remedy = look_at_cameras(config)
     return Finding("camera", state, detail, remedy)
+
+
+def _engine(config: Config) -> Finding:
+    if config.scan_engine is None:
+        return Finding("engine", "skipped", "no scan engine is fitted")
+    from agent.daemon.engine import look_at_engine
+
+    problem, caution, detail = look_at_engine(config)
+    if problem:
+        return Finding(
+            "engine", "failed", problem,
+            "check port, power, baud and model; stop a running daemon, which has it alone",
+        )  # fmt: skip
+    if caution:
+        return Finding(
+            "engine", "warning", f"{detail}; {caution}",
+            "docs/wiring.md says what to set in the engine; prefer a serial one that answers",
+        )  # fmt: skip
+    return Finding("engine", "ok", detail)
 
 
 def _gpio(config: Config) -> Finding:

@@ -75,6 +75,7 @@ def simulated(config: Config, around: Surroundings) -> tuple[bool, str]:
     drivers = {
         "gpio": config.gpio.driver,
         **{f"camera {camera.name}": camera.driver for camera in config.camera},
+        **({"engine": config.scan_engine.driver} if config.scan_engine else {}),
         **({"finger": config.finger.driver} if config.finger else {}),
     }
     names = [name for name, driver in drivers.items() if driver == "simulated"]
@@ -92,6 +93,8 @@ def risky_pins(config: Config, around: Surroundings) -> Iterator[str]:
     if config.gpio.driver == "simulated":
         return
     taken = {"fingerprint module": config.finger.port} if config.finger else {}
+    if config.scan_engine is not None and config.scan_engine.driver == "serial":
+        taken["scan engine"] = config.scan_engine.port
     if config.gpio.output == "osdp":
         taken["OSDP reader"] = config.gpio.osdp_port
     on_header = [who for who, port in taken.items() if port in SERIAL_PORTS]

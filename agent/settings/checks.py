@@ -22,6 +22,8 @@ OPTIONAL_LINES: Final = (
 
 COLLECTOR_KEY: Final = re.compile(r"[0-9a-f]{64}")
 
+HEX: Final = re.compile(r"([0-9A-Fa-f]{2}){0,64}")
+
 REGION: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?")
 """ISO 3166-1 or 3166-2, as gates read it in credentials (`agent.credential.native`)."""
 
@@ -32,7 +34,7 @@ def contradiction(config: Config) -> str:
     Args:
         config: settings whose types are right.
     """
-    rules = (_pins, _place, _ways, _cameras, _cards, _trust, _broker)
+    rules = (_pins, _place, _ways, _cameras, _engine, _cards, _trust, _broker)
     return next((wrong for rule in rules for wrong in rule(config)), "")
 
 
@@ -73,12 +75,14 @@ def _ways(config: Config) -> Iterator[str]:
 
 def _cameras(config: Config) -> Iterator[str]:
     names = [camera.name for camera in config.camera]
-    if len(set(names)) != len(names) or not 1 <= len(names) <= 2:
+    if len(set(names)) != len(names) or len(names) > 2:
         yield "key camera: one or two cameras, each with its own name"
+    if not names and config.scan_engine is None:
+        yield "key camera: a gate without a camera needs a table [scan_engine]"
     serving = {camera.serves for camera in config.camera}
-    if serving == {"face"}:
+    if serving == {"face"} and config.scan_engine is None:
         yield "key camera.serves: no camera serves codes"
-    if config.face is not None and serving == {"code"}:
+    if config.face is not None and not serving & {"face", "both"}:
         yield "key camera.serves: [face] needs a camera that serves faces"
     webcams = [camera for camera in config.camera if camera.driver == "v4l2"]
     places = [camera.device or camera.index for camera in webcams]
@@ -95,6 +99,34 @@ def _cameras(config: Config) -> Iterator[str]:
                 f"key camera.timeout_s: camera {camera.name} brings a frame each "
                 f"{1 / camera.fps:g} s; it must wait longer than that"
             )
+
+
+def _engine(config: Config) -> Iterator[str]:
+    engine = config.scan_engine
+    if engine is None:
+        return
+    if engine.driver != "simulated" and not engine.port:
+        yield "key scan_engine.port: the engine's device, as /dev/serial/by-id names it"
+    if engine.driver == "simulated" and not config.simulation.codes_file:
+        yield "key simulation.codes_file: a simulated scan engine reads its codes there"
+    if engine.model != "generic" and (engine.start_commands or engine.start_answers):
+        yield 'key scan_engine.start_commands: they are for model = "generic"'
+    if engine.start_answers and len(engine.start_answers) != len(engine.start_commands):
+        yield "key scan_engine.start_answers: one for each of the start_commands"
+    for field in ("start_commands", "start_answers"):
+        if not all(HEX.fullmatch(text) for text in getattr(engine, field)):
+            yield f"key scan_engine.{field}: bytes in hexadecimal, 64 at most each"
+    if not (engine.prefix + engine.suffix).isascii() or len(engine.prefix + engine.suffix) > 64:
+        yield "key scan_engine.suffix: prefix and suffix are ASCII, 64 characters at most together"
+    if engine.driver == "hid" and engine.suffix != "\r":
+        yield 'key scan_engine.suffix: a keyboard ends a payload with Enter, "\\r"'
+    taken = {
+        "finger.port": config.finger.port if config.finger else "",
+        "gpio.osdp_port": config.gpio.osdp_port if config.gpio.output == "osdp" else "",
+    }
+    for key, port in taken.items():
+        if engine.port and engine.port == port:
+            yield f"key scan_engine.port: {port} is already {key}; every device needs its own"
 
 
 def _cards(config: Config) -> Iterator[str]:

@@ -29,6 +29,7 @@ __all__ = [
     "LogConfig",
     "MqttConfig",
     "ScanConfig",
+    "ScanEngineConfig",
     "SimulationConfig",
     "ToleranceConfig",
     "TrustConfig",
@@ -139,6 +140,44 @@ class ScanConfig(_Section, frozen=True):
     """Try a second decoder where the first finds nothing."""
     retry: bool = True
     """Try a frame in which nothing was found once more, in turn by other means."""
+
+
+class ScanEngineConfig(_Section, frozen=True):
+    """A barcode engine, which delivers payloads instead of frames; leave it out where none is.
+
+    With one, a gate needs no camera for codes: `camera = []`, before the first table.
+    """
+
+    driver: Literal["serial", "hid", "simulated"] = "serial"
+    """`serial` for USB serial and UART; `hid` for an engine that types as a keyboard, which is
+    slow: 10 s for a code of 661 characters at 8 ms a report."""
+    port: str = ""
+    """A name that outlives a reconnection: /dev/serial/by-id/..., or
+    /dev/input/by-id/...-event-kbd."""
+    model: Literal["gm65", "generic"] = "gm65"
+    """`gm65` (Grow, Waveshare) is set up at every start, printed set-up codes off, and not used
+    where that cannot be read back; any other engine is `generic`."""
+    baud: Literal[9600, 19200, 38400, 57600, 115200] = 115200
+    """A `gm65` that speaks 9600 is set to it."""
+    mode: Literal["continuous", "sensor"] = "continuous"
+    """How a `gm65` reads: always, or when something moves before it."""
+    prefix: str = ""
+    """What the engine sends before each payload."""
+    suffix: str = "\r"
+    """What it sends behind each; empty where contents are binary, so that silence ends them."""
+    gap_ms: Annotated[int, Meta(ge=5, le=1_000)] = 30
+    """That silence."""
+    aim: bool = True
+    """AIM identifiers (`]Q1`) are sent, and nothing but QR is taken."""
+    start_commands: tuple[str, ...] = ()
+    """Sent to a `generic` engine at every start, in hexadecimal: what switches set-up codes off."""
+    start_answers: tuple[str, ...] = ()
+    """What it must answer, one each; an empty text where it answers nothing."""
+    hold_s: Annotated[float, Meta(ge=0.2, le=60)] = 1.0
+    """For how long after it was read a code counts as in view. It must be longer than the engine's
+    pause between two readings of the same code."""
+    payload_s: Annotated[float, Meta(ge=0.5, le=30)] = 12.0
+    """How long one payload may take from its first byte to its last."""
 
 
 class GpioConfig(_Section, frozen=True):
@@ -366,6 +405,8 @@ class SimulationConfig(_Section, frozen=True):
     camera_script: str = ""
     """Faults of the simulated cameras: `FROM_S UNTIL_S KIND` a line, seconds since the start; the
     kinds are timeout, hang, unplug and freeze."""
+    codes_file: str = ""
+    """A file whose first line is the code before the simulated scan engine."""
     pins_file: str = ""
     """Where the simulated GPIO records its edges and takes its inputs."""
     sensor_script: str = ""
@@ -381,6 +422,7 @@ class File(_Section, frozen=True):
     gate: GateConfig
     camera: tuple[CameraConfig, ...] = (CameraConfig(),)
     scan: ScanConfig = ScanConfig()
+    scan_engine: ScanEngineConfig | None = None
     gpio: GpioConfig = GpioConfig()
     finger: FingerConfig | None = None
     face: FaceConfig | None = None

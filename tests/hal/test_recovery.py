@@ -9,7 +9,8 @@ import pytest
 
 from hal.camera import Frame
 from hal.errors import CameraTimeout, DeviceFault, DeviceUnavailable
-from hal.recovery import PATIENCE_S, RecoveringCamera
+from hal.recovery import PATIENCE_S, RecoveringCamera, RecoveringEngine
+from hal.scan_engine import EngineCounts, Scan
 
 
 class Unreliable:
@@ -164,3 +165,60 @@ def test_closing_while_it_opens_leaves_nothing_open(clock):
     with pytest.raises(DeviceFault, match="closed"):
         take(camera)
     assert world.log.count("open") == world.log.count("close") == 2
+
+
+class Engines:
+    """Scan engines that fail by a list, one entry a read, over all openings."""
+
+    def __init__(self, *script: Exception | Scan | None) -> None:
+        self.script = list(script)
+        self.opened = 0
+        self.counts = EngineCounts()
+
+    def open(self) -> Engines:
+        self.opened += 1
+        return self
+
+    def read(self, _timeout_s: float) -> Scan | None:
+        step = self.script.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def close(self) -> None:
+        self.counts.cut += 1
+
+
+def read_from(engines: Engines, clock) -> RecoveringEngine:
+    return RecoveringEngine(engines.open, engines.counts, clock=clock.seconds, sleep=clock.sleep)
+
+
+def test_an_engine_that_reads_nothing_is_sound(clock):
+    engines = Engines(None, Scan(b"a", 1))
+    engine = read_from(engines, clock)
+    assert engine.read(0.1) is None
+    assert engine.read(0.1) == Scan(b"a", 1)
+    assert (engines.opened, engine.recoveries) == (1, 0)
+
+
+def test_an_engine_that_broke_is_opened_anew_and_told(clock):
+    engines, told = Engines(DeviceFault("gone"), Scan(b"a", 1)), []
+    engine = read_from(engines, clock)
+    engine.listen(lambda error: told.append(str(error)))
+    assert engine.read(0.1) == Scan(b"a", 1)
+    assert (engines.opened, engine.recoveries, told) == (2, 1, ["gone"])
+
+
+def test_an_engine_that_stays_broken_is_given_up(clock):
+    engines = Engines(*[DeviceFault("gone")] * 100)
+    with pytest.raises(DeviceFault, match=r"gone \(reopened \d+ times\)"):
+        read_from(engines, clock).read(0.1)
+    assert 2 < engines.opened < 100
+
+
+def test_an_engine_that_is_closed_reads_nothing_more(clock):
+    engine = read_from(Engines(None), clock)
+    engine.close()
+    engine.close()
+    with pytest.raises(DeviceFault, match="engine: closed"):
+        engine.read(0.1)

@@ -14,6 +14,9 @@ from agent.settings.model import ConfigError
 from agent.settings.secrets import secret_path
 
 GOOD = '[gate]\nsite = "st1"\ngate = "g1"\n'
+ENGINE = GOOD + '[scan_engine]\nport = "/dev/x"\n'
+GENERIC = ENGINE + 'model = "generic"\n'
+NO_CAMERA = "camera = []\n" + ENGINE
 
 
 def test_defaults_are_a_working_gate(tmp_path) -> None:
@@ -101,6 +104,16 @@ def test_another_encoding_is_named(tmp_path, encoding: str) -> None:
             GOOD + '[[camera]]\ndriver = "v4l2"\n[[camera]]\ndriver = "v4l2"\nname = "b"\n',
             ["key camera.device", "same one"],
         ),
+        ("camera = []\n" + GOOD, ["key camera", "[scan_engine]"]),
+        (NO_CAMERA + "[face]\n", ["camera.serves", "[face]", "faces"]),
+        (GOOD + "[scan_engine]\n", ["scan_engine.port", "by-id"]),
+        (GOOD + '[scan_engine]\ndriver = "simulated"\n', ["simulation.codes_file"]),
+        (ENGINE + 'start_commands = ["7E"]\n', ["scan_engine.start_commands", "generic"]),
+        (GENERIC + 'start_commands = ["7E0"]\n', ["scan_engine.start_commands", "hexadecimal"]),
+        (GENERIC + 'start_answers = ["7E"]\n', ["scan_engine.start_answers", "one for each"]),
+        (ENGINE + 'suffix = "\u00e9"\n', ["scan_engine.suffix", "ASCII"]),
+        (ENGINE + 'driver = "hid"\nsuffix = "\\t"\n', ["scan_engine.suffix", "Enter"]),
+        (ENGINE + '[finger]\nport = "/dev/x"\n', ["scan_engine.port", "finger.port"]),
         (GOOD + "[scan]\ndeadline_ms = 1\n", ["scan.deadline_ms", "20"]),
         (GOOD + '[face]\nliveness = "on"\n', ["face.liveness", "allowed: off, passive, challenge"]),
         (GOOD + "[tolerance]\nfuture_s = 301\n", ["tolerance.future_s", "300"]),
@@ -164,6 +177,20 @@ def test_an_unreadable_file_is_one_clear_line(tmp_path, content: bytes | None) -
         path.write_bytes(content)
     with pytest.raises(ConfigError, match="cannot be read"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NO_CAMERA,
+        ENGINE,
+        ENGINE + '[face]\n[[camera]]\nserves = "face"\n',
+        GENERIC + 'suffix = ""\n',
+    ],
+    ids=["no camera", "beside a camera", "a camera for faces", "by silence"],
+)
+def test_with_a_scan_engine_no_camera_need_serve_codes(text: str) -> None:
+    assert parse(text, source="text").scan_engine is not None
 
 
 def test_what_is_not_fitted_is_switched_off_and_never_left_out() -> None:

@@ -1,0 +1,1 @@
+"""Drivers of barcode engines: on a serial line (`line`), and as a keyboard (`keyboard`)."""
