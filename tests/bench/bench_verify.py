@@ -37,9 +37,13 @@ class Keys:
 
     def __init__(self, key: IssuerKey) -> None:
         self.found = {key.kid: (key,)}
+        self.short = {key.kid[:4]: (key,)}
 
     def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
         return self.found.get(kid, ())
+
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        return self.short.get(kid, ())
 
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         return ()
