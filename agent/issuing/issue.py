@@ -12,20 +12,18 @@ For pilots, demos and tests; a production issuer keeps its keys in hardware and 
 Rules:
 - all times are given, never read from a clock; encoding is deterministic CBOR, integers are Unix
   seconds;
-- a code on a screen is drawn with error correction L, which a camera reads from farther away; on
-  paper, where a fold or a stain must be borne, with M where it fits;
+- version 2 of the profile is the one to issue; version 1 is for gates that know no other;
+- how a code is drawn, and from how far away it is read, is `agent.issuing.symbol`;
 - what goes on a phone is not compressed: that saves a few bytes in one code of four;
 - a finger template that would make a code which no gate's camera reads stays in the module.
 """
 
 from __future__ import annotations
 
-import io
 import re
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import Any, Final, Literal
 
 from agent.credential import base45, cbor, cose, disclosure
@@ -56,6 +54,7 @@ from agent.credential.numbers import (
 )
 from agent.issuing.keys import Holder, Issuer, PublicHolder, SigningKey, new_issuer
 from agent.issuing.redact import disclosed, redact
+from agent.issuing.symbol import Medium, qr_png, qr_symbol
 
 __all__ = [
     "MAX_FINGER_BYTES",
@@ -96,15 +95,6 @@ MAX_FINGER_BYTES: Final = 512
 """A finger template in a code: with one the code is read at 14 cm. With 1,536 bytes its modules are
 2 pixels of a phone's page, and no gate's camera reads it."""
 
-
-class Medium(StrEnum):
-    """What a code is shown on."""
-
-    SCREEN = "screen"
-    PAPER = "paper"
-
-
-_LEVELS: Final = {Medium.SCREEN: ("l",), Medium.PAPER: ("m", "l")}
 
 _NUMBERS: Final = {
     Algorithm.ES256: Alg.ES256,
@@ -471,40 +461,3 @@ def encrypt(data: bytes, site_key: bytes) -> bytes:
     raw = cbor.encode({Header.ALG: Alg.A256GCM})
     sealed = AESGCM(site_key).encrypt(vector, data, cbor.encode(["Encrypt0", raw, b""]))
     return cbor.encode(cbor.Tagged(Tag.ENCRYPT0, [raw, {Header.IV: vector}, sealed]))
-
-
-# --- QR codes ------------------------------------------------------------------------------------
-
-
-def qr_symbol(text: str, *, medium: Medium) -> Any:
-    """Return the `segno` QR code of a code's text, alphanumeric.
-
-    Args:
-        text: the code.
-        medium: SCREEN takes error correction L; PAPER takes M, or L where M does not fit.
-
-    Raises:
-        ValueError: the text does not fit one symbol.
-    """
-    import segno
-    from segno.encoder import DataOverflowError
-
-    for level in _LEVELS[medium]:
-        try:
-            return segno.make_qr(text, error=level, boost_error=False, mode="alphanumeric")
-        except DataOverflowError:
-            continue
-    raise ValueError(f"{len(text)} characters do not fit a QR code; leave biometrics out")
-
-
-def qr_png(text: str, *, medium: Medium = Medium.SCREEN, module_px: int = 4) -> bytes:
-    """Return a PNG of the QR code with its quiet zone of 4 modules.
-
-    Args:
-        text: the code.
-        medium: see `qr_symbol`.
-        module_px: pixels to a module.
-    """
-    out = io.BytesIO()
-    qr_symbol(text, medium=medium).save(out, kind="png", scale=module_px, border=4)
-    return out.getvalue()

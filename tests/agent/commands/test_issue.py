@@ -110,7 +110,7 @@ def test_the_text_is_printed_where_no_file_is_asked(tmp_path, capsys):
     )
     capsys.readouterr()
     assert _idgate("present", card) == 0
-    assert capsys.readouterr().out.startswith("NI1:")
+    assert capsys.readouterr().out.startswith("NI2:")
 
 
 def test_private_keys_are_the_owners_alone_and_never_overwritten(tmp_path, capsys):
