@@ -106,15 +106,22 @@ class Token:
     undisclosed: int = 0
 
 
-def claims_of(payload: bytes) -> dict[int | str, Any]:
+def claims_of(payload: bytes, *, redacted: bool = False) -> dict[int | str, Any]:
     """Decode a set of claims.
 
     Floats are let through here, so that a time that is one is told as `bad_time`.
 
+    Args:
+        payload: the bytes.
+        redacted: whether digests may stand in it.
+
     Raises:
         Rejected: `malformed`.
     """
-    return _map_of(cbor.decode(payload, floats=True))
+    claims = disclosure.decode(payload) if redacted else cbor.decode(payload, floats=True)
+    if not isinstance(claims, dict):
+        raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
+    return claims
 
 
 def read_token(
@@ -135,19 +142,26 @@ def read_token(
     typ = message.protected.get(Header.TYP)
     if typ is not None and typ != SD_CWT_TYP:
         raise Rejected(Reason.MALFORMED, "CWT: typ names another kind of token")
-    if version == 2 and disclosure.has_digests(message.payload):
-        claims = _map_of(disclosure.decode(message.payload))
-    else:
-        claims = claims_of(message.payload)
-    compact = _is_number(claims.get(Claim.VCT)) if version is None else version == 2
+    marked = version == 2 and disclosure.has_digests(message.payload)
+    claims = claims_of(message.payload, redacted=marked)
+    compact = version == 2 or (version is None and type(claims.get(Claim.VCT)) is int)
     key = cose.verify_any(message, _candidates(message, claims, keys, rules, compact=compact))
     digests = undisclosed = 0
-    if version == 2:
+    if marked or (version == 2 and Header.SD_CLAIMS in message.unprotected):
         claims, digests, undisclosed = _restored(message, claims)
-    if not compact:
+    if compact:
+        subject = _compact_subject(claims)
+    else:
         _required(claims, Claim.ISS, "iss", str)
-    subject = _subject(claims, compact=compact)
-    named = _cti(claims, compact=compact)
+        subject = _required(claims, Claim.SUB, "sub", str)
+    # An empty one would be the same person for every holder: one lockout, one roster line, for all.
+    if not subject:
+        raise Rejected(Reason.MALFORMED, "CWT: sub is empty")
+    identifier = b""
+    if Claim.CTI in claims or not compact:
+        identifier = _required(claims, Claim.CTI, "cti", bytes)
+        if not 0 < len(identifier) <= IDENTIFIER_BYTES:
+            raise Rejected(Reason.MALFORMED, f"CWT: cti is not 1 to {IDENTIFIER_BYTES} bytes")
     expiry = seconds(_required(claims, Claim.EXP, "exp"), "exp")
     issued = seconds(_required(claims, Claim.IAT, "iat"), "iat")
     begin = seconds(claims[Claim.NBF], "nbf") if Claim.NBF in claims else issued
@@ -168,7 +182,7 @@ def read_token(
         claims=claims,
         kind=kind,
         subject=subject,
-        identifier=named or _stand_in(claims, subject, issued),
+        identifier=identifier or _stand_in(claims, subject, issued),
         issued_at=issued,
         valid_from=begin,
         valid_until=expiry - 1,
@@ -178,21 +192,9 @@ def read_token(
     )
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) is int
-
-
-def _map_of(claims: Any) -> dict[int | str, Any]:
-    if not isinstance(claims, dict):
-        raise Rejected(Reason.MALFORMED, "CWT: the claims are no map")
-    return claims
-
-
 def _restored(message: cose.Sign1, claims: dict[int | str, Any]) -> disclosure.Restored:
     """Return the claims with what the holder disclosed of them."""
     listed = disclosure.disclosures(message.unprotected.get(Header.SD_CLAIMS))
-    if not listed and not disclosure.has_digests(message.payload):
-        return disclosure.Restored(claims, 0, 0)
     found = disclosure.restore(claims, listed, _REDACTABLE)
     if found.digests:
         if message.protected.get(Header.SD_ALG, SHA_256) != SHA_256:
@@ -202,25 +204,14 @@ def _restored(message: cose.Sign1, claims: dict[int | str, Any]) -> disclosure.R
     return found
 
 
-def _subject(claims: Mapping[int | str, Any], *, compact: bool) -> str:
-    value = _required(claims, Claim.SUB, "sub", (str, bytes) if compact else str)
-    # An empty one would be the same person for every holder: one lockout, one roster line, for all.
-    if not value:
-        raise Rejected(Reason.MALFORMED, "CWT: sub is empty")
+def _compact_subject(claims: Mapping[int | str, Any]) -> str:
+    """Return a subject of version 2: text, or the hexadecimal text of bytes."""
+    value: str | bytes = _required(claims, Claim.SUB, "sub", (str, bytes))
     if isinstance(value, str):
         return value
     if len(value) > IDENTIFIER_BYTES:
         raise Rejected(Reason.MALFORMED, f"CWT: sub is more than {IDENTIFIER_BYTES} bytes")
-    return bytes(value).hex()
-
-
-def _cti(claims: Mapping[int | str, Any], *, compact: bool) -> bytes | None:
-    if compact and Claim.CTI not in claims:
-        return None
-    value: bytes = _required(claims, Claim.CTI, "cti", bytes)
-    if not 0 < len(value) <= IDENTIFIER_BYTES:
-        raise Rejected(Reason.MALFORMED, f"CWT: cti is not 1 to {IDENTIFIER_BYTES} bytes")
-    return value
+    return value.hex()
 
 
 def _stand_in(claims: Mapping[int | str, Any], subject: str, issued: int) -> bytes:
@@ -290,7 +281,7 @@ def kind_of(claims: Mapping[int | str, Any]) -> Kind:
 def _compact_kind(claims: Mapping[int | str, Any]) -> Kind:
     """Return the kind that the number in `vct` stands for; `unknown` for one without a meaning."""
     vct = _required(claims, Claim.VCT, "vct")
-    if not _is_number(vct) or vct <= 0:
+    if type(vct) is not int or vct <= 0:
         raise Rejected(Reason.MALFORMED, "CWT: vct is no positive number")
     return KINDS.get(vct, Kind.UNKNOWN)
 
@@ -303,7 +294,7 @@ def ages_of(claims: Mapping[int | str, Any]) -> frozenset[int]:
     """
     ages = claims.get(Claim.AGES, {})
     if not isinstance(ages, dict) or not all(
-        _is_number(age) and 0 < age <= OLDEST and reached is True for age, reached in ages.items()
+        type(age) is int and 0 < age <= OLDEST and reached is True for age, reached in ages.items()
     ):
         raise Rejected(Reason.MALFORMED, f"the ages are no map of 1 to {OLDEST} to true")
     return frozenset(ages)

@@ -36,8 +36,10 @@ SALT_BYTES: Final = 16
 _LONGEST_SALT: Final = 64
 _DIGEST_BYTES: Final = 32
 _TAGS: Final = frozenset({Tag.REDACTED})
-_MARKS: Final = (b"\xf8\x3b", b"\xd8\x3c")
-"""simple(59) and tag 60 in their shortest form, the only one that is read."""
+_KEYS_MARK: Final = b"\xf8\x3b"
+"""simple(59)."""
+_ELEMENT_MARK: Final = b"\xd8\x3c"
+"""Tag 60 in its shortest form, the only one that is read."""
 
 
 class Restored(NamedTuple):
@@ -61,7 +63,7 @@ def digest_of(disclosure: bytes) -> bytes:
 
 def has_digests(payload: bytes) -> bool:
     """Return whether encoded claims may hold digests; never False where they do."""
-    return any(mark in payload for mark in _MARKS)
+    return _KEYS_MARK in payload or _ELEMENT_MARK in payload
 
 
 def decode(data: bytes) -> Any:

@@ -167,9 +167,12 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
     data = claims.get(Claim.IDENTITY, {})
     if not isinstance(data, dict):
         raise Rejected(Reason.MALFORMED, "claim 169 is no map")
-    ages = ages_of(claims)
-    said: dict[str, Any] = {"iss": claims[Claim.ISS]} if Claim.ISS in claims else {}
-    if ages:
+    ages: frozenset[int] = frozenset()
+    said: dict[str, Any] = {}
+    if token.version == 1:
+        said["iss"] = claims[Claim.ISS]
+    elif Claim.AGES in claims:
+        ages = ages_of(claims)
         said["ages"] = sorted(ages)
     return Credential(
         format=FormatName.NATIVE,
