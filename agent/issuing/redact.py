@@ -26,6 +26,8 @@ from agent.credential.numbers import Claim, Header, Tag
 __all__ = ["disclosed", "redact"]
 
 _BIRTH_DATE: Final = 8
+_NAMES: Final = range(4, 8)
+"""Full, first, middle and last; what else stands beside them no word asks for."""
 _BIOMETRICS: Final = frozenset({FACE, *FINGERS})
 
 
@@ -120,7 +122,7 @@ def _asked(key: Any, asked: Collection[str] | None) -> bool:
             return "face" in asked
         case Redact.FINGERS:
             return "finger" in asked
-    return "name" in asked
+    return "name" in asked and key in _NAMES
 
 
 def _proving(ages: Collection[int], asked: Collection[str] | None) -> set[int]:

@@ -84,14 +84,14 @@ def test_what_is_not_there_is_not_redacted(pilot):
         ([], set()),
         (["face"], {62}),
         (["finger"], {51}),
-        (["name"], {4, 9}),
+        (["name"], {4}),
         (["birth-date"], {8}),
         (["age-18"], {18}),
         (["age-17"], {18}),
         (["age-66"], set()),
         (["age-3", "age-20"], {16, 21}),
         (["age-18", "face", "face"], {18, 62}),
-        (["birth-date", "face", "finger", "name", "age-65"], {8, 62, 51, 4, 9, 65}),
+        (["birth-date", "face", "finger", "name", "age-65"], {8, 62, 51, 4, 65}),
     ],
 )
 def test_a_holder_discloses_what_is_asked(pilot, needs, shown):
@@ -128,7 +128,7 @@ def test_nested_disclosures_go_together(pilot):
         return disclosure.digest_of(raw)
 
     given, entry = made("Ada", 5), made({0: b"t", 1: 1, 2: 100})
-    name = made({cbor.REDACTED: [digest(given)]}, "parts")
+    name = made({cbor.REDACTED: [digest(given)]}, 4)
     claims = claims_of(pilot.credential(version=2)) | {
         Claim.IDENTITY: {
             cbor.REDACTED: [digest(name)], 62: [cbor.Tagged(60, digest(entry))],
