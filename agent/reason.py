@@ -60,6 +60,7 @@ class Reason(StrEnum):
     REGION_NOT_ACCEPTED = "region_not_accepted"
     UNDER_AGE = "under_age"
     AGE_UNKNOWN = "age_unknown"
+    CLAIM_NOT_DISCLOSED = "claim_not_disclosed"
     CLOSED_NOW = "closed_now"
     WRONG_DIRECTION = "wrong_direction"
     ALREADY_INSIDE = "already_inside"
@@ -116,7 +117,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.ISSUER_NOT_ENTITLED: "The issuer is trusted, but not for this kind of document.",
     Reason.BAD_SIGNATURE: "The issuer's signature does not verify.",
     Reason.BAD_HOLDER_SIGNATURE: "The phone's signature does not verify with the holder key.",
-    Reason.MISSING_CLAIM: "A claim that the format requires is absent.",
+    Reason.MISSING_CLAIM: "A claim that the format or the place requires is absent.",
     Reason.UNKNOWN_CLAIM: "The credential makes a claim that its format does not know.",
     Reason.BAD_TIME: "A time is not a plain number, or times contradict each other.",
     Reason.NOT_YET_VALID: "The credential's validity has not begun.",
@@ -139,6 +140,7 @@ DESCRIPTIONS: dict[Reason, str] = {
     Reason.REGION_NOT_ACCEPTED: "The credential is not valid in the gate's region.",
     Reason.UNDER_AGE: "The person is younger than the place allows.",
     Reason.AGE_UNKNOWN: "The place asks for an age, and the birth date does not prove it.",
+    Reason.CLAIM_NOT_DISCLOSED: "The place needs a claim that the holder did not disclose.",
     Reason.CLOSED_NOW: "Outside opening hours.",
     Reason.WRONG_DIRECTION: "The gate does not open in this direction for this credential.",
     Reason.ALREADY_INSIDE: "Anti-passback: the subject has entered and not left.",

@@ -41,6 +41,9 @@ EXAMPLES: Final = {
         "    --holder pilot/phone.key.pem --level 2 --out pilot/card.cbor",
         "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
         "    --holder phone.jwk --out pilot/card.cbor",
+        "idgate issue credential --issuer pilot/city.key.pem --subject 42 \\",
+        "    --holder pilot/phone.key.pem --birth-date 1990-02-28 --age-over 18 \\",
+        "    --redact birth-date --redact ages --out pilot/card.cbor",
     ),
     "issue cards": (
         "idgate issue cards people.csv --issuer pilot/city.key.pem \\",
@@ -53,6 +56,8 @@ EXAMPLES: Final = {
     "issue present": (
         "idgate issue present pilot/card.cbor --holder pilot/phone.key.pem \\",
         "    --aud hall/gate-1 --png code.png",
+        "idgate issue present pilot/card.cbor --holder pilot/phone.key.pem \\",
+        "    --aud hall/gate-1 --need age-18 --distance 25 --png code.png",
         "idgate issue present pilot/card.cbor --paper --png card.png",
     ),
     "issue status": (

@@ -7,6 +7,8 @@
         --subject 42 --level 2 --out pilot/card.cbor
     idgate issue cards people.csv --issuer pilot/city.key.pem --out cards    many at once
     idgate issue present pilot/card.cbor --holder pilot/phone.key.pem --aud library --png code.png
+    idgate issue credential ... --age-over 18 --redact birth-date    what the phone may keep back
+    idgate issue present pilot/card.cbor ... --need age-18           and what it then tells
     idgate issue status --issuer pilot/city.key.pem --uri https://city.example/1 --revoke 7 \
         --out list.cwt
 
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from agent.clock.moment import moment_text
 from agent.commands import values
 from agent.credential.model import BiometricReference, Kind, StatusReference
+from agent.credential.needs import OLDEST, Redact, parse_need
 from agent.trust.model import COMMAND_ROLES
 
 if TYPE_CHECKING:
@@ -157,9 +160,17 @@ def _signing_arguments(parser: argparse.ArgumentParser, *, kind: Kind) -> None:
         help="issue time, ISO 8601 or Unix seconds; default: now",
     )
     parser.add_argument("--status", type=_status, metavar="URI#INDEX", help="status list entry")
+    _version_argument(parser)
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="what is signed, in CBOR"
     )
+
+
+def _version_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile-version", type=int, default=2, choices=(1, 2),
+        help="of the native profile: 2 makes smaller codes, 1 is for gates that know no other",
+    )  # fmt: skip
 
 
 def _identity_arguments(parser: argparse.ArgumentParser) -> None:
@@ -167,6 +178,15 @@ def _identity_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--birth-date", type=values.date, metavar="YYYY-MM-DD", help="the holder's birth date"
     )
+    parser.add_argument(
+        "--age-over", type=values.count(1, OLDEST), action="append", default=[], metavar="N",
+        help="an age in years that the holder has reached, repeatable; default: none is said",
+    )  # fmt: skip
+    parser.add_argument(
+        "--redact", action="append", default=[], choices=[*Redact], metavar="WORD",
+        help="what the phone may keep back, repeatable, with --holder: one of %(choices)s; "
+        "default: nothing",
+    )  # fmt: skip
     parser.add_argument(
         "--region",
         action="append",
@@ -205,6 +225,7 @@ def _cards_arguments(parser: argparse.ArgumentParser) -> None:
         "--phones", action="store_true",
         help="a key for each card's phone; else codes to be printed",
     )  # fmt: skip
+    _version_argument(parser)
     parser.add_argument(
         "--kind", default=Kind.ONLINE_ID, choices=[*Kind], metavar="KIND",
         help="what a card is where its row does not say: one of %(choices)s",
@@ -220,6 +241,13 @@ def _cards_arguments(parser: argparse.ArgumentParser) -> None:
         "--at", type=values.moment, metavar="TIME",
         help="issue time, ISO 8601 or Unix seconds; default: now",
     )  # fmt: skip
+
+
+def _need(text: str) -> str:
+    try:
+        return parse_need(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _present_arguments(parser: argparse.ArgumentParser) -> None:
@@ -239,7 +267,17 @@ def _present_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--ticket", type=Path, metavar="FILE", help="file of `issue ticket`")
     parser.add_argument("--site-key", type=Path, metavar="FILE", help="32 bytes: encrypt the code")
-    parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code")
+    parser.add_argument(
+        "--need", type=_need, action="append", metavar="WORD",
+        help="what the place asks of a redacted credential, repeatable: birth-date, face, finger, "
+        "name or age-N; default: face, finger and every age",
+    )  # fmt: skip
+    parser.add_argument("--png", type=Path, metavar="FILE", help="write the QR code, and tell "
+                        "its version and from how far away it is read")  # fmt: skip
+    parser.add_argument(
+        "--distance", type=values.count(1, 1_000), metavar="CM",
+        help="refuse a code that is read only nearer than this; default: any will do",
+    )  # fmt: skip
     parser.add_argument(
         "--paper", action="store_true",
         help="for a print: compressed, with more error correction; default: for a phone's screen",
@@ -314,6 +352,8 @@ def _credential(arguments: argparse.Namespace) -> None:
         birth_date=arguments.birth_date,
         regions=arguments.region,
         references=_references(arguments),
+        ages=arguments.age_over,
+        redacted=arguments.redact,
     )
     arguments.out.write_bytes(token)
     _say_validity(arguments)
@@ -329,6 +369,7 @@ def _cards(arguments: argparse.Namespace) -> None:
     make_cards(
         cards, _issuer(arguments.issuer), arguments.out,
         source=arguments.table, issued_at=at, phones=arguments.phones,
+        version=arguments.profile_version,
     )  # fmt: skip
     ends = {moment_text(card.valid_until) for card in cards}
     span = " to ".join(sorted({min(ends), max(ends)}))
@@ -356,7 +397,7 @@ def _ticket(arguments: argparse.Namespace) -> None:
 
 
 def _present(arguments: argparse.Namespace) -> None:
-    from agent.issuing import issue
+    from agent.issuing import issue, symbol
 
     holder = None
     if arguments.holder is not None:
@@ -365,7 +406,7 @@ def _present(arguments: argparse.Namespace) -> None:
     if site_key is not None and len(site_key) != 32:
         raise ValueError(f"{arguments.site_key}: a site key is 32 bytes")
     text = issue.present(
-        _token(arguments.credential),
+        issue.disclosed(_token(arguments.credential), arguments.need),
         holder,
         at=_now(arguments.at) if holder else None,
         audience=arguments.aud,
@@ -374,9 +415,14 @@ def _present(arguments: argparse.Namespace) -> None:
         site_key=site_key,
         compress=arguments.paper,
     )
+    medium = symbol.Medium.PAPER if arguments.paper else symbol.Medium.SCREEN
+    if arguments.png or arguments.distance:
+        drawn = symbol.qr_symbol(text, medium=medium)
+        if symbol.reading_distance_mm(drawn.version) < 10 * (arguments.distance or 0):
+            raise ValueError(f"{symbol.described(drawn)}, and not from {arguments.distance} cm")
     if arguments.png:
-        medium = issue.Medium.PAPER if arguments.paper else issue.Medium.SCREEN
-        arguments.png.write_bytes(issue.qr_png(text, medium=medium))
+        arguments.png.write_bytes(symbol.qr_png(text, medium=medium))
+        print(f"{arguments.png}: {symbol.described(drawn)}")
     if arguments.out:
         arguments.out.write_text(text, encoding="ascii")
     elif not arguments.png:
@@ -429,6 +475,7 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
         "valid_until": at + int(arguments.valid_days * DAY_S),
         "kind": arguments.kind,
         "status": arguments.status,
+        "version": arguments.profile_version,
     }
 
 

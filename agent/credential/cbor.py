@@ -7,6 +7,7 @@ Rules of reading (RFC 8949, core deterministic encoding but for the order of key
 - containers inside each other to the depth of `limits.CBOR_DEPTH`, and `limits.CBOR_ITEMS` items in
   all of them together, counted before any is made;
 - of the simple values, false, true and null; floats only where asked for, in their shortest form;
+- `redacted` lets simple(59) be a key of a map and nothing else: there SD-CWT keeps its digests;
 - no tag, but the ones asked for and only as near the surface as asked: nothing here ever builds an
   object from a tag;
 - `loose` is for what another's signature covers and whose fields are judged one by one: there any
@@ -14,7 +15,7 @@ Rules of reading (RFC 8949, core deterministic encoding but for the order of key
   readers see two things (a key twice, an indefinite length, bytes left over) is refused there too;
 - a length is held against the bytes that are left before anything is made of it.
 
-Values: int, bytes, str, list, dict, bool, None, float, `Tagged`.
+Values: int, bytes, str, list, dict, bool, None, float, `Tagged`; as a key also `REDACTED`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from agent.credential.limits import CBOR_DEPTH, CBOR_ITEMS
 from agent.credential.model import Rejected
 from agent.reason import Reason
 
-__all__ = ["Tagged", "decode", "encode", "head"]
+__all__ = ["REDACTED", "Simple", "Tagged", "decode", "encode", "head"]
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG = range(7)
 _SIMPLE: Final = 7 << 5
@@ -47,6 +48,19 @@ class Tagged:
     value: Any
 
 
+@dataclass(frozen=True, slots=True)
+class Simple:
+    """A simple value that is no constant of the language; 32 to 255."""
+
+    number: int
+
+
+REDACTED: Final = Simple(59)
+"""The key under which a map lists digests of what was taken out of it (SD-CWT)."""
+_REDACTED: Final = (0xF8, 59)
+"""Its encoding."""
+
+
 def decode(
     data: bytes,
     *,
@@ -55,6 +69,7 @@ def decode(
     floats: bool = False,
     shortest: bool = True,
     loose: bool = False,
+    redacted: bool = False,
 ) -> Any:
     """Decode one item that fills `data`.
 
@@ -65,13 +80,15 @@ def decode(
         floats: whether floating-point numbers are allowed.
         shortest: False takes numbers that are longer than needed, as some issuers write them.
         loose: takes any tag anywhere, floats, undefined, and numbers that are longer than needed.
+        redacted: whether `REDACTED` may be a key of a map.
 
     Raises:
         Rejected: `malformed`.
     """
     rules = _Rules(
-        tags, tag_depth, floats or loose, shortest and not loose, loose, room=[CBOR_ITEMS]
-    )
+        tags, tag_depth, floats or loose, shortest and not loose, loose, redacted,
+        room=[CBOR_ITEMS],
+    )  # fmt: skip
     try:
         value, end = _item(data, 0, 0, rules)
     except IndexError:
@@ -91,6 +108,7 @@ class _Rules(NamedTuple):
     floats: bool
     shortest: bool
     loose: bool
+    redacted: bool
     room: list[int]
 
 
@@ -171,12 +189,14 @@ def _map(
     data: bytes, pairs: int, at: int, depth: int, rules: _Rules
 ) -> tuple[dict[int | str, Any], int]:
     """Read the pairs of a map; small keys and values without a call for each."""
-    out: dict[int | str, Any] = {}
+    out: dict[Any, Any] = {}
     key: Any
     for _ in range(pairs):
         key = data[at]
         if key < 24:
             at += 1
+        elif key == _REDACTED[0] and rules.redacted and data[at + 1] == _REDACTED[1]:
+            key, at = REDACTED, at + 2
         else:
             key, at = _item(data, at, depth, rules)
             if type(key) is not int and type(key) is not str:
@@ -265,6 +285,8 @@ def _write(value: Any, out: bytearray) -> None:
             for key, element in sorted((encode(key), element) for key, element in value.items()):
                 out += key
                 _write(element, out)
+        case Simple():
+            out += bytes((_SIMPLE | 24, value.number))
         case Tagged():
             out += head(_TAG, value.number)
             _write(value.value, out)

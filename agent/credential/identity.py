@@ -5,6 +5,7 @@ Rules:
   `--show-claims` alone;
 - a biometric of another modality, or in a form that no matcher here takes, is passed over; one that
   is taken must have the exact shape `{0: data, 1: format, 2: sub-format, 3: issuer}`;
+- where numbers stand for issuers (version 2), one that is not known is a name no matcher has;
 - the birth date is a date of the calendar, YYYYMMDD, or only its month, YYYY-MM, or year, YYYY.
 
 Standard: MOSIP Claim 169, v1.2.1. Its published samples deviate from it; `claim169` is the tolerant
@@ -19,6 +20,7 @@ from typing import Any, Final
 
 from agent.credential import birth
 from agent.credential.model import BiometricReference, Modality, ReferenceForm, Rejected
+from agent.credential.numbers import MAKERS
 from agent.reason import Reason
 
 __all__ = ["FACE", "FINGERS", "birth_date", "references", "shown"]
@@ -43,8 +45,14 @@ _SHOWN: Final = {
 _FORMS: Final = {0: ReferenceForm.IMAGE, 1: ReferenceForm.TEMPLATE}
 
 
-def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
+def references(
+    identity: Mapping[Any, Any], *, numbered: bool = False
+) -> tuple[BiometricReference, ...]:
     """Return the face and finger references of a claim 169.
+
+    Args:
+        identity: the claim.
+        numbered: whether a number may stand for the issuer of a template.
 
     Raises:
         Rejected: `malformed`.
@@ -52,17 +60,19 @@ def references(identity: Mapping[Any, Any]) -> tuple[BiometricReference, ...]:
     found: list[BiometricReference] = []
     for position, entries in identity.items():
         if position in _MODALITIES:
-            _add(found, position, entries)
+            _add(found, position, entries, numbered=numbered)
     return tuple(found)
 
 
-def _add(found: list[BiometricReference], position: int, entries: Any) -> None:
+def _add(found: list[BiometricReference], position: int, entries: Any, *, numbered: bool) -> None:
     if not isinstance(entries, list) or not entries:
         raise Rejected(Reason.MALFORMED, f"claim 169: {position} is no list of biometrics")
     for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get(_DATA), bytes):
             raise Rejected(Reason.MALFORMED, f"claim 169: {position} holds no biometric data")
         kind, subformat, issuer = entry.get(_FORMAT), entry.get(_SUBFORMAT), entry.get(_ISSUER, "")
+        if numbered and type(issuer) is int and issuer >= 0:
+            issuer = MAKERS.get(issuer, f"#{issuer}")
         if type(kind) is not int or type(subformat) is not int or not isinstance(issuer, str):
             raise Rejected(Reason.MALFORMED, f"claim 169: {position} has no sound format")
         if kind in _FORMS:

@@ -118,6 +118,9 @@ class KeySource(Protocol):
     def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
         """Return all keys with this id: issuers may collide, and a renewed key has two."""
 
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        """Return all keys whose id begins with these `limits.SHORT_KID_BYTES`."""
+
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         """Return all keys for a format without kid, those that name the format first."""
 

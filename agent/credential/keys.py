@@ -116,11 +116,12 @@ def certificate_kid(der: bytes) -> bytes:
 # --- COSE_Key, as a credential's cnf carries it ---------------------------------------------------
 
 
-def from_cose_key(item: Any) -> tuple[Algorithm, Any]:
+def from_cose_key(item: Any, *, compressed: bool = False) -> tuple[Algorithm, Any]:
     """Return the algorithm and public key that a decoded COSE_Key holds.
 
     Args:
-        item: the map; P-256, P-384 (uncompressed, full length) or Ed25519.
+        item: the map; P-256, P-384 (at full length) or Ed25519.
+        compressed: whether the sign of y may stand for it (RFC 9053 section 7.1.1).
 
     Raises:
         Rejected: `malformed` for another key, a private one or one that is not on its curve,
@@ -137,9 +138,11 @@ def from_cose_key(item: Any) -> tuple[Algorithm, Any]:
     if kty == Kty.EC2 and crv in _EC2_CURVES:
         curve, octets, algorithm = _EC2_CURVES[crv]
         y = item.get(CoseKey.Y)
+        if compressed and isinstance(y, bool) and len(x) == octets:
+            return _agreed(item, algorithm), _point(curve, bytes((2 + y,)) + x)
         if not isinstance(y, bytes) or not len(x) == len(y) == octets:
             raise Rejected(Reason.MALFORMED, f"COSE_Key: x and y are not {octets} bytes each")
-        return _agreed(item, algorithm), _point(curve, x, y)
+        return _agreed(item, algorithm), _point(curve, b"\x04" + x + y)
     if kty == Kty.OKP and crv == Crv.ED25519 and len(x) == 32:
         key = Ed25519PublicKey.from_public_bytes(x)
         if not is_sound(key):
@@ -158,15 +161,19 @@ def _agreed(item: Mapping[int, Any], algorithm: Algorithm) -> Algorithm:
     return algorithm
 
 
-def _point(curve: ec.EllipticCurve, x: bytes, y: bytes) -> ec.EllipticCurvePublicKey:
+def _point(curve: ec.EllipticCurve, encoded: bytes) -> ec.EllipticCurvePublicKey:
     try:
-        return ec.EllipticCurvePublicKey.from_encoded_point(curve, b"\x04" + x + y)
+        return ec.EllipticCurvePublicKey.from_encoded_point(curve, encoded)
     except ValueError:
         raise Rejected(Reason.MALFORMED, "COSE_Key: not a point of the curve") from None
 
 
-def cose_key(key: Any) -> dict[int, Any]:
+def cose_key(key: Any, *, compressed: bool = False) -> dict[int, Any]:
     """Return the COSE_Key of a P-256, P-384 or Ed25519 public key.
+
+    Args:
+        key: the public key.
+        compressed: write the sign of y instead of y.
 
     Raises:
         KeyFileError: another kind of key.
@@ -185,7 +192,7 @@ def cose_key(key: Any) -> dict[int, Any]:
                     CoseKey.KTY: int(Kty.EC2),
                     CoseKey.CRV: int(crv),
                     CoseKey.X: numbers.x.to_bytes(octets),
-                    CoseKey.Y: numbers.y.to_bytes(octets),
+                    CoseKey.Y: bool(numbers.y & 1) if compressed else numbers.y.to_bytes(octets),
                 }
     raise KeyFileError("a holder's key is P-256, P-384 or Ed25519")
 

@@ -18,6 +18,9 @@ __all__ = [
     "ISSUER_KEYS",
     "LATEST_TIME",
     "PAYLOAD_BYTES",
+    "SD_DIGESTS",
+    "SD_DISCLOSURES",
+    "SHORT_KID_BYTES",
     "SITE_KEYS",
     "STATUS_INDEX",
 ]
@@ -44,11 +47,21 @@ most before its signature is checked, and each time costs no more than checking 
 ISSUER_KEYS: Final = 8
 """Keys that are tried where several fit one code."""
 
+SHORT_KID_BYTES: Final = 4
+"""Of a key's id in version 2 of the native profile: its first ones. Two keys that share them cost
+a try each, and nothing else."""
+
 SITE_KEYS: Final = 8
 """Site keys that are tried on an encrypted code."""
 
 IDENTIFIER_BYTES: Final = 64
 """Longest `cti`, `kid` and `cnonce`."""
+
+SD_DIGESTS: Final = 64
+"""Digests of redacted claims in one credential."""
+
+SD_DISCLOSURES: Final = 32
+"""Disclosures in one code."""
 
 LATEST_TIME: Final = 253_402_300_799
 """9999-12-31T23:59:59Z, the last second that the calendar of the logs can name."""

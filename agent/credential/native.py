@@ -1,6 +1,7 @@
-"""The native profile: `NI1:` and base45 of a credential, shown as it is or signed by the phone.
+"""The native profile: `NI1:` or `NI2:` and base45 of a credential, as it is or signed by the phone.
 
     NI1: base45( [Encrypt0] [zlib] message )
+    NI2: base45( [Encrypt0] [zlib] message )    compact; its credential's `vct` is a number
 
 - **static**: the message is the issuer's credential, a CWT in a tagged COSE_Sign1;
 - **dynamic**: it is a key binding token, a COSE_Sign1 by the holder's key with the credential in
@@ -9,6 +10,7 @@
 Rules:
 - every message carries tag 18 (61 around it is allowed outside); a credential is never itself a key
   binding token, so tokens do not nest;
+- the prefix and the credential say the same version; a version to come is `unknown_format`;
 - the holder's key is the credential's `cnf`; nothing in the presentation can name another;
 - `aud` is this gate, this site or a wildcard (see `checks.fits_audience`);
 - `exp` and `nbf` of the presentation are held to like a credential's, and a claim that is not known
@@ -17,10 +19,12 @@ Rules:
   credential's; where the gate shows a challenge, `cnonce` must repeat it;
 - the assurance level is what the issuer signed, basic where it says nothing;
 - the replay key is made of issuer, `cti` and the use's `iat` (a static code's: the credential's);
+- a credential of which claims are redacted is believed in a key binding token alone: of a static
+  code anybody could take a disclosure away, that of the face, say;
 - COSE_Encrypt0 is opened with the site's keys; compression stands inside it, never around it.
 
 Standards: RFC 8392, RFC 9052, RFC 9285, draft-ietf-spice-sd-cwt (key binding), draft-ietf-oauth-
-status-list, MOSIP Claim 169; private numbers in `numbers`. Selective disclosure is not part of it.
+status-list, MOSIP Claim 169; private numbers in `numbers`.
 """
 
 from __future__ import annotations
@@ -40,6 +44,7 @@ from agent.credential.checks import (
 )
 from agent.credential.cwt import (
     Token,
+    ages_of,
     claims_of,
     holder_key_of,
     level_of,
@@ -56,9 +61,13 @@ from agent.credential.registry import ReadRules
 from agent.credential.ticket import read_ticket
 from agent.reason import Reason
 
-__all__ = ["PREFIX", "read", "sniff"]
+__all__ = ["PREFIX", "PREFIXES", "opened", "read", "sniff"]
 
 PREFIX: Final = b"NI1:"
+PREFIXES: Final = {1: PREFIX, 2: b"NI2:"}
+"""Version -> what a code of it begins with."""
+_VERSIONS: Final = {prefix: version for version, prefix in PREFIXES.items()}
+_ANY_VERSION: Final = tuple(b"NI%d:" % digit for digit in range(1, 10))
 
 _PRESENTED: Final = frozenset(
     {Claim.AUD, Claim.EXP, Claim.NBF, Claim.IAT, Claim.CTI, Claim.CNONCE, Claim.BUSINESS}
@@ -67,8 +76,20 @@ _PRESENTED: Final = frozenset(
 
 
 def sniff(payload: bytes) -> bool:
-    """Return whether the payload opens with `NI1:`."""
-    return payload.startswith(PREFIX)
+    """Return whether the payload opens as a code of this profile, of whatever version."""
+    return payload.startswith(_ANY_VERSION)
+
+
+def opened(payload: bytes) -> tuple[int, bytes]:
+    """Return the version of a code and the bytes behind its prefix; nothing is verified.
+
+    Raises:
+        Rejected: `unknown_format` for another version or none, `malformed`.
+    """
+    start = payload[: len(PREFIX)]
+    if start not in _VERSIONS:
+        raise Rejected(Reason.UNKNOWN_FORMAT, "a version of the profile that is not read here")
+    return _VERSIONS[start], base45.decode(payload[len(PREFIX) :])
 
 
 def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
@@ -77,21 +98,23 @@ def read(payload: bytes, keys: KeySource, rules: ReadRules) -> Credential:
     Raises:
         Rejected: with the reason; see the module's rules and those of `cwt`, `cose` and `cbor`.
     """
-    data = base45.decode(payload.removeprefix(PREFIX))
+    version, data = opened(payload)
     if cose.is_encrypt0(data):
         data = cose.decrypt0(data, rules.site_keys)
     if is_zlib(data):
         data = unzlib(data)
     message = cose.parse_sign1(data, kcwt=True)
     if Header.KCWT not in message.protected:
-        token = read_token(message, keys, rules)
+        token = read_token(message, keys, rules, version)
+        if token.digests:
+            raise Rejected(Reason.MALFORMED, "redacted claims outside a key binding token")
         return _credential(token, made_at=token.issued_at)
     if message.protected.get(Header.TYP) != KB_TYP:
         raise Rejected(Reason.MALFORMED, "a credential in a token that is no key binding token")
     inner = message.protected[Header.KCWT]
     if not isinstance(inner, cbor.Tagged):  # of what tag, `cose.parse_sign1` saw to
         raise Rejected(Reason.MALFORMED, "kcwt is no tagged COSE_Sign1")
-    token = read_token(cose.sign1_of(inner.value), keys, rules)
+    token = read_token(cose.sign1_of(inner.value), keys, rules, version)
     use = _presentation(message, token, rules)
     ticket = use.get(Claim.BUSINESS)
     return _credential(
@@ -107,7 +130,7 @@ def _presentation(message: cose.Sign1, token: Token, rules: ReadRules) -> dict[i
     holder = holder_key_of(token.claims)
     if holder is None:
         raise Rejected(Reason.MISSING_CLAIM, "cnf")
-    algorithm, key = from_cose_key(holder)
+    algorithm, key = from_cose_key(holder, compressed=token.version == 2)
     cose.verify(message, algorithm, key, Reason.BAD_HOLDER_SIGNATURE)
     claims = claims_of(message.payload)
     for claim, name in ((Claim.AUD, "aud"), (Claim.IAT, "iat")):
@@ -144,6 +167,13 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
     data = claims.get(Claim.IDENTITY, {})
     if not isinstance(data, dict):
         raise Rejected(Reason.MALFORMED, "claim 169 is no map")
+    ages: frozenset[int] = frozenset()
+    said: dict[str, Any] = {}
+    if token.version == 1:
+        said["iss"] = claims[Claim.ISS]
+    elif Claim.AGES in claims:
+        ages = ages_of(claims)
+        said["ages"] = sorted(ages)
     return Credential(
         format=FormatName.NATIVE,
         issuer=token.key.issuer,
@@ -157,10 +187,12 @@ def _credential(token: Token, *, made_at: int, dynamic: bool = False, **more: An
         dynamic=dynamic,
         presented_at=made_at if dynamic else None,
         replay_key=replay_key(token.key.issuer, token.identifier, made_at),
-        references=identity.references(data),
+        references=identity.references(data, numbered=token.version == 2),
         birth_date=identity.birth_date(data),
+        ages=ages,
+        undisclosed=token.undisclosed,
         regions=token.regions,
         status=status_of(claims),
-        claims={"iss": claims[Claim.ISS], "vct": claims.get(Claim.VCT), **identity.shown(data)},
+        claims={**said, "vct": claims.get(Claim.VCT), **identity.shown(data)},
         **more,
     )

@@ -10,10 +10,15 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, TypeVar
 
+from agent.credential.model import Kind
+
 __all__ = [
     "KB_TYP",
+    "KINDS",
+    "MAKERS",
     "NATIVE_ONLY",
     "SD_CWT_TYP",
+    "SHA_256",
     "VCT_PREFIX",
     "Alg",
     "Claim",
@@ -44,6 +49,7 @@ class Tag(IntEnum):
     ENCRYPT0 = 16
     MAC0 = 17  # known only to be told apart: a MAC is no signature
     SIGN1 = 18
+    REDACTED = 60  # of a digest, where an element of an array was (SD-CWT)
     CWT = 61
 
 
@@ -151,5 +157,29 @@ SD_CWT_TYP: Final = 293
 KB_TYP: Final = 294
 """`typ` of a key binding token: application/kb+cwt."""
 
+SHA_256: Final = -16
+"""COSE algorithm of the digests of redacted claims."""
+
 VCT_PREFIX: Final = "urn:idgate:vct:"
-"""What a `vct` of this project begins with; the kind of document follows."""
+"""What a `vct` of this project begins with in version 1; the kind of document follows."""
+
+KINDS: Final = {
+    1: Kind.ONLINE_ID,
+    2: Kind.DRIVING_LICENCE,
+    3: Kind.SOCIAL_SECURITY_CARD,
+    4: Kind.RESIDENCE_PERMIT,
+    5: Kind.BUSINESS_LICENCE,
+    6: Kind.PASSPORT,
+    7: Kind.HK_MACAU_PERMIT,
+    8: Kind.RAIL_TICKET,
+    9: Kind.LIBRARY_CARD,
+    10: Kind.EVENT_TICKET,
+    11: Kind.TRANSIT_CODE,
+    12: Kind.HEALTH_CERTIFICATE,
+    13: Kind.NATIONAL_ID,
+    23: Kind.UNKNOWN,
+}
+"""`vct` of version 2 and the kind that it stands for. Never given anew; 23 is "none of these"."""
+
+MAKERS: Final = {1: "face-embed-v1", 2: "r503", 3: "r307"}
+"""What made a biometric template, by number in version 2: a face model's id, a sensor family."""

@@ -10,6 +10,7 @@ Rules:
   the identity's `sub` in the same realm, since 1001 is another person at every issuer;
 - the realm is the ticket's own issuer, or the one whose `iss` the ticket names; that one counts
   only where the trust set pins it to the identity's key, or any issuer could claim it;
+- it is of version 1 or 2 by its own `vct`, whichever the identity is of; it has a `cti`;
 - an identity document is no ticket, and no credential is the ticket beside itself, nor beside
   another copy of itself: issuer and `cti`, or issuer, subject and `vct`, are the same;
 - its `aud` is an identity's, its regions are held against the gate's by the policy;
@@ -25,6 +26,7 @@ from typing import Any, Final
 from agent.credential import cose
 from agent.credential.cwt import Token, holder_key_of, read_token, status_of
 from agent.credential.issuers import KeySource
+from agent.credential.keys import from_cose_key
 from agent.credential.model import BusinessItem, Kind, Rejected, ReplayKey
 from agent.credential.numbers import Claim, CoseKey
 from agent.credential.registry import ReadRules
@@ -77,7 +79,7 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
     if not isinstance(data, bytes):
         raise Rejected(Reason.TICKET_INVALID, "no byte string")
     try:
-        token = read_token(cose.parse_sign1(data), keys, rules)
+        token = read_token(cose.parse_sign1(data), keys, rules, None)
         _check_fit(token, identity)
         return BusinessItem(
             issuer=token.key.issuer,
@@ -99,6 +101,8 @@ def read_ticket(data: Any, identity: Token, keys: KeySource, rules: ReadRules) -
 
 def _check_fit(ticket: Token, identity: Token) -> None:
     """Check that the token is a ticket, and this holder's."""
+    if Claim.CTI not in ticket.claims:  # version 2 needs none of an identity
+        raise Rejected(Reason.MISSING_CLAIM, "cti")
     if ticket.kind in _DOCUMENTS:
         raise Rejected(Reason.TICKET_INVALID, f"{ticket.kind} is an identity document")
     if _same_document(ticket, identity):
@@ -107,7 +111,7 @@ def _check_fit(ticket: Token, identity: Token) -> None:
     if bound_to is None:
         fits = ticket.subject == identity.subject and _same_realm(ticket, identity)
     else:
-        fits = _coordinates(bound_to) == _coordinates(holder_key_of(identity.claims))
+        fits = _same_key(bound_to, holder_key_of(identity.claims))
     if not fits:
         raise Rejected(Reason.TICKET_INVALID, "it belongs to another holder")
 
@@ -118,8 +122,12 @@ def _same_document(ticket: Token, identity: Token) -> bool:
         return False
     if ticket.identifier == identity.identifier:
         return True
-    same_type = ticket.claims.get(Claim.VCT) == identity.claims.get(Claim.VCT)
-    return same_type and ticket.subject == identity.subject
+    if ticket.kind is not identity.kind or ticket.subject != identity.subject:
+        return False
+    # A known kind has two names, one in each version.
+    return ticket.kind is not Kind.UNKNOWN or (
+        ticket.claims.get(Claim.VCT) == identity.claims.get(Claim.VCT)
+    )
 
 
 def _same_realm(ticket: Token, identity: Token) -> bool:
@@ -129,7 +137,24 @@ def _same_realm(ticket: Token, identity: Token) -> bool:
         return ticket.key.issuer == identity.key.issuer
     if not isinstance(realm, str):
         raise Rejected(Reason.MALFORMED, "the realm is no text")
-    return realm in identity.key.iss and realm == identity.claims.get(Claim.ISS)
+    # An identity of version 2 has no `iss`: its key's issuer is whose number it is.
+    return realm in identity.key.iss and realm == identity.claims.get(Claim.ISS, realm)
+
+
+def _same_key(ticket: Any, identity: Any) -> bool:
+    """Return whether two COSE_Keys hold one key, whatever else they say and however it is written.
+
+    Args:
+        ticket: what the ticket's `cnf` holds; not looked at before.
+        identity: the identity's, whose signature was checked with it.
+    """
+    ours, theirs = _coordinates(ticket), _coordinates(identity)
+    if isinstance(ours[-1], bool) is isinstance(theirs[-1], bool):
+        return ours == theirs
+    if ours[:-1] != theirs[:-1]:
+        return False
+    own, other = (from_cose_key(item, compressed=True)[1] for item in (ticket, identity))
+    return bool(own == other)
 
 
 def _coordinates(key: Any) -> tuple[Any, ...]:

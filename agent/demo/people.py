@@ -115,6 +115,7 @@ class People:
             birth_date="1990-04-01",
             references=references,
             identity={4: f"{name} Demo"},
+            version=2,
         )
         return Person(name, holder, credential, face)
 

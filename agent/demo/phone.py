@@ -45,6 +45,8 @@ from agent.desk.offers import Offer, Offers, OfferState, Purpose
 from agent.desk.person import Person
 from agent.fleet.join import join, read_link
 from agent.journal import events
+from agent.policy.load import load_profile
+from agent.policy.needs import needs_of
 from agent.settings.load import load
 from agent.settings.write import to_toml
 from agent.trust.update import update
@@ -98,6 +100,8 @@ class Gate:
     ) -> None:
         self.name = folder.name
         config = load(folder / "config.toml")
+        profile = load_profile(config.gate.profile, base_dir=Path(config.base_dir))
+        self.needs = ",".join(needs_of(profile))
         self._board = PinBoard(config.path(config.simulation.pins_file))
         camera: Camera
         if source is None:
@@ -230,8 +234,9 @@ class PhoneShow:
         return Offers(self.desk).state(offer.id).state
 
     def place_link(self, gate: str) -> str:
-        """Return the link by which the wallet makes codes for a gate."""
-        return f"{self.desk.settings.web.wallet}/#place={SITE}%2F{gate}"
+        """Return the link by which the wallet makes codes for a gate, with what the gate asks."""
+        needs = next(one.needs for one in self._gates if one.name == gate)
+        return f"{self.desk.settings.web.wallet}/#place={SITE}%2F{gate}&need={needs}"
 
     def wait_for(self, count: int, timeout_s: float) -> list[Told]:
         """Wait until the gates have decided so often; return what they said so far."""

@@ -7,7 +7,8 @@ Rules:
 - its place in the status list is random, so that neighbours in the list say nothing; a list that is
   full is followed by another;
 - nothing is signed for who was erased, nor for whom something is suspended: restoring comes first;
-- birth dates stand on credentials only where the settings say so.
+- birth dates stand on credentials only where the settings say so; ages take their place;
+- on a phone what is about the person can be shown apart (`_APART`), on paper everything is shown.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from agent.credential.model import BiometricReference, Kind, Level, StatusReference
+from agent.credential.needs import Redact
+from agent.desk.ages import reached
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
 from agent.desk.members import Member, Members
@@ -51,6 +54,9 @@ REFERENCES_MOST: Final = 768
 """Bytes of all biometric references on a credential: face and one finger of 512 are read, at 14 cm;
 two fingers are not."""
 
+_APART: Final = (Redact.BIRTH_DATE, Redact.AGES, Redact.FACE, Redact.FINGERS)
+_CTI_BYTES: Final = {1: 16, 2: 8}
+"""By version of the profile."""
 _EVIDENCE: Final = re.compile(r"[a-z][a-z-]{0,31}")
 _DAY: Final = 86_400
 
@@ -162,8 +168,9 @@ class Credentials:
         current = self._members.by_id(member.id, connection)
         until = self._until(connection, current, int(level), now, valid_until)
         status = free_place(connection, self._desk.settings)
-        cti = secrets.token_bytes(16)
-        person = current.person
+        person, rules = current.person, self._desk.settings.issuer
+        version = rules.profile
+        cti = secrets.token_bytes(_CTI_BYTES[version])
         try:
             token = sign_credential(
                 self._desk.issuer,
@@ -173,11 +180,14 @@ class Credentials:
                 valid_until=until,
                 kind=kind,
                 level=level,
-                birth_date=person.birth_date if self._desk.settings.issuer.birth_date else None,
+                birth_date=person.birth_date if rules.birth_date else None,
                 references=references,
                 regions=person.regions,
                 status=StatusReference(status[0].uri, status[1]),
                 cti=cti,
+                version=version,
+                ages=reached(person.birth_date, rules.ages, now) if version == 2 else (),
+                redacted=_APART if version == 2 and holder is not None else (),
             )
         except ValueError as error:  # a finger that stays in the gate's module
             raise CredentialError(str(error)) from None

@@ -33,6 +33,7 @@ HOST = r"^[a-z0-9][a-z0-9.:\-]*$"
 Colour = Annotated[str, Meta(pattern="^#[0-9a-f]{6}$")]
 Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.\-]+(:[0-9]{1,5})?$", max_length=253)]
 Seconds = Annotated[int, Meta(ge=30, le=86_400)]
+Age = Annotated[int, Meta(ge=1, le=150)]
 Days = Annotated[int, Meta(ge=1, le=3_660)]
 
 
@@ -67,8 +68,13 @@ class IssuerSettings(_Section, frozen=True):
     kinds: tuple[Kind, ...] = (Kind.LIBRARY_CARD,)
     basic_days: Days = 90
     upgraded_days: Days = 365
+    profile: Literal[1, 2] = 2
+    """Version of the native profile; 1 for gates that do not read 2."""
+    ages: Annotated[tuple[Age, ...], Meta(max_length=8)] = (18,)
+    """Ages of which credentials say that the member has reached them; version 2 alone."""
     birth_date: bool = False
-    """Whether credentials say when somebody was born: only for gates that ask for an age."""
+    """Whether credentials say when somebody was born: for gates that ask for it. On a phone it is
+    shown only where it is asked for, in version 2."""
     batch: Annotated[int, Meta(ge=1, le=20)] = 5
     """Credentials of one kind that a phone may take at once, each to be shown on its own."""
 

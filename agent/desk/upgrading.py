@@ -20,13 +20,13 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from agent.credential import base45, cbor, registry
+from agent.credential import cbor, registry
 from agent.credential.cose import parse_sign1
 from agent.credential.inflate import is_zlib, unzlib
 from agent.credential.issuers import IssuerKey
 from agent.credential.model import BiometricReference, FormatName, Kind, Level, Rejected
-from agent.credential.native import PREFIX
-from agent.credential.numbers import Claim
+from agent.credential.native import opened
+from agent.credential.numbers import Claim, Header
 from agent.credential.registry import ReadRules
 from agent.desk.credentials import CredentialRow, Credentials
 from agent.desk.desk import Desk
@@ -104,17 +104,18 @@ class Upgrades:
         self._offers = Offers(desk)
 
     def challenge(self) -> Challenge:
-        """Return a challenge for a phone to answer."""
+        """Return a challenge for a phone to answer; of the person it asks for nothing."""
         nonce = secrets.token_bytes(_CHALLENGE_BYTES)
         settings = self._desk.settings
         place = quote(f"{settings.place.site}/{DESK_GATE}", safe="")
-        return Challenge(nonce, f"{settings.web.wallet}/#place={place}&cnonce={nonce.hex()}")
+        link = f"{settings.web.wallet}/#place={place}&cnonce={nonce.hex()}&need="
+        return Challenge(nonce, link)
 
     def read_presentation(self, payload: str, *, challenge: bytes | None = None) -> Presented:
         """Read the dynamic code of a phone.
 
         Args:
-            payload: text of the code, `NI1:...`.
+            payload: text of the code, `NI1:...` or `NI2:...`.
             challenge: what the desk showed; None where it showed nothing.
 
         Raises:
@@ -124,6 +125,7 @@ class Upgrades:
         key = self._desk.issuer.issuer_key()
         try:
             message = _message(code)
+            _require_phone(message)
             found = registry.read(code, keys=_Keys((key,)), rules=self._rules(message, challenge))
             own = read_presented(self._desk.issuer, message)
         except Rejected as error:
@@ -214,6 +216,10 @@ class _Keys:
         """Return the keys of this id."""
         return [key for key in self.keys if key.kid == kid]
 
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        """Return the keys whose id begins so."""
+        return [key for key in self.keys if key.kid.startswith(kid)]
+
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         """Return the keys for a format without kid: only the native one is read here."""
         return self.keys if name is FormatName.NATIVE else ()
@@ -229,10 +235,19 @@ def _message(code: bytes) -> bytes:
     Raises:
         Rejected: it is no code of the native profile.
     """
-    if not code.startswith(PREFIX):
-        raise Rejected(Reason.UNKNOWN_FORMAT, "no NI1 code")
-    data = base45.decode(code.removeprefix(PREFIX))
+    _, data = opened(code)
     return unzlib(data) if is_zlib(data) else data
+
+
+def _require_phone(message: bytes) -> None:
+    """Refuse a card shown as it is, whatever else is wrong with it.
+
+    Raises:
+        NotOurs: it is one.
+        Rejected: `malformed`.
+    """
+    if Header.KCWT not in parse_sign1(message, kcwt=True).protected:
+        raise NotOurs("a code that no phone signed")
 
 
 def _gate_of(message: bytes, site: str) -> str:

@@ -225,6 +225,7 @@ def _profile(config: Config) -> Finding:
     from agent.daemon.place import place_of
     from agent.policy.decide import local_time
     from agent.policy.hours import keeps_hours, told
+    from agent.policy.needs import place_code
     from agent.policy.profile import ProfileError
 
     trust = _believed(config)
@@ -242,6 +243,7 @@ def _profile(config: Config) -> Finding:
     if keeps_hours(profile):
         local = local_time(profile, int(time.time()), place.own_zone)
         words = f"{words}; {told(profile, local)}"
+    words = f"{words}; sign for phones: {place_code(place.site, place.gate, profile)}"
     return Finding("profile", "ok", words)
 
 

@@ -20,12 +20,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from agent.biometrics.picture_header import CREDENTIAL_LIMITS
 from agent.clock.moment import moment_text, parse_moment
 from agent.credential.model import BiometricReference, Kind
-from agent.issuing.issue import Medium, face_image, present, qr_png, sign_credential
+from agent.issuing.issue import Medium, Version, face_image, present, qr_png, sign_credential
 from agent.issuing.keys import Holder, Issuer
 from agent.settings.checks import REGION
 
@@ -230,7 +230,14 @@ def _birth_date(text: str) -> str:
 
 
 def make_cards(
-    cards: list[Card], issuer: Issuer, out: Path, *, source: Path, issued_at: int, phones: bool
+    cards: list[Card],
+    issuer: Issuer,
+    out: Path,
+    *,
+    source: Path,
+    issued_at: int,
+    phones: bool,
+    version: Version = 2,
 ) -> None:
     """Make the cards' files in a new folder.
 
@@ -245,6 +252,7 @@ def make_cards(
         source: names the table in errors.
         issued_at: Unix seconds.
         phones: whether each card is bound to a new key.
+        version: of the native profile.
 
     Raises:
         ValueError: the folder is there already.
@@ -257,7 +265,8 @@ def make_cards(
     scratch = out.with_name(f".{out.name}.{secrets.token_hex(8)}")
     scratch.mkdir(mode=0o700)
     try:
-        _make_all(cards, issuer, scratch, source=source, issued_at=issued_at, phones=phones)
+        _make_all(cards, issuer, scratch, source=source, issued_at=issued_at, phones=phones,
+                  version=version)  # fmt: skip
         _write(scratch / INDEX, _index(cards).encode())
         scratch.rename(out)
     except BaseException:
@@ -265,13 +274,11 @@ def make_cards(
         raise
 
 
-def _make_all(
-    cards: list[Card], issuer: Issuer, folder: Path, *, source: Path, issued_at: int, phones: bool
-) -> None:
+def _make_all(cards: list[Card], issuer: Issuer, folder: Path, *, source: Path, **how: Any) -> None:
     wrong = []
     for card in cards:
         try:
-            _make(card, issuer, folder, issued_at=issued_at, phones=phones)
+            _make(card, issuer, folder, **how)
         except ValueError as error:
             wrong.append(f"line {card.line}: {error}")
         except OSError as error:
@@ -282,7 +289,9 @@ def _make_all(
         raise BadRows(source, wrong)
 
 
-def _make(card: Card, issuer: Issuer, folder: Path, *, issued_at: int, phones: bool) -> None:
+def _make(
+    card: Card, issuer: Issuer, folder: Path, *, issued_at: int, phones: bool, version: Version
+) -> None:
     if card.valid_until <= issued_at:
         raise ValueError(f"valid until {moment_text(card.valid_until)}, before it is issued")
     holder = Holder.new() if phones else None
@@ -297,6 +306,7 @@ def _make(card: Card, issuer: Issuer, folder: Path, *, issued_at: int, phones: b
         birth_date=card.birth_date,
         regions=card.regions,
         references=[] if card.photo is None else [read_photo(card.photo)],
+        version=version,
     )
     _write(folder / f"{card.file}.cbor", token)
     if holder is not None:

@@ -12,40 +12,79 @@ For pilots, demos and tests; a production issuer keeps its keys in hardware and 
 Rules:
 - all times are given, never read from a clock; encoding is deterministic CBOR, integers are Unix
   seconds;
-- a code on a screen is drawn with error correction L, which a camera reads from farther away; on
-  paper, where a fold or a stain must be borne, with M where it fits;
+- version 2 of the profile is the one to issue; version 1 is for gates that know no other;
+- how a code is drawn, and from how far away it is read, is `agent.issuing.symbol`;
 - what goes on a phone is not compressed: that saves a few bytes in one code of four;
 - a finger template that would make a code which no gate's camera reads stays in the module.
 """
 
 from __future__ import annotations
 
-import io
+import re
 import secrets
 import zlib
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from agent.credential import base45, cbor
+from agent.credential import base45, cbor, cose, disclosure
 from agent.credential.issuers import Algorithm
+from agent.credential.limits import IDENTIFIER_BYTES, SHORT_KID_BYTES
 from agent.credential.model import (
     BiometricReference,
     Kind,
     Level,
     Modality,
     ReferenceForm,
+    Rejected,
     StatusReference,
 )
-from agent.credential.native import PREFIX
-from agent.credential.numbers import KB_TYP, VCT_PREFIX, Alg, Claim, Header, Tag
+from agent.credential.native import PREFIXES
+from agent.credential.needs import OLDEST, Redact
+from agent.credential.numbers import (
+    KB_TYP,
+    KINDS,
+    MAKERS,
+    SD_CWT_TYP,
+    SHA_256,
+    VCT_PREFIX,
+    Alg,
+    Claim,
+    Header,
+    Tag,
+)
 from agent.issuing.keys import Holder, Issuer, PublicHolder, SigningKey, new_issuer
+from agent.issuing.redact import disclosed, redact
+from agent.issuing.symbol import Medium, qr_png, qr_symbol
 
 __all__ = [
-    "MAX_FINGER_BYTES", "Holder", "Issuer", "Medium", "PublicHolder", "SigningKey",
-    "check_readable", "encrypt", "face_image", "face_template", "finger_template", "new_issuer",
-    "present", "qr_png", "qr_symbol", "sign1", "sign_credential", "sign_ticket", "wrap",
+    "MAX_FINGER_BYTES",
+    "Holder",
+    "Issuer",
+    "Medium",
+    "PublicHolder",
+    "Redact",
+    "SigningKey",
+    "Version",
+    "check_readable",
+    "disclosed",
+    "encrypt",
+    "face_image",
+    "face_template",
+    "finger_template",
+    "new_issuer",
+    "present",
+    "qr_png",
+    "qr_symbol",
+    "sign1",
+    "sign_credential",
+    "sign_ticket",
+    "version_of",
+    "wrap",
 ]  # fmt: skip
+
+Version = Literal[1, 2]
+"""Of the native profile. 1 is read by every gate, 2 is smaller and can be redacted."""
+
 
 FACE_TEMPLATE: Final = 100
 """Claim 169 vendor sub-format: 128 int8, the model's id as issuer."""
@@ -56,15 +95,6 @@ MAX_FINGER_BYTES: Final = 512
 """A finger template in a code: with one the code is read at 14 cm. With 1,536 bytes its modules are
 2 pixels of a phone's page, and no gate's camera reads it."""
 
-
-class Medium(StrEnum):
-    """What a code is shown on."""
-
-    SCREEN = "screen"
-    PAPER = "paper"
-
-
-_LEVELS: Final = {Medium.SCREEN: ("l",), Medium.PAPER: ("m", "l")}
 
 _NUMBERS: Final = {
     Algorithm.ES256: Alg.ES256,
@@ -78,6 +108,10 @@ _FULLY_SPECIFIED: Final = {
     Algorithm.ES384: Alg.ESP384,
     Algorithm.EDDSA: Alg.ED25519,
 }
+
+_KIND_NUMBERS: Final = {kind: number for number, kind in KINDS.items()}
+_MAKER_NUMBERS: Final = {name: number for number, name in MAKERS.items()}
+_HEXADECIMAL: Final = re.compile(f"(?:[0-9a-f]{{2}}){{1,{IDENTIFIER_BYTES}}}")
 
 # --- biometrics ----------------------------------------------------------------------------------
 
@@ -112,7 +146,10 @@ def finger_template(data: bytes, family: str, position: int = 51) -> BiometricRe
 
 
 def _identity(
-    birth_date: str | None, references: Iterable[BiometricReference], more: Mapping[int, Any]
+    birth_date: str | None,
+    references: Iterable[BiometricReference],
+    more: Mapping[int, Any],
+    version: Version,
 ) -> dict[int, Any]:
     """Return claim 169."""
     identity: dict[int, Any] = dict(more)
@@ -128,7 +165,8 @@ def _identity(
             2: reference.subformat,
         }
         if reference.issuer:
-            entry[3] = reference.issuer
+            name: str | int = reference.issuer
+            entry[3] = name if version == 1 else _MAKER_NUMBERS.get(reference.issuer, name)
         identity.setdefault(reference.position, []).append(entry)
     return identity
 
@@ -158,6 +196,7 @@ def sign1(
     *,
     kid: bytes | None = None,
     header: Mapping[int, Any] | None = None,
+    unprotected: Mapping[int, Any] | None = None,
     fully_specified: bool = False,
 ) -> bytes:
     """Sign claims as a tagged COSE_Sign1.
@@ -167,6 +206,7 @@ def sign1(
         payload: the claims.
         kid: key identifier for the protected header.
         header: further protected parameters; they may override.
+        unprotected: the other header, which no signature covers.
         fully_specified: name the algorithm by its number of RFC 9864.
     """
     numbers = {**_NUMBERS, **_FULLY_SPECIFIED} if fully_specified else _NUMBERS
@@ -176,7 +216,7 @@ def sign1(
     raw = cbor.encode({**protected, **(header or {})})
     body = cbor.encode(dict(payload))
     signature = key.sign(cbor.encode(["Signature1", raw, b"", body]))
-    return cbor.encode(cbor.Tagged(Tag.SIGN1, [raw, {}, body, signature]))
+    return cbor.encode(cbor.Tagged(Tag.SIGN1, [raw, dict(unprotected or {}), body, signature]))
 
 
 def sign_credential(
@@ -197,6 +237,9 @@ def sign_credential(
     identity: Mapping[int, Any] | None = None,
     claims: Mapping[int, Any] | None = None,
     fully_specified: bool = False,
+    version: Version = 1,
+    ages: Iterable[int] = (),
+    redacted: Iterable[Redact | str] = (),
 ) -> bytes:
     """Sign a credential.
 
@@ -210,44 +253,84 @@ def sign_credential(
         valid_from: `nbf`, where it differs from `issued_at`.
         kind: becomes `vct`.
         level: assurance level, 1 basic or 2 upgraded.
+        version: of the native profile.
+        ages: ages that the holder has reached, 1 to 150; version 2 alone.
+        redacted: what the holder may keep back; version 2 with a holder alone.
         birth_date: YYYY-MM-DD, YYYY-MM or YYYY.
         references: biometrics for claim 169.
         regions: ISO 3166-2 codes; none means everywhere.
         status: entry of a Token Status List.
-        cti: the credential's identifier; 16 random bytes where None.
+        cti: the credential's identifier; where None, 16 random bytes in version 1 and none in
+            version 2.
         identity: further attributes of claim 169, by number.
         claims: further claims, by number; they override.
         fully_specified: see `sign1`.
 
     Returns:
-        The tagged COSE_Sign1; `present` makes a code of it.
+        The tagged COSE_Sign1, with every disclosure; `present` makes a code of it.
 
     Raises:
-        ValueError: a finger template of more than `MAX_FINGER_BYTES`.
+        ValueError: a finger template of more than `MAX_FINGER_BYTES`, an age that is none, or
+            what the version cannot say.
     """
-    body: dict[int, Any] = {
-        Claim.ISS: issuer.iss,
-        Claim.SUB: subject,
-        Claim.EXP: valid_until + 1,
-        Claim.IAT: issued_at,
-        Claim.CTI: secrets.token_bytes(16) if cti is None else cti,
-        Claim.VCT: VCT_PREFIX + Kind(kind),
-        Claim.LEVEL: int(level),
-    }
+    ages, kept = sorted(set(ages)), frozenset(Redact(word) for word in redacted)
+    _check_choice(version, ages, kept, bound=holder is not None)
+    body: dict[int, Any] = {Claim.EXP: valid_until + 1, Claim.IAT: issued_at}
+    if version == 1:
+        body[Claim.ISS] = issuer.iss
+        body[Claim.SUB] = subject
+        body[Claim.VCT] = VCT_PREFIX + Kind(kind)
+        body[Claim.LEVEL] = int(level)
+        cti = secrets.token_bytes(16) if cti is None else cti
+    else:
+        body[Claim.SUB] = _compact_subject(subject)
+        body[Claim.VCT] = _KIND_NUMBERS[Kind(kind)]
+        if level != Level.BASIC:
+            body[Claim.LEVEL] = int(level)
+    if cti is not None:
+        body[Claim.CTI] = cti
     if valid_from is not None:
         body[Claim.NBF] = valid_from
     if holder is not None:
-        body[Claim.CNF] = {1: holder.cose_key()}
-    data = _identity(birth_date, references, identity or {})
+        body[Claim.CNF] = {1: holder.cose_key(compressed=version == 2)}
+    data = _identity(birth_date, references, identity or {}, version)
     if data:
         body[Claim.IDENTITY] = data
     if places := sorted(regions):
         body[Claim.REGIONS] = places
     if status is not None:
         body[Claim.STATUS] = {"status_list": {"idx": status.index, "uri": status.uri}}
+    if ages:
+        body[Claim.AGES] = dict.fromkeys(ages, True)
+    header: dict[int, Any] = {}
+    disclosures = redact(body, kept)
+    if disclosures:
+        header = {Header.TYP: SD_CWT_TYP, Header.SD_ALG: SHA_256}
     return sign1(
-        issuer.key, body | dict(claims or {}), kid=issuer.kid, fully_specified=fully_specified
+        issuer.key,
+        body | dict(claims or {}),
+        kid=issuer.kid if version == 1 else issuer.kid[:SHORT_KID_BYTES],
+        header=header,
+        unprotected={Header.SD_CLAIMS: disclosures} if disclosures else None,
+        fully_specified=fully_specified,
     )
+
+
+def _check_choice(
+    version: Version, ages: list[int], redacted: frozenset[Redact], *, bound: bool
+) -> None:
+    """Refuse what a version cannot say."""
+    if version == 1 and (ages or redacted):
+        raise ValueError("ages and redacted claims need version 2 of the profile")
+    if redacted and not bound:
+        raise ValueError("redacted claims need a holder: only his phone can disclose them")
+    if ages and not 0 < ages[0] <= ages[-1] <= OLDEST:
+        raise ValueError(f"an age is 1 to {OLDEST}")
+
+
+def _compact_subject(subject: str) -> str | bytes:
+    """Return the bytes that a subject is the hexadecimal text of, else the text."""
+    return bytes.fromhex(subject) if _HEXADECIMAL.fullmatch(subject) else subject
 
 
 def sign_ticket(
@@ -275,8 +358,11 @@ def sign_ticket(
         valid_until: last second of validity.
         kind: becomes `vct`.
         details: train, seat, reservation number.
-        more: as `sign_credential` (valid_from, status, cti, claims).
+        more: as `sign_credential` (valid_from, status, cti, claims, version). A ticket is known by
+            its `cti`: where none is given it has 8 random bytes in version 2.
     """
+    if more.get("version") == 2 and more.get("cti") is None:
+        more["cti"] = secrets.token_bytes(8)
     extra = dict(more.pop("claims", None) or {})
     if details:
         extra[Claim.DETAILS] = dict(details)
@@ -333,14 +419,30 @@ def present(
         )
     elif challenge is not None or ticket is not None:
         raise ValueError("a challenge or a ticket needs a dynamic code, and so the holder's key")
-    return wrap(message, site_key=site_key, compress=compress)
+    return wrap(message, version=version_of(credential), site_key=site_key, compress=compress)
 
 
-def wrap(message: bytes, *, site_key: bytes | None = None, compress: bool = False) -> str:
-    """Write a message as `NI1:` text, encrypted where asked.
+def version_of(credential: bytes) -> Version:
+    """Return the version of the profile that a credential is of: 2 where `vct` is a number."""
+    try:
+        claims = disclosure.decode(cose.parse_sign1(credential).payload)
+    except Rejected:
+        return 1
+    return 2 if isinstance(claims, dict) and type(claims.get(Claim.VCT)) is int else 1
+
+
+def wrap(
+    message: bytes,
+    *,
+    version: Version = 1,
+    site_key: bytes | None = None,
+    compress: bool = False,
+) -> str:
+    """Write a message as `NI1:` or `NI2:` text, encrypted where asked.
 
     Args:
         message: a credential or a presentation.
+        version: of the credential.
         site_key: 32 bytes; encrypts it for the site's gates.
         compress: deflate it where that makes it smaller; for paper.
     """
@@ -348,7 +450,7 @@ def wrap(message: bytes, *, site_key: bytes | None = None, compress: bool = Fals
     data = packed if len(packed) < len(message) else message
     if site_key is not None:
         data = encrypt(data, site_key)
-    return PREFIX.decode() + base45.encode(data)
+    return PREFIXES[version].decode() + base45.encode(data)
 
 
 def encrypt(data: bytes, site_key: bytes) -> bytes:
@@ -359,40 +461,3 @@ def encrypt(data: bytes, site_key: bytes) -> bytes:
     raw = cbor.encode({Header.ALG: Alg.A256GCM})
     sealed = AESGCM(site_key).encrypt(vector, data, cbor.encode(["Encrypt0", raw, b""]))
     return cbor.encode(cbor.Tagged(Tag.ENCRYPT0, [raw, {Header.IV: vector}, sealed]))
-
-
-# --- QR codes ------------------------------------------------------------------------------------
-
-
-def qr_symbol(text: str, *, medium: Medium) -> Any:
-    """Return the `segno` QR code of a code's text, alphanumeric.
-
-    Args:
-        text: the code.
-        medium: SCREEN takes error correction L; PAPER takes M, or L where M does not fit.
-
-    Raises:
-        ValueError: the text does not fit one symbol.
-    """
-    import segno
-    from segno.encoder import DataOverflowError
-
-    for level in _LEVELS[medium]:
-        try:
-            return segno.make_qr(text, error=level, boost_error=False, mode="alphanumeric")
-        except DataOverflowError:
-            continue
-    raise ValueError(f"{len(text)} characters do not fit a QR code; leave biometrics out")
-
-
-def qr_png(text: str, *, medium: Medium = Medium.SCREEN, module_px: int = 4) -> bytes:
-    """Return a PNG of the QR code with its quiet zone of 4 modules.
-
-    Args:
-        text: the code.
-        medium: see `qr_symbol`.
-        module_px: pixels to a module.
-    """
-    out = io.BytesIO()
-    qr_symbol(text, medium=medium).save(out, kind="png", scale=module_px, border=4)
-    return out.getvalue()

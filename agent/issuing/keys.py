@@ -246,9 +246,9 @@ class Holder:
         """Make a holder with a fresh key."""
         return cls(SigningKey.new(algorithm))
 
-    def cose_key(self) -> dict[int, Any]:
-        """Return the public key for `cnf`."""
-        return cose_key(self.key.public)
+    def cose_key(self, *, compressed: bool = False) -> dict[int, Any]:
+        """Return the public key for `cnf`; see `keys.cose_key`."""
+        return cose_key(self.key.public, compressed=compressed)
 
     def thumbprint(self) -> str:
         """Return what `PublicHolder.thumbprint` returns of the public key."""
@@ -318,9 +318,9 @@ class PublicHolder:
         cose_key(public)  # refuses what no credential can carry
         return cls(public)
 
-    def cose_key(self) -> dict[int, Any]:
-        """Return the public key for `cnf`."""
-        return cose_key(self.public)
+    def cose_key(self, *, compressed: bool = False) -> dict[int, Any]:
+        """Return the public key for `cnf`; see `keys.cose_key`."""
+        return cose_key(self.public, compressed=compressed)
 
     def thumbprint(self) -> str:
         """Return the JWK thumbprint (RFC 7638, SHA-256) in hexadecimal: 64 digits.

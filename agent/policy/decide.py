@@ -11,13 +11,16 @@ The checks, in this order; the first that fails is the reason:
  7. revocation                   revoked, suspended, status_unknown
  8. blocked list, roster         blocked, not_on_roster
  9. region                       region_not_accepted
-10. age of the person            age_unknown, under_age
+10. age of the person            claim_not_disclosed, age_unknown, under_age
 11. direction, anti-passback     wrong_direction, already_inside
 12. ticket                       ticket_required, ticket_invalid
 13. lockout                      locked_out
-14. biometric reference          no_reference
+14. what else the place needs    claim_not_disclosed, missing_claim, no_reference
+15. biometric reference          claim_not_disclosed, no_reference
 
-Levels are signed by issuers and never inferred. Nothing here reads a clock, a file or a device.
+What a code does not tell is `claim_not_disclosed` where its holder kept something back, else what
+the card does not say (`agent.policy.needs`). An age that was reached stays reached. Levels are
+signed by issuers and never inferred. Nothing here reads a clock, a file or a device.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ from agent.credential.model import (
     StatusVerdict,
 )
 from agent.policy.hours import is_open, keeps_hours
+from agent.policy.needs import least_age, untold, withheld
 from agent.policy.profile import Ask, Profile
 from agent.reason import Reason
 
@@ -122,6 +126,7 @@ def decide(credential: Credential, profile: Profile, moment: Moment) -> Demand |
         or _way(profile, moment)
         or _ticket(credential, profile, moment)
         or (Reason.LOCKED_OUT if moment.locked_out else None)
+        or untold(credential, profile, enrolled=moment.finger_enrolled)
     )
     if reason is not None:
         return Denial(reason)
@@ -130,7 +135,7 @@ def decide(credential: Credential, profile: Profile, moment: Moment) -> Demand |
         ask = profile.biometric_basic
     chosen = _answerable(ask, credential, enrolled=moment.finger_enrolled)
     if chosen is None:
-        return Denial(Reason.NO_REFERENCE)
+        return Denial(withheld(credential, Reason.NO_REFERENCE))
     spent = credential.business if spends_ticket(profile) else None
     return Demand(chosen, moment.direction, spent)
 
@@ -204,16 +209,17 @@ def _standing(profile: Profile, moment: Moment) -> Reason | None:
 def _person(credential: Credential, profile: Profile, moment: Moment) -> Reason | None:
     if profile.regions and credential.regions and not credential.regions & set(profile.regions):
         return Reason.REGION_NOT_ACCEPTED
-    if not profile.minimum_age:
+    least = least_age(profile)
+    if not least or any(age >= least for age in credential.ages):
         return None
     born = birth.days(credential.birth_date or "")
     if born is None:
-        return Reason.AGE_UNKNOWN
+        return withheld(credential, Reason.AGE_UNKNOWN)
     today = local_time(profile, moment.now, moment.own_zone).date()
     oldest, youngest = (_age(day, today) for day in born)
-    if oldest < profile.minimum_age:
+    if oldest < least:
         return Reason.UNDER_AGE
-    return Reason.AGE_UNKNOWN if youngest < profile.minimum_age else None
+    return withheld(credential, Reason.AGE_UNKNOWN) if youngest < least else None
 
 
 def _age(born: dt.date, today: dt.date) -> int:

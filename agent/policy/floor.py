@@ -1,7 +1,9 @@
 """Whether one profile demands less than another: what settings from afar may not bring about.
 
 Compared is what keeps people out: level, freshness, biometrics, age, lists, tickets, regions. Which
-kinds, formats and hours a place has is not less or more, and is not compared.
+kinds, formats and hours a place has is not less or more, and is not compared. Nor is what a place
+needs to be told beyond that: nobody is kept out by it who chooses to tell, and a fleet may learn
+less of people. An age among the needs is compared as an age.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from agent.policy.needs import least_age
 from agent.policy.profile import Ask, Profile
 
 __all__ = ["demands_less"]
@@ -35,8 +38,8 @@ def _missing(profile: Profile, floor: Profile) -> Iterator[str]:
         yield f"level {profile.level}, at least {floor.level}"
     if floor.dynamic and not profile.dynamic:
         yield "dynamic = false, at least true"
-    if profile.minimum_age < floor.minimum_age:
-        yield f"minimum_age {profile.minimum_age}, at least {floor.minimum_age}"
+    if least_age(profile) < least_age(floor):
+        yield f"minimum_age {least_age(profile)}, at least {least_age(floor)}"
     if floor.biometric not in _COVERED[profile.biometric]:
         yield f"biometric {profile.biometric.value}, at least {floor.biometric.value}"
     # What is asked of a basic credential counts where one is let in.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent.policy.hours import keeps_hours
 from agent.policy.localzone import ZoneError, own_zone
+from agent.policy.needs import least_age
 from agent.policy.profile import SHIPPED, Profile, ProfileError, parse_profile
 from agent.settings.errors import did_you_mean
 
@@ -69,7 +70,7 @@ def own_zone_for(profile: Profile) -> dt.tzinfo:
     Raises:
         ProfileError: the profile goes by the gate's time zone, which cannot be told.
     """
-    if profile.timezone or not (keeps_hours(profile) or profile.minimum_age):
+    if profile.timezone or not (keeps_hours(profile) or least_age(profile)):
         return dt.UTC
     try:
         return own_zone(os.environ)

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from agent.credential.model import FormatName, Kind
+from agent.credential.needs import parse_need
 from agent.settings.errors import explain
 
 __all__ = [
@@ -104,6 +105,8 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     regions: tuple[str, ...] = ()
     """ISO 3166-2 codes that count as here; empty: the credential's regions are not asked."""
     minimum_age: Annotated[int, Meta(ge=0, le=120)] = 0
+    needs: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+    """What a code must tell of the person besides; see `agent.policy.needs`."""
     hours: tuple[Hours, ...] = ()
     exceptions: Annotated[tuple[DayException, ...], Meta(max_length=EXCEPTIONS)] = ()
     """Dates on which the hours are others: holidays, a festival."""
@@ -144,6 +147,7 @@ def parse_profile(text: str | bytes, *, source: str) -> Profile:
         raise ProfileError(f"{source}: not TOML: {error}") from None
     _check_zone(profile, source)
     _check_hours(profile, source)
+    _check_needs(profile, source)
     _check_pretix(profile, source)
     return profile
 
@@ -170,6 +174,14 @@ def _check_hours(profile: Profile, source: str) -> None:
     for day in profile.exceptions:
         if day.stretch is not None and day.date in closed:
             raise ProfileError(f"{source}: key exceptions: {day.date} is both closed and open")
+
+
+def _check_needs(profile: Profile, source: str) -> None:
+    try:
+        for need in profile.needs:
+            parse_need(need)
+    except ValueError as error:
+        raise ProfileError(f"{source}: key needs: {error}") from None
 
 
 def _check_pretix(profile: Profile, source: str) -> None:

@@ -68,7 +68,7 @@ _CHECK = b"idgate roster key check v1"
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 _RIDER = re.compile(r"[0-9a-f]{8}:[!-~]{16}")
 _SECRET = re.compile(r"={0,2}[A-Za-z0-9+/]+")
-_CODES = ("HC1:", "NI1:")
+_CODES = ("HC1:", "NI1:", "NI2:")
 _HASHED = (
     "a health certificate's subject is the SHA-256 of its identifier, 64 hexadecimal digits in "
     "small letters: printf %s URN:UVCI:... | sha256sum"

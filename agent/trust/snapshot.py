@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.credential.issuers import Algorithm, IssuerKey, RosterView
+from agent.credential.limits import IDENTIFIER_BYTES, SHORT_KID_BYTES
 from agent.credential.model import FormatName, StatusReference, StatusVerdict
 from agent.trust.closed import NOTHING, Closed, ClosedRoster
 from agent.trust.model import OperatorKey, SetAside, TrustError
@@ -79,6 +80,9 @@ class TrustSnapshot:
     set_aside: tuple[SetAside, ...] = ()
     closed: Closed = NOTHING
     _by_kid: Mapping[bytes, tuple[IssuerKey, ...]] = field(init=False, repr=False, compare=False)
+    _by_short_kid: Mapping[bytes, tuple[IssuerKey, ...]] = field(
+        init=False, repr=False, compare=False
+    )
     _by_format: Mapping[FormatName, tuple[IssuerKey, ...]] = field(
         init=False, repr=False, compare=False
     )
@@ -87,6 +91,7 @@ class TrustSnapshot:
     def __post_init__(self) -> None:
         """Build the indexes once."""
         object.__setattr__(self, "_by_kid", _index_by_kid(self.keys))
+        object.__setattr__(self, "_by_short_kid", _index_by_kid(self.keys, SHORT_KID_BYTES))
         object.__setattr__(
             self, "_by_format", {name: _candidates(self.keys, name) for name in FormatName}
         )
@@ -100,6 +105,10 @@ class TrustSnapshot:
         retired key is refused for the right reason.
         """  # noqa: D205
         return self._by_kid.get(bytes(kid), ())
+
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        """Return the keys whose id begins with these 4 bytes, as `by_kid` does."""
+        return self._by_short_kid.get(bytes(kid), ())
 
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         """Return the keys for a format without kid: those that name the format first."""
@@ -175,11 +184,14 @@ class TrustSnapshot:
         return max(0, now - self.updated_at)
 
 
-def _index_by_kid(keys: Sequence[IssuerKey]) -> dict[bytes, tuple[IssuerKey, ...]]:
+def _index_by_kid(
+    keys: Sequence[IssuerKey], length: int = IDENTIFIER_BYTES
+) -> dict[bytes, tuple[IssuerKey, ...]]:
+    """Return key id, cut to a length, -> keys."""
     index: defaultdict[bytes, tuple[IssuerKey, ...]] = defaultdict(tuple)
     for key in keys:
         if not key.is_root:
-            index[key.kid] += (key,)
+            index[key.kid[:length]] += (key,)
     return dict(index)
 
 

@@ -1,7 +1,7 @@
 /*
  * CBOR, base45 and base64url: the parts that a credential needs, read strictly.
  *
- * Exports: `encode`, `decode`, `Tagged`, `Raw`, `base45`, `unbase45`, `base64url`, `unbase64url`,
+ * Exports: `encode`, `decode`, `Tagged`, `Raw`, `REDACTED`, `base45`, `unbase45`, `base64url`, `unbase64url`,
  * `hex`, `unhex`, `concat`, `utf8`. Errors: `malformed`; `encode` throws TypeError for what is none
  * of the values below, which is this program's own mistake.
  *
@@ -10,20 +10,26 @@
  * - map keys are integers or text, each once; 8 containers inside each other, 512 items in all;
  * - false, true, null; no float; a tag only of those asked for, and only at the surface
  *   or right below it;
+ * - `redacted` lets simple(59) be a key of a map and tag 60 of bytes an element of an array, and
+ *   neither stand anywhere else: there SD-CWT keeps its digests;
  * - a length is held against the bytes that are left before anything is made of it;
  * - writing is core deterministic: keys in bytewise order of their encoding.
  *
  * Values: Uint8Array, string, array, Map, boolean, null, `Tagged`; integers are numbers, beyond
- * 2^53 bigints. `Raw` writes bytes that are CBOR already, as they are.
+ * 2^53 bigints; as a key also `REDACTED`. `Raw` writes bytes that are CBOR already, as they are.
  */
 
 import { WalletError } from "./errors.js";
 
 const DEPTH = 8;
 const ITEMS = 512;
+const REDACTED_ELEMENT = 60;
 const CONSTANTS = new Map([[20, false], [21, true], [22, null]]);
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:";
 const TEXT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The key under which a map lists digests of what was taken out of it: simple(59). */
+export const REDACTED = Symbol("simple(59)");
 
 /** A tag and what it marks. */
 export class Tagged {
@@ -103,9 +109,10 @@ export function encode(value) {
 }
 
 class Reader {
-  constructor(data, tags) {
+  constructor(data, tags, redacted) {
     this.data = data;
     this.tags = tags;
+    this.redacted = redacted;
     this.at = 0;
     this.room = ITEMS;
   }
@@ -157,15 +164,33 @@ class Reader {
       return new Tagged(number, this.item(depth + 1));
     }
     this.take(major === 4 ? number : 2 * Number(number));
-    if (major === 4) return Array.from({ length: number }, () => this.item(depth + 1));
+    if (major === 4) return Array.from({ length: number }, () => this.element(depth + 1));
     const out = new Map();
     for (let pair = 0; pair < number; pair += 1) {
-      const key = this.item(depth + 1);
-      if (!["number", "bigint", "string"].includes(typeof key)) refuse("CBOR: such a map key");
+      const key = this.marked(0xf8, 59) ? REDACTED : this.item(depth + 1);
+      if (key !== REDACTED && !["number", "bigint", "string"].includes(typeof key)) {
+        refuse("CBOR: such a map key");
+      }
       if (out.has(key)) refuse("CBOR: a key twice in one map");
       out.set(key, this.item(depth + 1));
     }
     return out;
+  }
+
+  /** An element of an array, which may be a digest of what was there. */
+  element(depth) {
+    if (!this.marked(0xd8, REDACTED_ELEMENT)) return this.item(depth);
+    this.take(1);
+    const digest = this.item(depth + 1);
+    if (!(digest instanceof Uint8Array)) refuse("CBOR: a redacted element that is no digest");
+    return new Tagged(REDACTED_ELEMENT, digest);
+  }
+
+  /** Whether two bytes of SD-CWT come next and may; they are then read. */
+  marked(first, second) {
+    const found = this.redacted && this.data[this.at] === first && this.data[this.at + 1] === second;
+    if (found) this.at += 2;
+    return found;
   }
 }
 
@@ -177,9 +202,9 @@ function text(bytes) {
   }
 }
 
-/** Decode one item that fills `data`; `tags` are the tag numbers that are allowed. */
-export function decode(data, { tags = [] } = {}) {
-  const reader = new Reader(data, tags);
+/** Decode one item that fills `data`; `tags` are allowed, `redacted` takes what SD-CWT took out. */
+export function decode(data, { tags = [], redacted = false } = {}) {
+  const reader = new Reader(data, tags, redacted);
   const value = reader.item(0);
   if (reader.at !== data.length) refuse("CBOR: bytes after the item");
   return value;

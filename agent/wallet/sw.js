@@ -13,7 +13,7 @@
  */
 
 // precache: begin
-const VERSION = "d4668f2f02313e2e";
+const VERSION = "89a7619f651b251e";
 const FILES = [
   "app.js",
   "camera.js",
@@ -21,6 +21,7 @@ const FILES = [
   "codec.js",
   "cose.js",
   "db.js",
+  "disclosure.js",
   "dom.js",
   "draw.js",
   "errors.js",

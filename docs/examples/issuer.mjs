@@ -1,6 +1,7 @@
 // An issuer and a wallet for idgate in Node.js 18 or newer, without any package: every algorithm,
-// a face template, a status list, compression, encryption, a challenge and a ticket. Written from
-// docs/native-profile.md alone; the names in comments are that page's.
+// a face template, a status list, compression, encryption, a challenge, a ticket, and claims that
+// the wallet may keep back. Version 2 of docs/native-profile.md, written from that page alone; the
+// names in comments are that page's.
 //
 //     node issuer.mjs DIR
 //
@@ -14,6 +15,7 @@ import { deflateSync } from "node:zlib";
 
 // --- CBOR: shortest heads, definite lengths; maps are `Map`s, since their keys are numbers
 class Tag { constructor(number, value) { Object.assign(this, { number, value }); } }
+const REDACTED = Symbol("simple(59)"); // the key under which a map lists digests
 function head(major, value) {
   const big = Buffer.alloc(9);
   big.writeBigUInt64BE(BigInt(value), 1);
@@ -28,7 +30,9 @@ function cbor(item) {
   if (Array.isArray(item)) return Buffer.concat([head(4, item.length), ...item.map(cbor)]);
   if (item instanceof Map) return Buffer.concat([head(5, item.size), ...[...item].flat().map(cbor)]);
   if (item instanceof Tag) return Buffer.concat([head(6, item.number), cbor(item.value)]);
-  throw new TypeError(`no CBOR for ${item}`); // floats, true and null have no place in a credential
+  if (item === REDACTED) return Buffer.from([0xf8, 59]);
+  if (typeof item === "boolean") return Buffer.from([item ? 0xf5 : 0xf4]);
+  throw new TypeError(`no CBOR for ${String(item)}`); // floats and null have no place in a credential
 }
 
 // --- base45 (RFC 9285)
@@ -66,16 +70,17 @@ function newKey(name) {
       const { kty, crv, x, y } = publicKey.export({ format: "jwk" });
       const bytes = (text) => Buffer.from(text, "base64url");
       if (kty === "OKP") return new Map([[1, 1], [-1, 6], [-2, bytes(x)]]);
-      return new Map([[1, 2], [-1, { "P-256": 1, "P-384": 2 }[crv]], [-2, bytes(x)], [-3, bytes(y)]]);
+      const odd = (bytes(y).at(-1) & 1) === 1; // the sign of y is enough
+      return new Map([[1, 2], [-1, { "P-256": 1, "P-384": 2 }[crv]], [-2, bytes(x)], [-3, odd]]);
     },
   };
 }
 
 // --- COSE_Sign1, and COSE_Encrypt0 for sites that share a key with the wallet
-function sign1(key, header, claims) {
+function sign1(key, header, claims, unprotected = []) {
   const raw = cbor(new Map([[1, key.alg], ...header])), payload = cbor(new Map(claims));
   const signature = key.sign(cbor(["Signature1", raw, Buffer.alloc(0), payload]));
-  return new Tag(18, [raw, new Map(), payload, signature]);
+  return new Tag(18, [raw, new Map(unprotected), payload, signature]);
 }
 function encrypt0(siteKey, message) {
   const raw = cbor(new Map([[1, 3]])), iv = randomBytes(12);
@@ -85,23 +90,41 @@ function encrypt0(siteKey, message) {
   return cbor(new Tag(16, [raw, new Map([[5, iv]]), sealed]));
 }
 const smaller = (bytes) => { const packed = deflateSync(bytes); return packed.length < bytes.length ? packed : bytes; };
-const code = (bytes) => "NI1:" + base45(bytes);
+const code = (bytes) => "NI2:" + base45(bytes);
+
+// --- selective disclosure: members of a map by their digests, and what the wallet may tell of them
+function redact(members) {
+  const disclosures = members.map(([key, value]) => cbor([randomBytes(16), value, key]));
+  const digests = disclosures.map((each) => createHash("sha256").update(cbor(each)).digest());
+  return { disclosures, digests: digests.sort(Buffer.compare) }; // sorted, they say nothing
+}
 
 // --- what the issuer does once, and the wallet every few seconds
 const now = Math.floor(Date.now() / 1000), DAY = 86400, STATUS = "https://abroad.example/status/1";
-const common = (issuer, phone, sub, vct) => [
-  [1, `https://${issuer.name.toLowerCase()}.example`], [2, sub], [4, now + DAY], [6, now - DAY],
-  [7, randomBytes(16)], [8, new Map([[1, phone.cose()]])], [11, `urn:idgate:vct:${vct}`],
+const ONLINE_ID = 1, RAIL_TICKET = 8, FACE_EMBED_V1 = 1;
+const short = (issuer) => [4, issuer.kid.subarray(0, 4)]; // is enough in a credential, not in a status list
+const common = (phone, sub, vct) =>
+  [[2, sub], [4, now + DAY], [6, now - DAY], [8, new Map([[1, phone.cose()]])], [11, vct]];
+const person = () => [ // a template is made with `idgate face enroll`; this one is noise
+  [4, "Ada Demo"], [8, "19870623"],
+  [62, [new Map([[0, randomBytes(128)], [1, 1], [2, 100], [3, FACE_EMBED_V1]])]],
 ];
-const credential = (issuer, phone, index) => sign1(issuer, [[4, issuer.kid], [16, 293]], [
-  ...common(issuer, phone, "8f14e45fceea167a", "online-id"),
-  [-65537, 2], [-65538, ["DE-BE", "FR"]],
-  [169, new Map([[8, "19870623"], // a template is made with `idgate face enroll`; this one is noise
-    [62, [new Map([[0, randomBytes(128)], [1, 1], [2, 100], [3, "face-embed-v1"]])]]])],
-  [65535, new Map([["status_list", new Map([["idx", index], ["uri", STATUS + issuer.name]])]])],
-]);
-const ticket = (issuer, phone) => cbor(sign1(issuer, [[4, issuer.kid]],
-  [...common(issuer, phone, "passenger-1", "rail-ticket"), [-65540, new Map([["seat", "7A"], ["car", 7]])]]));
+const identity = (issuer, phone, index, members, header = [], disclosures = []) => sign1(
+  issuer, [short(issuer), ...header], [
+    ...common(phone, Buffer.from("8f14e45fceea167a", "hex"), ONLINE_ID),
+    [-65537, 2], [-65538, ["DE-BE", "FR"]], [169, new Map(members)],
+    [65535, new Map([["status_list", new Map([["idx", index], ["uri", STATUS + issuer.name]])]])],
+  ], disclosures.length ? [[17, disclosures]] : [],
+);
+const credential = (issuer, phone, index) => identity(issuer, phone, index, person());
+function redacted(issuer, phone, index) { // the wallet keeps the name back and tells the rest
+  const { disclosures, digests } = redact(person());
+  return identity(issuer, phone, index, [[REDACTED, digests]], [[16, 293], [170, -16]], disclosures.slice(1));
+}
+const ticket = (issuer, phone) => cbor(sign1(issuer, [short(issuer)], [
+  ...common(phone, "passenger-1", RAIL_TICKET), [7, randomBytes(8)], // a ticket is known by its cti
+  [-65540, new Map([["seat", "7A"], ["car", 7]])],
+]));
 const present = (phone, held, more = []) => cbor(sign1(phone, [[13, held], [16, 294]],
   [[3, "pool/door"], [6, now], [39, Buffer.from("0011223344556677", "hex")], ...more]));
 const statusList = (issuer, withdrawn) => { // a bit each, from the least significant of the first byte
@@ -128,6 +151,7 @@ for (const name of Object.keys(MAKES)) {
     codes[`${name} ${own} sealed`] = code(encrypt0(siteKey, smaller(shown)));
     codes[`${name} ${own} ticket`] = code(smaller(present(phone, held, [[-65539, ticket(issuer, phone)]])));
     codes[`${name} ${own} printed`] = code(smaller(cbor(held)));
+    codes[`${name} ${own} redacted`] = code(present(phone, redacted(issuer, phone, 5)));
     codes[`${name} ${own} withdrawn`] = code(smaller(present(phone, credential(issuer, phone, 9))));
   }
 }

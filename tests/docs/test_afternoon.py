@@ -287,7 +287,7 @@ def walk(afternoon: Afternoon, gate: GateOnDisk, browser: Any, welcome: str) -> 
 
     # 6. Upgraded in person: the phone's code at the desk, a document, the same key.
     code = scanned(phone, "canvas")
-    assert code.startswith("NI1:")
+    assert code.startswith("NI2:")
     clerk.goto(member.split("/members")[0] + "/upgrade")
     clerk.fill("#code", code)
     clerk.locator("#code-form button").click()

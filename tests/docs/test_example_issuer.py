@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.credential import base45
+from agent.credential import base45, registry
 from agent.policy.judge import Judge, NoMemory, Place
 from agent.policy.profile import parse_profile
 from agent.reason import Reason
@@ -70,7 +70,8 @@ def judge(made: Path, trust: TrustSnapshot, text: str, more: str = "", **change:
 def test_every_code_is_judged_as_it_was_meant(
     made: Path, trust: TrustSnapshot, codes: dict[str, str]
 ) -> None:
-    assert len(codes) == 4 * 3 * 6
+    assert len(codes) == 4 * 3 * 7
+    assert {text[:4] for text in codes.values()} == {"NI2:"}
     for name, text in codes.items():
         expected = EXPECTED.get(name.split()[-1], Reason.GRANTED)
         assert judge(made, trust, text) is expected, name
@@ -96,4 +97,17 @@ def test_another_gate_challenge_or_byte_is_refused(
     data = base45.decode(text[4:].encode())
     for at in range(0, len(data), 11):
         bent = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-        assert judge(made, trust, "NI1:" + base45.encode(bent)) is not Reason.GRANTED, at
+        assert judge(made, trust, "NI2:" + base45.encode(bent)) is not Reason.GRANTED, at
+
+
+def test_what_the_wallet_kept_back_is_counted(
+    made: Path, trust: TrustSnapshot, codes: dict[str, str]
+) -> None:
+    rules = registry.ReadRules(
+        now=moment(made), clock_trusted=True, site="pool", gate="door", challenge=CHALLENGE
+    )
+    for name, text in codes.items():
+        if name.endswith("redacted"):
+            read = registry.read(text.encode(), keys=trust, rules=rules)
+            assert (read.birth_date, read.undisclosed) == ("1987-06-23", 1)
+            assert "full_name" not in read.claims

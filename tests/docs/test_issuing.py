@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent import cli
 from agent.credential import base45, cbor, registry
 from agent.credential.model import FormatName, Kind, Rejected
+from agent.credential.numbers import KINDS
 from agent.issuing import issue
 from agent.issuing.batch import COLUMNS
 from agent.reason import Reason
@@ -53,24 +54,24 @@ def read(text: str, trust: Path, *, now: int, gate: str = "main-entrance"):
 def test_the_codes_are_the_bytes_listed() -> None:
     for code, message in (("dynamic", "presentation"), ("static", "credential")):
         text = BLOCKS["code", code].strip("\n")
-        assert text.startswith("NI1:")
+        assert text.startswith("NI2:")
         assert base45.decode(text[4:].encode()) == listed(message)
 
 
 def test_the_comments_say_what_the_bytes_are() -> None:
     tagged = cbor.decode(listed("credential"), tags=(18,))
     header, _, claims, signature = tagged.value
-    assert len(header) == 13
-    assert len(claims) == 152
+    assert len(header) == 9
+    assert len(claims) == 68
     assert len(signature) == 64
     body = cbor.decode(claims)
     comments = "\n".join(line.split("#", 1)[1] for line in
                          BLOCKS["bytes", "credential"].splitlines() if "#" in line)  # fmt: skip
-    assert f'"{body[1]}"' in comments
-    assert f'"{body[2]}"' in comments
+    assert f"the text {body[2].hex()}" in comments
     assert f"4 (exp): {body[4]}" in comments
     assert f"6 (iat): {body[6]}" in comments
-    assert f'"{body[11]}"' in comments
+    assert f"11 (vct): {body[11]}, a library card" in comments
+    assert KINDS[body[11]] is Kind.LIBRARY_CARD
     assert listed("credential") in listed("presentation")
 
 
@@ -98,7 +99,7 @@ def test_every_byte_counts(trust: Path) -> None:
     for at in range(0, len(message), 7):
         changed = message[:at] + bytes([message[at] ^ 1]) + message[at + 1 :]
         with pytest.raises(Rejected):
-            read("NI1:" + base45.encode(changed), trust, now=SHOWN_AT + 5)
+            read("NI2:" + base45.encode(changed), trust, now=SHOWN_AT + 5)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
@@ -129,9 +130,9 @@ def test_the_verify_command_answers_as_shown(trust: Path, capsys) -> None:
 def test_the_pilot_tools_work_as_written(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "people.csv").write_text(BLOCKS["file", "people.csv"])
-    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[-2:]
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)[-3:]
     lines = "".join(blocks).replace("\\\n", " ").strip().splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 7
     for line in lines:
         words = line.split()
         assert words[0] == "idgate"
@@ -154,7 +155,10 @@ def test_the_columns_of_a_table_are_those_that_are_read() -> None:
 CITY = issue.new_issuer("city", "ES256")
 PHONE = issue.Holder.new("ES256")
 CNF = {1: PHONE.cose_key()}
-CLAIMS = {1: CITY.iss, 2: "s", 4: SHOWN_AT + 60, 6: SHOWN_AT - 60, 7: b"c", 8: CNF}
+CLAIMS = {2: "s", 4: SHOWN_AT + 60, 6: SHOWN_AT - 60, 8: CNF, 11: 1}
+FIRST = {1: CITY.iss, 2: "s", 4: SHOWN_AT + 60, 6: SHOWN_AT - 60, 7: b"c", 8: CNF}
+"""The same in version 1."""
+REDACTED = {cbor.REDACTED: [b"d" * 32]}
 SHOWING = {3: "central-library", 6: SHOWN_AT}
 DROP = object()
 
@@ -165,17 +169,22 @@ def kept(mapping: dict) -> dict:
 
 def shown(
     claims=None, showing=None, *, header=None, unprotected=None, key=None, phone=None,
-    sign=None, phone_sign=None, raw=None,
+    sign=None, phone_sign=None, raw=None, base=CLAIMS,
 ) -> bytes:  # fmt: skip
     """Return a presentation of which one thing is wrong."""
-    body = cbor.encode(kept(CLAIMS | (claims or {}))) if raw is None else raw
+    body = cbor.encode(kept(base | (claims or {}))) if raw is None else raw
     token = signed({1: -7, 4: CITY.kid} | (header or {}), body, key or CITY.key, unprotected, sign)
     outer = {1: -7, 13: token, 16: 294}
     parts = kept(SHOWING | (showing or {}))
     return cbor.encode(signed(outer, cbor.encode(parts), phone or PHONE.key, None, phone_sign))
 
 
-def signed(header: dict, body: bytes, key, unprotected, sign) -> cbor.Tagged:
+def first(claims=None) -> str:
+    """Return the text of a code of version 1."""
+    return "NI1:" + base45.encode(shown(claims, base=FIRST))
+
+
+def signed(header: dict, body: bytes, key, unprotected=None, sign=None) -> cbor.Tagged:
     raw = cbor.encode(kept(header))
     structure = cbor.encode(["Signature1", raw, b"", body])
     signature = (sign or (lambda key, data: key.sign(data)))(key, structure)
@@ -196,17 +205,22 @@ STRANGER = issue.SigningKey.new("ES256")
 CAUSES = [
     ("malformed", "CBOR not in shortest form", shown(raw=longer(CLAIMS))),
     ("malformed", "text where bytes belong", shown({7: "card"})),
+    ("malformed", "text where bytes belong", first({7: "card"})),
     ("malformed", "no `kid`", shown(header={4: DROP})),
     ("malformed", "an empty `sub`", shown({2: ""})),
     ("malformed", "a private key in `cnf`", shown({8: {1: PHONE.cose_key() | {-4: b"d" * 32}}})),
+    ("malformed", "a `vct` that is no number", shown({11: "urn:idgate:vct:online-id"})),
+    ("malformed", "a disclosure that fits no digest", shown(unprotected={17: [b"x"]})),
+    ("malformed", "redacted claims in a static code",
+     cbor.encode(signed({1: -7, 4: CITY.kid}, cbor.encode(CLAIMS | {169: REDACTED}), CITY.key))),
     ("unsigned", "an empty signature", shown(sign=lambda _key, _data: b"")),
     ("unsigned", "COSE_Mac0", b"\xd1" + shown()[1:]),
     ("algorithm_mismatch", "`alg` in the unprotected header",
      shown(header={1: DROP}, unprotected={1: -7})),
     ("algorithm_mismatch", "not the algorithm that the trust file pins", shown(header={1: -8})),
     ("unknown_issuer", "`kid` is not the first 8 bytes", shown(header={4: b"k" * 8})),
-    ("unknown_issuer", "`iss` is missing", shown({1: DROP})),
-    ("unknown_issuer", "or differs from", shown({1: "https://other.example"})),
+    ("unknown_issuer", "`iss` is missing", first({1: DROP})),
+    ("unknown_issuer", "or differs from", first({1: "https://other.example"})),
     ("bad_signature", "the array was not signed",
      shown(sign=lambda key, data: key.sign(cbor.decode(data)[3]))),
     ("bad_signature", "a DER signature", shown(sign=der)),
@@ -215,11 +229,13 @@ CAUSES = [
      shown(phone_sign=lambda key, _: key.sign(b"another"))),
     ("bad_holder_signature", "a DER signature", shown(phone_sign=der)),
     *[("missing_claim", f"`{name}`", shown({number: DROP}))
-      for name, number in (("sub", 2), ("exp", 4), ("iat", 6), ("cti", 7))],
+      for name, number in (("sub", 2), ("exp", 4), ("iat", 6), ("vct", 11))],
+    ("missing_claim", "`cti`", first({7: DROP})),
     ("missing_claim", "`cnf` where the phone signs", shown({8: DROP})),
     ("missing_claim", "`aud` and `iat` in the presentation", shown(showing={3: DROP})),
     ("missing_claim", "`aud` and `iat` in the presentation", shown(showing={6: DROP})),
-    ("missing_claim", "`vct` where nothing else marks the profile", shown({11: DROP, 8: DROP})),
+    ("missing_claim", "`vct` where nothing else marks the profile", first({8: DROP})),
+    ("unknown_claim", "`iss` in version 2", shown({1: CITY.iss})),
     ("unknown_claim", "a claim of your own", shown({99: 1})),
     ("unknown_claim", "a claim of your own", shown(showing={"note": 1})),
     ("wrong_audience", "another gate's", shown({3: "central-library/garden"})),
@@ -231,6 +247,11 @@ CAUSES = [
     ("stale", "the phone's clock", shown(showing={6: SHOWN_AT - 40})),
     ("issued_in_future", "the phone's clock", shown(showing={6: SHOWN_AT + 40})),
 ]  # fmt: skip
+
+
+def code(message: bytes | str) -> str:
+    """Return a message of version 2 as text, and a text as it is."""
+    return message if isinstance(message, str) else "NI2:" + base45.encode(message)
 
 
 @pytest.fixture
@@ -248,16 +269,17 @@ def refusals() -> dict[str, str]:
 
 
 def test_what_is_not_broken_is_believed(believed: Path) -> None:
-    assert read("NI1:" + base45.encode(shown()), believed, now=SHOWN_AT).dynamic
+    assert read(code(shown()), believed, now=SHOWN_AT).dynamic
+    assert read(first(), believed, now=SHOWN_AT).dynamic
 
 
 @pytest.mark.parametrize(("reason", "cause", "message"), CAUSES)
 def test_a_broken_code_is_refused_as_the_table_says(
-    believed: Path, reason: str, cause: str, message: bytes
+    believed: Path, reason: str, cause: str, message: bytes | str
 ) -> None:
     assert cause in refusals()[reason]
     with pytest.raises(Rejected) as refused:
-        read("NI1:" + base45.encode(message), believed, now=SHOWN_AT)
+        read(code(message), believed, now=SHOWN_AT)
     assert refused.value.reason == reason
 
 

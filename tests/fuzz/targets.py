@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from agent.credential import base45, cbor, dcc, native, registry, sm2
+from agent.credential import base45, cbor, dcc, disclosure, native, registry, sm2
 from agent.credential.issuers import Algorithm, IssuerKey
 from agent.credential.keys import certificate_kid
 from agent.credential.model import FormatName, Kind, Rejected
@@ -108,6 +108,36 @@ def _native() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         references=[issue.face_template(bytes(range(128)), "face-128")],
     )  # fmt: skip
     kcwt = cbor.decode(credential, tags=(18,))
+    compact = issue.sign_credential(
+        CITY, HOLDER, subject="42", issued_at=make.NOW - make.DAY, valid_until=make.NOW + make.DAY,
+        level=2, birth_date="1990-01-31", ages=[18], redacted=[*issue.Redact], version=2,
+        references=[issue.face_template(bytes(range(128)), "face-embed-v1")],
+    )  # fmt: skip
+    plain = issue.sign_credential(
+        CITY, HOLDER, subject="42", issued_at=make.NOW - make.DAY, valid_until=make.NOW + make.DAY,
+        version=2, kind=Kind.LIBRARY_CARD,
+    )  # fmt: skip
+    parts = cbor.decode(compact, tags=(18,)).value
+
+    def shown(header: dict[int, Any], payload: bytes) -> bytes:
+        """Return a dynamic code of version 2 of a credential with this unprotected header."""
+        signed = make.sign1(payload, CITY.key.private, protected=cbor.decode(parts[0]))
+        held = cbor.decode(signed, tags=(18,))
+        held.value[1] = header
+        code = issue.present(cbor.encode(held), HOLDER, at=make.NOW, audience="library")
+        return b"NI2:" + code.encode()[4:]
+
+    def redacted(data: bytes) -> bytes:
+        return shown(parts[1], data)
+
+    def disclosing(data: bytes) -> bytes:
+        """Return a code in which the bytes are a disclosure that fits."""
+        claims = disclosure.decode(parts[2])
+        claims[Claim.IDENTITY] = {cbor.REDACTED: [disclosure.digest_of(data)]}
+        return shown({Header.SD_CLAIMS: [data]}, cbor.encode(claims))
+
+    def compact_text(data: bytes) -> bytes:
+        return b"NI2:" + text(data)[4:]
 
     def presentation(data: bytes) -> bytes:
         header = {Header.ALG: -7, Header.KCWT: kcwt, Header.TYP: 294}
@@ -130,8 +160,13 @@ def _native() -> tuple[list[Wrap], list[tuple[int, bytes]]]:
         (0, issue.present(credential, HOLDER, at=make.NOW, audience="library", ticket=bought).encode()),
         (1, credential), (2, credential), (3, credential), (4, body), (5, use),
         (6, cbor.decode(bought, tags=(18,)).value[2]),
+        (0, issue.present(compact, HOLDER, at=make.NOW, audience="library").encode()),
+        (7, parts[2]), *((8, raw) for raw in parts[1][Header.SD_CLAIMS]), (9, plain),
     ]  # fmt: skip
-    return [as_it_is, text, packed, encrypted, claims, presentation, ticket], seeds
+    return [
+        as_it_is, text, packed, encrypted, claims, presentation, ticket, redacted, disclosing,
+        compact_text,
+    ], seeds  # fmt: skip
 
 
 # --- Claim 169 ---------------------------------------------------------------------------------------

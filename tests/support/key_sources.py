@@ -18,6 +18,9 @@ class Unfiltered:
     def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
         return [key for key in self.keys if key.kid == kid]
 
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        return [key for key in self.keys if key.kid.startswith(kid)]
+
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         return self.keys
 

@@ -33,6 +33,9 @@ class Keys:
     def by_kid(self, kid: bytes) -> Sequence[IssuerKey]:
         return self.found.get(kid, [])
 
+    def by_short_kid(self, kid: bytes) -> Sequence[IssuerKey]:
+        return [key for keys in self.found.values() for key in keys if key.kid.startswith(kid)]
+
     def for_format(self, name: FormatName) -> Sequence[IssuerKey]:
         return []
 

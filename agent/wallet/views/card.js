@@ -1,18 +1,20 @@
 /**
  * One card: what it is, what a gate learns from it, where it is shown, and what is shown with it.
  *
- * Rules: what will be disclosed stands here before any code is drawn; an expired card shows none.
+ * Rules: what will be disclosed stands here before any code is drawn, what the place asks above it and
+ * what it is not told below; an expired card shows none.
  */
 
 import { fits } from "../cose.js";
+import { ageOf } from "../disclosure.js";
 import { bdi, button, fillIn, h, icon, notice } from "../dom.js";
 import { day, raw, t } from "../i18n.js";
 import { isFresh, lastPlace } from "../places.js";
 import { get, list, remember } from "../store.js";
 import { discard, refresh } from "../vci.js";
 import {
-  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, opened, regions,
-  tell as reveal, validity,
+  busy, cardFace, errorNotice, isTicket, issuerName, lastDay, levelName, nameOf, needName, opened,
+  regions, tell as reveal, toldTo, validity,
 } from "./parts.js";
 
 export async function card(app, { id, said: message = null }) {
@@ -29,12 +31,15 @@ export async function card(app, { id, said: message = null }) {
   };
   const trouble = h("div");
   const disclosed = h("ul.rows", { role: "list" });
-  const tell = () => {
+  const tell = async () => {
     const beside = pairs.find(({ record }) => record.id === chosen.beside);
     const [identity, business] = ticket ? [beside, one] : [one, beside];
-    disclosed.replaceChildren(...learns(identity ?? one, identity ? business : null, chosen.place));
+    const { place } = chosen;
+    const shown = await toldTo(identity ?? one, place?.needs ?? null);
+    if (place !== chosen.place) return; // another was chosen meanwhile
+    disclosed.replaceChildren(...learns(identity ?? one, shown, identity ? business : null, place));
   };
-  tell();
+  await tell();
   const show = async () => {
     await remember("card", ticket ? chosen.beside : id);
     await app.go("code", {
@@ -70,7 +75,7 @@ export async function card(app, { id, said: message = null }) {
       h("section", h("h2.gap", t("shows")), h("div.sheet", disclosed)),
       about(one),
       h("div.sheet",
-        row("print", t("paper"), () => void app.go("paper", { id })),
+        one.said.parts.length === 0 && row("print", t("paper"), () => void app.go("paper", { id })),
         row("close", t("remove"), () => void removal(app, id))),
     ],
     dock: usable && button(t("showCode"), () => void show(), { kind: "main", icon: "scan" }),
@@ -88,17 +93,25 @@ export function placeName(place) {
   return fillIn(raw(place.gate ? "whereGate" : "whereSite"), names);
 }
 
-function learns(one, ticket, place) {
-  const { said } = one;
+function learns(one, said, ticket, place) {
   const line = (shape, key, names = {}) =>
     h("li", icon(shape), h("span", fillIn(raw(key), names)));
+  const asks = new Set(place?.needs ?? []);
+  const lacks = [...asks].filter((word) => !answers(said, word));
+  const hidden = new Set(one.said.parts.filter((word) => !said.parts.includes(word)));
+  const words = (some) => ({ what: [...some].map(needName).join(", ") });
   const kinds = new Set(said.references.map(({ modality, form }) => `${modality}-${form}`));
   // What is closest to the person first.
   return [
+    asks.size > 0 && line("place", "asks", words(asks)),
+    place?.needs && asks.size === 0 && line("place", "asksNothing"),
+    lacks.length > 0 && line("lock", "asksMore", words(lacks)),
     kinds.has("face-template") && line("face", "showsFaceTemplate"),
     kinds.has("face-image") && line("face", "showsFaceImage"),
     [...kinds].some((kind) => kind.startsWith("finger")) && line("finger", "showsFinger"),
     said.birthDate && line("check", "showsBirth", { date: bdi(said.birthDate) }),
+    said.names.length > 0 && line("check", "showsName", { name: bdi(said.names.join(", ")) }),
+    said.ages.length > 0 && line("check", "showsAges", words(said.ages.map((age) => `age-${age}`))),
     line("check", "showsIssuer", { issuer: bdi(issuerName(one)) }),
     line("check", "showsKind", { kind: bdi(nameOf(one)), level: levelName(said.level) }),
     line("check", "showsSub", { sub: bdi(said.sub) }),
@@ -107,8 +120,18 @@ function learns(one, ticket, place) {
     said.status && line("check", "showsStatus"),
     ticket && line("ticket", "showsTicket", { kind: bdi(nameOf(ticket)) }),
     place && line("place", "showsPlace"),
-    line("lock", "showsNot"),
+    hidden.size > 0 && line("lock", "hides", words(hidden)),
+    said.names.length === 0 && line("lock", "showsNot"),
   ].filter(Boolean);
+}
+
+/** Whether what is shown answers what a place asks for. */
+function answers(said, word) {
+  if (word === "birth-date") return said.birthDate !== null;
+  if (word === "name") return said.names.length > 0;
+  const least = ageOf(word);
+  if (least !== null) return said.birthDate !== null || said.ages.some((age) => age >= least);
+  return said.references.some(({ modality }) => modality === word);
 }
 
 function where(app, id, chosen, tell) {
@@ -121,7 +144,7 @@ function where(app, id, chosen, tell) {
         onchange: () => {
           chosen.place = value;
           name.replaceChildren(...placeName(value));
-          tell();
+          void tell();
         },
       }),
       h("span", text));
@@ -139,7 +162,7 @@ function beside(pairs, ticket, chosen, tell) {
         type: "radio", name: "beside", checked: value === chosen.beside,
         onchange: () => {
           chosen.beside = value;
-          tell();
+          void tell();
         },
       }),
       text);
@@ -161,9 +184,10 @@ function about(one) {
     [t("validFrom"), day(said.nbf)],
     [t("validUntil"), lastDay(said)],
     [t("region"), bdi(regions(said))],
+    said.parts.length > 0 && [t("mayShow"), [...new Set(said.parts)].map(needName).join(", ")],
     [t("received"), day(record.receivedAt)],
     ...Object.entries(said.details ?? {}).map(([key, value]) => [bdi(key), bdi(value)]),
-  ];
+  ].filter(Boolean);
   return h("details.sheet",
     h("summary.row-button", icon("ticket"), h("span.grow", t("details")), icon("down")),
     h("dl.pairs", pairs.map(([key, value]) => h("div", h("dt", key), h("dd", value)))),

@@ -2,7 +2,8 @@
  * The code: on white, as wide as the screen, new every 5 seconds.
  *
  * Rules:
- * - one credential of the batch is taken for a showing, and all its codes are of it;
+ * - one credential of the batch is taken for a showing, and all its codes are of it; they disclose
+ *   what the place asks for, as the card's page told;
  * - the time in the code is the issuer's, as far as it is known; a challenge is put in while it is
  *   fresh, and its end is told;
  * - the code has a name for who does not see it; the time bar is not read out, and a new code moves no
@@ -53,6 +54,7 @@ export async function code(app, { id, ticket = null, place = null }) {
       iat: now(),
       cnonce: fresh ? place.cnonce : null,
       ticket: business ? business.record.credentials[0].bytes : null,
+      needs: place?.needs ?? null,
     });
     if (!going) return;
     paint();

@@ -2,7 +2,8 @@
  * What several views show: a card, its words, an error in words.
  */
 
-import { describe } from "../cose.js";
+import { describe, disclosed } from "../cose.js";
+import { ageOf } from "../disclosure.js";
 import { bdi, h, notice } from "../dom.js";
 import { day, has, ofDisplay, region, shortDay, t } from "../i18n.js";
 import { now } from "../clock.js";
@@ -23,8 +24,21 @@ const QUOTED = new Set([
  *   `all` of each, in order
  */
 export async function opened(record) {
-  const all = await Promise.all(record.credentials.map(({ bytes }) => describe(bytes)));
+  const said = await Promise.all(record.credentials.map(({ bytes }) => describe(bytes)));
+  const all = said.map((one) => ({ ...one, source: record.issuer }));
   return { record, said: all[0], all };
+}
+
+/** What a place is told of a card: as `describe` says it, of what is left when the rest is kept back. */
+export const toldTo = async ({ record }, needs) =>
+  describe(await disclosed(record.credentials[0].bytes, needs));
+
+/** What a place asks for, or a card can keep back, in words. */
+export function needName(word) {
+  const age = ageOf(word);
+  if (age !== null) return t("need_age", { age });
+  const key = `need_${word.replaceAll("-", "_")}`;
+  return t(word !== "age" && has(key) ? key : "need_other");
 }
 
 export const isTicket = ({ said }) => TICKETS.has(said.kind) || said.details !== null;
@@ -38,8 +52,11 @@ export function kindName(kind, display) {
 
 export const levelName = (level) => t(level === 2 ? "level2" : "level1");
 
-/** Who gave it: the name of the issuer's metadata, else the issuer's identifier. */
-export const issuerName = ({ record, said }) => ofDisplay(record.display?.issuer).name || said.iss;
+/** Who gave it: the name of the issuer's metadata, else the issuer's identifier on the card or here. */
+export const issuerName = ({ record, said }) =>
+  ofDisplay(record.display?.issuer).name || (said.iss ?? hostOf(record.issuer));
+
+const hostOf = (address) => (URL.canParse(address) ? new URL(address).host : address);
 
 export const nameOf = (one) => kindName(one.said.kind, one.record.display?.card);
 

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import stat
+import time
 import tomllib
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def test_the_text_is_printed_where_no_file_is_asked(tmp_path, capsys):
     )
     capsys.readouterr()
     assert _idgate("present", card) == 0
-    assert capsys.readouterr().out.startswith("NI1:")
+    assert capsys.readouterr().out.startswith("NI2:")
 
 
 def test_private_keys_are_the_owners_alone_and_never_overwritten(tmp_path, capsys):
@@ -289,3 +290,103 @@ def test_a_status_list_is_signed_and_read(tmp_path, capsys):
     capsys.readouterr()
     assert _idgate(*words, "--revoke", 1024, "--size", 1024, "--out", out) == 2
     assert "outside a list of --size 1024" in capsys.readouterr().err
+
+
+def _card(folder: Path, *more: object) -> Path:
+    """Sign a card for a phone; return its file, beside `phone.key.pem`."""
+    assert _idgate("key", "city", "--out", folder) == 0
+    assert _idgate("key", "phone", "--out", folder, "--holder") == 0
+    card = folder / "card.cbor"
+    words = (
+        "credential", "--issuer", folder / "city.key.pem", "--holder", folder / "phone.key.pem",
+        "--subject", "10023456", "--out", card,
+    )  # fmt: skip
+    assert _idgate(*words, *more) == 0
+    return card
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_version_of_a_fleet(tmp_path, capsys, version):
+    card = _card(tmp_path, "--profile-version", version)
+    ticket = tmp_path / "ticket.cbor"
+    words = (
+        "ticket",
+        "--issuer",
+        tmp_path / "city.key.pem",
+        "--subject",
+        "10023456",
+        "--out",
+        ticket,
+    )
+    assert _idgate(*words, "--profile-version", version) == 0
+    assert [issue.version_of(file.read_bytes()) for file in (card, ticket)] == [version] * 2
+    capsys.readouterr()
+    phone = tmp_path / "phone.key.pem"
+    assert _idgate("present", card, "--holder", phone, "--ticket", ticket) == 0
+    assert capsys.readouterr().out.startswith(f"NI{version}:")
+
+
+def test_a_phone_tells_what_is_asked(pilot, tmp_path, capsys):
+    card = _card(
+        tmp_path, "--birth-date", "1990-02-28", "--age-over", 18, "--age-over", 21,
+        "--redact", "birth-date", "--redact", "ages",
+    )  # fmt: skip
+    trust = pilot.trusting(_trusted(tmp_path / "trust", "city"))
+    for needs, ages, birth_date, kept in (
+        ((), {18, 21}, None, 1),
+        (("age-18",), {18}, None, 2),
+        (("age-19", "birth-date"), {21}, "1990-02-28", 1),
+        (("face",), set(), None, 3),
+    ):
+        capsys.readouterr()
+        asked = [word for need in needs for word in ("--need", need)]
+        words = ("present", card, "--holder", tmp_path / "phone.key.pem", *asked)
+        assert _idgate(*words) == 0
+        read = pilot.read(capsys.readouterr().out.strip(), keys=trust, now=int(time.time()))
+        assert (read.ages, read.birth_date, read.undisclosed) == (ages, birth_date, kept)
+
+
+def test_a_code_is_drawn_with_what_it_is(tmp_path, capsys):
+    card, png = _card(tmp_path), tmp_path / "code.png"
+    words = ("present", card, "--holder", tmp_path / "phone.key.pem", "--aud", "library/main")
+    capsys.readouterr()
+    assert _idgate(*words, "--png", png, "--distance", 31) == 0
+    assert capsys.readouterr().out == (
+        f"{png}: QR version 10-L, 57 modules a side; read from about 31 cm (computed: 55 mm wide, "
+        "a camera of 66 degrees and 1280 pixels, 3 of them a module)\n"
+    )
+
+
+def test_a_code_that_is_not_read_so_far_away_is_not_drawn(tmp_path, capsys):
+    card, png = _card(tmp_path), tmp_path / "code.png"
+    words = ("present", card, "--holder", tmp_path / "phone.key.pem", "--aud", "library/main")
+    capsys.readouterr()
+    assert _idgate(*words, "--png", png, "--distance", 32) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("idgate issue: QR version 10-L, 57 modules a side; ")
+    assert told.err.endswith(", and not from 32 cm\n")
+    assert not png.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (("--redact", "face", "--profile-version", 1), "ages and redacted claims need version 2"),
+        (("--age-over", 18, "--profile-version", 1), "ages and redacted claims need version 2"),
+        (("--redact", "face"), "redacted claims need a holder"),
+    ],
+)
+def test_what_a_version_cannot_say(tmp_path, capsys, more, told):
+    assert _idgate("key", "city", "--out", tmp_path) == 0
+    words = ("credential", "--issuer", tmp_path / "city.key.pem", "--subject", "1")
+    assert _idgate(*words, "--out", tmp_path / "card.cbor", *more) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_word_that_no_place_asks_with(tmp_path, capsys):
+    card = _card(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        _idgate("present", card, "--need", "photo")
+    assert left.value.code == 2
+    assert "'photo' is no need; known: birth-date, face" in capsys.readouterr().err

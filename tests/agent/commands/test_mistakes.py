@@ -305,9 +305,9 @@ def test_standard_input_that_is_closed_holds_no_codes(desk: Path) -> None:
 
 
 def test_no_file_takes_the_place_of_a_stream_that_was_closed(desk: Path) -> None:
-    done = written("issue present static --png code.png", desk, "<&- >&- 2>&-")
+    done = written("issue present static --out code.txt", desk, "<&- >&- 2>&-")
     assert done.returncode == 0
-    assert (desk / "code.png").read_bytes().startswith(b"\x89PNG")
+    assert (desk / "code.txt").read_text().startswith("NI2:")
 
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(desk: Path) -> None:

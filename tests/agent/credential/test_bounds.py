@@ -42,6 +42,19 @@ def _filled(pilot, item: bytes, size: int) -> bytes:
     return _message(pilot, b"\xa1\x18\x63" + _array(item, size))
 
 
+def _digests(count: int) -> bytes:
+    """Return claims with so many digests in claim 169."""
+    digests = b"".join(b"\x58\x20" + bytes([number]) * 32 for number in range(count))
+    return b"\xa1\x18\xa9\xa1\xf8\x3b" + cbor.head(4, count) + digests
+
+
+def _disclosing(pilot, count: int, size: int, payload: bytes = b"\xa0") -> bytes:
+    """Return a message with so many disclosures of so many bytes."""
+    raws = [number.to_bytes(size) for number in range(count)]
+    raw = cbor.encode({1: -7, 4: pilot.city.kid})
+    return cbor.encode(cbor.Tagged(18, [raw, {17: raws}, payload, bytes(64)]))
+
+
 def _map(size: int) -> bytes:
     """Return a map with as many distinct keys as fit."""
     pairs = {}
@@ -81,20 +94,31 @@ WORST: dict[str, Callable] = {
     "a false length": lambda pilot: _message(pilot, b"\xa1\x18\x63\x9b" + b"\x00\x00\x00\x7f" + b"\xff" * 4),
     "a bomb": lambda pilot: _packed(bytes(2_700_000)),
     "a bomb, encrypted": lambda pilot: issue.encrypt(_packed(bytes(2_700_000)), b"k" * 32),
+    "disclosures, packed": lambda pilot: _packed(_disclosing(pilot, 500, 30)),
+    "disclosures and digests, packed": lambda pilot: _packed(
+        _disclosing(pilot, 32, 200, _digests(64))
+    ),
+    "digests in digests, packed": lambda pilot: _packed(
+        _message(pilot, b"\xa1\x18\xa9" + b"\xa1\xf8\x3b\x81" * 3 + _array(b"\xd8\x3c\x40", 15_000))
+    ),
     "encrypted noise": lambda pilot: issue.encrypt(random.Random(9).randbytes(ROOM - 60), b"x" * 32),
 }  # fmt: skip
 
 
-def _payload(pilot, name: str) -> bytes:
+def _payload(pilot, name: str, version: int) -> bytes:
     data = WORST[name](pilot)
-    payload = data if name.startswith("random") else b"NI1:" + base45.encode(data).encode()
+    start = b"NI%d:" % version
+    if name.startswith("random"):
+        return data.replace(b"NI1:", start)
+    payload = start + base45.encode(data).encode()
     assert len(payload) <= PAYLOAD_BYTES
     return payload
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("name", WORST)
-def test_memory_of_the_worst_codes(pilot, name):
-    payload = _payload(pilot, name)
+def test_memory_of_the_worst_codes(pilot, name, version):
+    payload = _payload(pilot, name, version)
     pilot.reason(payload)  # what is imported and cached once is not the code's
     tracemalloc.start()
     try:
@@ -105,9 +129,10 @@ def test_memory_of_the_worst_codes(pilot, name):
     assert peak < MEMORY
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("name", WORST)
-def test_calls_of_the_worst_codes(pilot, name):
-    payload = _payload(pilot, name)
+def test_calls_of_the_worst_codes(pilot, name, version):
+    payload = _payload(pilot, name, version)
     pilot.reason(payload)
     calls = 0
 

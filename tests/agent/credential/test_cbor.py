@@ -352,6 +352,42 @@ def test_options_hold_together():
     assert cbor.decode(b"\xd2\x18\x05", tags=(18,), shortest=False) == cbor.Tagged(18, 5)
 
 
+REDACTED = b"\xa2\x04\x01\xf8\x3b\x81\x41x"
+"""{4: 1, simple(59): [h'78']}"""
+
+
+def test_digests_of_redacted_claims_only_where_asked():
+    claims = {4: 1, cbor.REDACTED: [b"x"]}
+    assert cbor.decode(REDACTED, redacted=True) == claims
+    assert cbor.encode(claims) == REDACTED
+    assert refused(cbor.decode, REDACTED)[1] == "CBOR: simple value or float 24 is not allowed here"
+    nested = b"\xa1\x05" + REDACTED
+    assert cbor.decode(nested, redacted=True) == {5: claims}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\xf8\x3b", "simple value or float 24 is not allowed here"),
+        (b"\x81\xf8\x3b", "simple value or float 24 is not allowed here"),
+        (b"\xa1\x01\xf8\x3b", "simple value or float 24 is not allowed here"),
+        (b"\xa1\xf8\x3a\x80", "simple value or float 24 is not allowed here"),
+        (b"\xa1\xf8\x3c\x80", "simple value or float 24 is not allowed here"),
+        (b"\xa1\xf5\x80", "a map key that is neither integer nor text"),
+        (b"\xa2\xf8\x3b\x80\xf8\x3b\x80", "a key twice in one map"),
+        (b"\xa1\xf8", "cut short"),
+        (b"\xa1\xf8\x3b", "cut short"),
+    ],
+)
+def test_no_other_simple_value_is_a_key_and_that_one_no_value(data, words):
+    assert refused(cbor.decode, data, redacted=True) == (Reason.MALFORMED, f"CBOR: {words}")
+
+
+def test_the_mark_is_the_simple_value_and_no_number():
+    assert cbor.REDACTED not in cbor.decode(b"\xa1\x18\x3b\x01", redacted=True)
+    assert cbor.REDACTED == cbor.Simple(59) != 59
+
+
 def test_tags_only_near_the_surface():
     data = cbor.encode(cbor.Tagged(61, cbor.Tagged(18, [1])))
     decoded = cbor.decode(data, tags=(18, 61), tag_depth=1)

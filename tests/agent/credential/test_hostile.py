@@ -124,6 +124,7 @@ def test_no_format_passes_under_anothers_prefix(
 PREFIXES = [
     b"",
     b"NI1:",
+    b"NI2:",
     b"HC1:",
     b"\x80\x01\x49\x24",
     b"\x81\xff\xff\x24",
@@ -154,7 +155,7 @@ def test_random_payloads(prefix: bytes, body: bytes, suffix: bytes) -> None:
 @given(
     body=st.binary(max_size=400),
     how=st.sampled_from(["zlib", "brotli", "none"]),
-    prefix=st.sampled_from(["NI1:", "HC1:", ""]),
+    prefix=st.sampled_from(["NI1:", "NI2:", "HC1:", ""]),
 )
 def test_random_bytes_inside_the_packing(body: bytes, how: str, prefix: str) -> None:
     payload = (prefix + base45.encode(make.pack(body, how))).encode()

@@ -458,3 +458,32 @@ def test_any_map_is_a_cose_key_or_refused(item):
         keys.from_cose_key(item)
     except Rejected as error:
         assert error.reason in {"malformed", "algorithm_mismatch"}  # noqa: PT017 - as above
+
+
+@pytest.mark.parametrize("name", ["ES256", "ES384", "EdDSA"])
+def test_a_compressed_point_is_the_same_key(name):
+    for key in (KEYS[name].public, *(issue.SigningKey.new(name).public for _ in range(6))):
+        item = keys.cose_key(key, compressed=True)
+        assert keys.from_cose_key(item, compressed=True) == keys.from_cose_key(keys.cose_key(key))
+        if name != "EdDSA":
+            assert type(item[-3]) is bool
+            other = keys.from_cose_key(item | {-3: not item[-3]}, compressed=True)[1]
+            assert other.public_numbers().x == key.public_numbers().x
+            assert other.public_numbers().y != key.public_numbers().y
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({-2: b"\xff" * 32}, "not a point of the curve"),
+        ({-2: bytes(31)}, "x and y are not 32 bytes each"),
+        ({-2: bytes(33)}, "x and y are not 32 bytes each"),
+        ({-1: 2}, "x and y are not 48 bytes each"),
+        ({-3: 1}, "x and y are not 32 bytes each"),
+        ({-3: None}, "x and y are not 32 bytes each"),
+        ({3: -8}, "alg is not for this key"),
+    ],
+)
+def test_a_compressed_point_that_is_none(changes, words):
+    item = keys.cose_key(KEYS["ES256"].public, compressed=True) | changes
+    assert refused(keys.from_cose_key, item, compressed=True)[1] == f"COSE_Key: {words}"

@@ -1,4 +1,4 @@
-"""One signature counts under one format, however its bytes are wrapped."""
+"""One signature counts under one format and one version, however its bytes are wrapped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from tests.support import makers as make
 KEYS = make.trust(make.issuer_key(make.ec_key(), issuer="everybody"))
 """A key that nothing limits to a format or a kind."""
 
+COMPACT = "native 2"
 WRAPPINGS = {
     FormatName.NATIVE: lambda data: b"NI1:" + base45.encode(data).encode(),
     FormatName.CLAIM169: lambda data: base45.encode(make.pack(data)).encode(),
+    COMPACT: lambda data: b"NI2:" + base45.encode(data).encode(),
     FormatName.DCC: lambda data: b"HC1:" + base45.encode(make.pack(data)).encode(),
 }
 BASE = {
@@ -41,19 +43,24 @@ PARTS: dict[int, Any] = {
 HEADERS: list[dict[int, Any]] = [{}, {Header.TYP: SD_CWT_TYP}]
 
 
-def read_as(data: bytes, *formats: FormatName) -> set[FormatName]:
-    """Return the formats that take a message."""
+def read_as(data: bytes, *formats: str) -> set[str]:
+    """Return the formats that take a message, the native one by its version."""
     taken = set()
     for name in formats:
         try:
-            taken.add(registry.read(WRAPPINGS[name](data), keys=KEYS, rules=make.RULES).format)
+            read = registry.read(WRAPPINGS[name](data), keys=KEYS, rules=make.RULES)
         except Rejected:
             continue
+        assert read.format == (FormatName.NATIVE if name == COMPACT else name)
+        taken.add(name)
     return taken
 
 
 def message(parts: tuple[int, ...], header: dict[int, Any]) -> bytes:
-    claims = BASE | {label: PARTS[label] for label in parts}
+    return _signed(BASE | {label: PARTS[label] for label in parts}, header)
+
+
+def _signed(claims: dict[int, Any], header: dict[int, Any]) -> bytes:
     protected = {Header.ALG: -7, Header.KID: b"key-1"} | header
     return make.sign1(cbor.encode(claims), make.ec_key(), protected=protected)
 
@@ -66,7 +73,20 @@ def test_no_claims_and_header_count_twice(header: dict[int, Any]) -> None:
     taken = [read_as(message(parts, header), *WRAPPINGS) for parts in CHOICES]
     assert max(map(len, taken)) == 1
     if not header:
-        assert set().union(*taken) == set(WRAPPINGS)
+        assert set().union(*taken) == set(WRAPPINGS) - {COMPACT}
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=["no typ", "typ"])
+@pytest.mark.parametrize("issuer", [True, False])
+def test_no_claims_of_version_2_count_twice(header: dict[int, Any], issuer: bool) -> None:
+    for parts in CHOICES:
+        claims = {label: PARTS[label] for label in parts} | BASE | {Claim.VCT: 9}
+        if not issuer:
+            del claims[Claim.ISS]
+        taken = read_as(_signed(claims, header), *WRAPPINGS)
+        assert taken <= {COMPACT}
+        if not parts:
+            assert bool(taken) is not issuer
 
 
 @pytest.mark.parametrize("header", HEADERS, ids=["no typ", "typ"])

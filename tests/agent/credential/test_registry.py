@@ -206,6 +206,7 @@ def test_rules_within_a_tolerance(pilot):
         (b"4006381333931", False),
         (b"NI1:" + b"A" * 81, False),
         (b"NI1:" + b"A" * 82, True),
+        (b"NI2:" + b"A" * 82, True),
         (b"HC1:" + b"A" * 82, True),
         (b"A" * 84 + b"QA", True),
         (b"x" * 500, False),

@@ -204,7 +204,7 @@ def test_sd_cwt_key_binding_token_verifies_at_both_levels(vectors, name):
     cose.verify(inner, Algorithm.ES384, issuer.key)
     with pytest.raises(Rejected):
         cose.verify(outer, Algorithm.ES256, load_public_key(_p256()).key)
-    # Selective disclosure is not part of the profile: redacted claims are refused, not skipped.
+    # What they disclose: test_disclosure. Who does not ask for redacted claims is given none.
     with pytest.raises(Rejected, match="CBOR"):
         cbor.decode(inner.payload, floats=True)
 

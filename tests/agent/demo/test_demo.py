@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(240)
 
 CLAIMS = [
     b"Eileen Demo", b"Grace Demo", b"Lin Demo", b"subject-of-", b"1990-04-01", b"19900401",
-    b"NI1:",
+    b"NI1:", b"NI2:",
 ]  # fmt: skip
 """What the demo's people carry in their credentials, and how every code begins."""
 

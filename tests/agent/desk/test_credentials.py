@@ -23,6 +23,7 @@ from agent.desk.offers import Offers, Purpose
 from agent.desk.tables import access, credentials, offers
 from agent.issuing.issue import face_template, finger_template, present
 from agent.issuing.keys import Holder, PublicHolder, new_issuer
+from agent.issuing.redact import disclosed
 from agent.issuing.status_list import sign_status_list
 from agent.reason import Reason
 from agent.trust import status
@@ -78,6 +79,8 @@ def test_a_gate_believes_what_was_signed_for_a_phones_public_key(desk, ada) -> N
     assert found.valid_until == issued.valid_until == NOW + 365 * DAY
     assert sorted(reference.data for reference in found.references) == [bytes(512), FACE.data]
     assert found.birth_date is None  # nobody asked for it
+    assert (found.ages, found.undisclosed) == ({18}, 0)
+    assert len(bytes.fromhex(issued.cti)) == 8
     row = Credentials(desk).by_cti(issued.cti)
     assert (row.status_list, row.status_index) == (1, found.status.index)
     assert found.status.uri == "https://desk.localhost:8444/status/1"
@@ -89,11 +92,42 @@ def test_a_gate_believes_what_was_signed_for_a_phones_public_key(desk, ada) -> N
     assert "token" not in repr(issued)
 
 
-def test_the_birth_date_stands_on_it_where_the_place_says_so(make_desk) -> None:
-    desk = make_desk(more="birth_date = true")
+def test_a_phone_can_keep_back_what_is_about_the_person(make_desk) -> None:
+    desk = make_desk(more="birth_date = true\nages = [16, 18, 99]")
     ada = Members(desk).add(a_person(birth_date="1990-12-31"), "carla")
-    issued = sign(desk, ada, form=Form.CARD)
-    assert read(desk, present(issued.token)).birth_date == "1990-12-31"
+    holder = Holder.new()
+    issued = sign(desk, ada, level=2, holder=holder, references=[FACE, THUMB], evidence="passport")
+    for needs, born, ages, modalities, kept in (
+        ([], None, set(), [], 5),
+        (["age-17"], None, {18}, [], 4),
+        (["birth-date", "face"], "1990-12-31", set(), ["face"], 3),
+        (None, None, {16, 18}, ["face", "finger"], 1),
+    ):
+        text = present(disclosed(issued.token, needs), holder, at=NOW + 4, audience="library/g")
+        found = read(desk, text)
+        assert (found.birth_date, found.ages, found.undisclosed) == (born, ages, kept)
+        assert sorted(one.modality for one in found.references) == modalities
+        assert found.subject == ada.reference
+
+
+@pytest.mark.parametrize(("more", "born"), [("birth_date = true", "1990-12-31"), ("", None)])
+def test_a_printed_card_says_what_it_says_to_everybody(make_desk, more, born) -> None:
+    desk = make_desk(more=more)
+    ada = Members(desk).add(a_person(birth_date="1990-12-31"), "carla")
+    found = read(desk, present(sign(desk, ada, form=Form.CARD).token))
+    assert (found.birth_date, found.ages, found.undisclosed) == (born, {18}, 0)
+
+
+def test_gates_that_read_version_1_only_are_given_that(make_desk) -> None:
+    desk = make_desk(more="profile = 1\nbirth_date = true")
+    ada = Members(desk).add(a_person(birth_date="1990-12-31"), "carla")
+    holder = Holder.new()
+    issued = sign(desk, ada, level=2, holder=holder, references=[FACE], evidence="passport")
+    text = present(issued.token, holder, at=NOW + 4, audience="library/g")
+    assert text.startswith("NI1:")
+    found = read(desk, text)
+    assert (found.birth_date, found.ages, len(found.references)) == ("1990-12-31", set(), 1)
+    assert len(bytes.fromhex(issued.cti)) == 16
 
 
 @pytest.mark.parametrize(

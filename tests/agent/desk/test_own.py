@@ -11,6 +11,7 @@ from agent.credential.numbers import Claim
 from agent.desk.own import TOKEN_BYTES, NotOurs, read_own, read_presented
 from agent.issuing.issue import face_template, sign1, sign_credential
 from agent.issuing.keys import Holder, new_issuer
+from agent.issuing.redact import disclosed
 
 ISSUER = new_issuer("town")
 OTHER = new_issuer("town")
@@ -30,9 +31,53 @@ def test_a_card_of_ones_own():
     assert "references" not in repr(own)
 
 
+COMPACT = {"references": [face_template(bytes(128), "m")], "version": 2, "cti": b"12345678"}
+
+
+@pytest.mark.parametrize("subject", ["ABC", "00ff00ff"])
+def test_a_card_of_version_2_with_what_its_holder_disclosed(subject):
+    fields = FIELDS | COMPACT | {"subject": subject}
+    whole = sign_credential(ISSUER, HOLDER, redacted=["face"], **fields)
+    for data, faces in (
+        (whole, 1),
+        (disclosed(whole, []), 0),
+        (sign_credential(ISSUER, HOLDER, **fields), 1),
+    ):
+        own = read_own(ISSUER, data)
+        assert (own.cti, own.reference, len(own.references)) == (b"12345678".hex(), subject, faces)
+        assert own.holder.thumbprint() == HOLDER.thumbprint()
+    with pytest.raises(NotOurs, match="bad_signature"):
+        read_own(OTHER, whole)
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [
+        (
+            sign_credential(ISSUER, HOLDER, claims={Claim.ISS: ISSUER.iss}, **FIELDS, **COMPACT),
+            "of this desk",
+        ),
+        (sign_credential(ISSUER, HOLDER, **FIELDS, **(COMPACT | {"cti": None})), "of this desk"),
+        (
+            sign_credential(ISSUER, HOLDER, claims={Claim.SUB: 7}, **FIELDS, **COMPACT),
+            "of this desk",
+        ),
+        (
+            sign_credential(
+                ISSUER,
+                HOLDER,
+                claims={Claim.IDENTITY: {cbor.REDACTED: [b"short"]}},
+                **FIELDS,
+                **COMPACT,
+            ),
+            "malformed",
+        ),
+        (
+            sign_credential(
+                ISSUER, HOLDER, claims={Claim.CNF: {1: HOLDER.cose_key(compressed=True)}}, **FIELDS
+            ),
+            "to no key",
+        ),
         (sign_credential(OTHER, HOLDER, **FIELDS), "bad_signature"),
         (sign_credential(ISSUER, None, **FIELDS), "bound to no key"),
         (sign_credential(ISSUER, HOLDER, claims={Claim.ISS: "x"}, **FIELDS), "of this desk"),

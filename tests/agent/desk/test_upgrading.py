@@ -121,7 +121,7 @@ def test_a_challenge_is_answered(desk, card):
     upgrades = Upgrades(desk)
     asked = upgrades.challenge()
     assert asked.link == (
-        f"https://desk.localhost:8445/#place=library%2Fdesk&cnonce={asked.nonce.hex()}"
+        f"https://desk.localhost:8445/#place=library%2Fdesk&cnonce={asked.nonce.hex()}&need="
     )
     answer = code(card, audience="library/desk", challenge=asked.nonce)
     assert upgrades.read_presentation(answer, challenge=asked.nonce).credential.cti == card.cti

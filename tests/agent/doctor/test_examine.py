@@ -73,6 +73,7 @@ def test_a_sound_gate(config: Path, capsys) -> None:
     states = {part: line["state"] for part, line in found.items()}
     assert states["camera"] == states["gpio"] == states["trust"] == "ok"
     assert states["broker"] == states["finger"] == states["models"] == "skipped"
+    assert found["profile"]["detail"].endswith("; sign for phones: idgate:s/g?need=")
 
 
 def _no_trust(folder: Path) -> None:

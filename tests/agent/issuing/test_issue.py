@@ -25,9 +25,10 @@ def test_codes_are_alphanumeric_and_read_by_a_decoder(pilot):
     template = issue.face_template(bytes(range(128)), "face-128")
     text = pilot.dynamic(pilot.credential(references=[template]), ticket=pilot.ticket())
     sizes = {}
-    for medium, level in ((issue.Medium.SCREEN, "L"), (issue.Medium.PAPER, "M")):
+    for medium, levels in ((issue.Medium.SCREEN, "LMQH"), (issue.Medium.PAPER, "MQH")):
         symbol = issue.qr_symbol(text, medium=medium)
-        assert (symbol.mode, symbol.error) == ("alphanumeric", level)
+        assert symbol.mode == "alphanumeric"
+        assert symbol.error in levels
         sizes[medium] = symbol.version
         assert decoded(issue.qr_png(text, medium=medium, module_px=3)) == text
     assert sizes[issue.Medium.SCREEN] < sizes[issue.Medium.PAPER] <= 25

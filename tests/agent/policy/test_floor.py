@@ -43,6 +43,24 @@ def test_each_demand_counts(name: str) -> None:
     )
 
 
+AGES = [
+    ({"minimum_age": 18}, {"needs": ("age-18",)}, ""),
+    ({"needs": ("age-18",)}, {"minimum_age": 18}, ""),
+    ({"needs": ("age-17", "name")}, {"minimum_age": 18}, "minimum_age 17, at least 18"),
+    ({"minimum_age": 17}, {"needs": ("age-18",)}, "minimum_age 17, at least 18"),
+    # What a place is told beyond an age keeps nobody out: a fleet may learn less.
+    ({}, {"needs": ("name", "birth-date", "face", "finger")}, ""),
+    ({"needs": ("name",)}, {}, ""),
+]
+
+
+@pytest.mark.parametrize(("values", "floor", "said"), AGES)
+def test_an_age_among_the_needs_is_an_age_and_other_needs_are_not_compared(
+    values, floor, said
+) -> None:
+    assert demands_less(changed(**values), changed(**floor)) == said
+
+
 REGIONS = [
     (("CN-31",), ("CN-31", "CN-33"), ""),
     (("CN-31", "CN-33"), ("CN-31", "CN-33"), ""),

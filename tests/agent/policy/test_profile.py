@@ -37,6 +37,10 @@ BAD = [
     (RULES + 'exceptions = [{ date = "tomorrow" }]', r"^place.toml: key exceptions\[0\].date: "),
     (RULES + "exceptions = [{}]", r"^place.toml: key exceptions\[0\]: .*`date`"),
     *(
+        (RULES + f'needs = ["face", "{need}"]', f"^place.toml: key needs: '{need[:40]}' is no need; known: birth-date, face, finger, name, age-N \\(1 to 150\\)$")
+        for need in ("", "Face", "birthdate", "names", "age", "age-0", "age-018", "age-151", "age-18 ", "face,name", "age-" + "1" * 40)
+    ),
+    *(
         (RULES + f"{key} = [1]", f'^place.toml: key {key}: "pretix" is not among the formats$')
         for key in ("pretix_items", "pretix_variations", "pretix_subevents")
     ),
@@ -59,6 +63,7 @@ BOUNDS = [
     ("level", ["1", "2"], ["0", "3"]),
     ("reuse_s", ["0", "0.5"], ["-0.5"]),
     ("minimum_age", ["0", "120"], ["-1", "121"]),
+    ("needs", ["[]", str(["face"] * 16), '["birth-date", "face", "finger", "name", "age-1", "age-99", "age-100", "age-150"]'], [str(["face"] * 17), '"face"', "[18]"]),
     ("anti_passback_s", ["0", "0.5"], ["-0.5"]),
     ("unsensed", ['"passed"', '"close"'], ['"open"', '""']),
     ("hours", [

@@ -475,6 +475,18 @@ def test_one_kid_for_several_keys_is_refused(trust_dir: Path) -> None:
     ]
 
 
+def test_keys_are_found_by_the_first_bytes_of_their_ids(trust_dir: Path) -> None:
+    put(trust_dir, {"a.pem": GOOD, "a.toml": b"kid = '0102030405'",
+                    "b.pem": public_pem(P384), "b.toml": b"kid = '01020304'",
+                    "c.pem": public_pem(ED), "c.toml": b"kid = '010203'"})  # fmt: skip
+    snapshot = load_directory(trust_dir, now=NOW)
+    assert [key.issuer for key in snapshot.by_short_kid(b"\1\2\3\4")] == ["a", "b"]
+    assert not snapshot.by_short_kid(b"\1\2\3\5")
+    assert not snapshot.by_short_kid(b"\1\2\3\4\5")
+    assert [key.issuer for key in snapshot.by_kid(b"\1\2\3\4")] == ["b"]
+    assert [key.issuer for key in snapshot.by_kid(b"\1\2\3\4\5")] == ["a"]
+
+
 def test_one_key_may_come_renewed_and_under_several_names(
     trust_dir: Path, p256: ec.EllipticCurvePrivateKey
 ) -> None:

@@ -279,6 +279,7 @@ DIGEST = "0123456789abcdef" * 4
         ("NOT-UVCI:01", (), ""),
         ("HC1:6BF", (), "a whole code"),
         ("ni1:6BF", (), "a whole code"),
+        ("NI2:6BF", (), "a whole code"),
         (DIGEST, (), ""),
         (DIGEST.upper(), (), "hexadecimal in capitals"),
         (DIGEST.upper(), (D, N), "hexadecimal in capitals"),

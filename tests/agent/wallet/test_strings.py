@@ -60,7 +60,7 @@ def test_every_text_that_is_asked_for_is_there():
 
 def test_no_text_is_without_use():
     words = set(re.findall(r"\w+", CODE))
-    families = ("error_", "kind_", "turn_", "lock_")
+    families = ("error_", "kind_", "turn_", "lock_", "need_")
     unused = {key for key in TEXTS["en"] if key not in words and not key.startswith(families)}
     assert unused == set()
 
@@ -71,6 +71,13 @@ def test_every_error_of_the_engine_has_a_sentence():
     codes = {line.split()[0] for line in lines[1].splitlines()}
     assert {f"error_{code}" for code in codes} | {"error_unknown"} == {
         key for key in TEXTS["en"] if key.startswith("error_")
+    }
+
+
+def test_every_need_has_words():
+    words = {"birth_date", "face", "finger", "name", "age", "other"}
+    assert {key for key in TEXTS["en"] if key.startswith("need_")} == {
+        f"need_{word}" for word in words
     }
 
 

@@ -505,7 +505,7 @@ def test_a_restart_keeps_the_card_and_the_phones_disk_tells_nothing(fresh, tmp_p
     raw, text, renewing = kept
     for secret in (
         bytes.fromhex(raw), text.encode(), renewing.encode(), offer.code.encode(), PIN.encode(),
-        fresh.member.reference.encode(), record["thumbprints"][0].encode(), b"library-card",
+        fresh.member.reference.encode(), record["thumbprints"][0].encode(),
         b"Town Library", b"urn:idgate:issuer:town",
     ):  # fmt: skip
         assert secret not in written
@@ -585,10 +585,17 @@ def test_the_phones_clock_is_compared_with_the_hosts(page):
 
 
 LINKS: list[tuple[str, Any]] = [
-    ("idgate:library/north?cnonce=00112233445566778899", "library/north 00112233445566778899"),
-    ("IDGATE:library", "library null"),
-    ("https://w.test/#place=library%2Fnorth&cnonce=0011223344556677", "library/north 0011223344556677"),
-    ("#place=library", "library null"),
+    ("idgate:library/north?cnonce=00112233445566778899", "library/north 00112233445566778899 null"),
+    ("IDGATE:library", "library null null"),
+    ("https://w.test/#place=library%2Fnorth&cnonce=0011223344556677", "library/north 0011223344556677 null"),
+    ("#place=library", "library null null"),
+    ("idgate:library/north?cnonce=0011223344556677&need=age-18,face", "library/north 0011223344556677 age-18,face"),
+    ("#place=library&need=face%2Cname%2Cface", "library null face,name"),
+    ("idgate:library?need=", "library null "),
+    ("idgate:library?need=shoe-size", "library null shoe-size"),
+    ("idgate:library?need=,", "place_refused"),
+    ("idgate:library?need=face,<b>", "place_refused"),
+    ("idgate:library?need=" + ",".join(f"age-{age}" for age in range(1, 18)), "place_refused"),
     ("https://w.test/#invitation=https%3A%2F%2Fd.test%2Finvitations%2F1", "invitation"),
     ("https://d.test/invitations/1", "invitation"),
     ("https://w.test/#credential_offer_uri=https%3A%2F%2Fd.test%2Foffers%2F1", "offer"),
@@ -612,7 +619,7 @@ def test_texts_are_told_apart(page):
         """return given.map((text) => {
           try {
             const {what, place} = links.readLink(text);
-            return place ? `${place.audience} ${place.cnonce && codec.hex(place.cnonce)}` : what;
+            return place ? `${place.audience} ${place.cnonce && codec.hex(place.cnonce)} ${place.needs}` : what;
           } catch (error) { return error.code; }
         })""",
         [text for text, _ in LINKS],
@@ -624,10 +631,14 @@ def test_a_challenge_is_answered_for_a_minute_and_not_remembered(page):
     with_device(page)
     said = run(
         page,
-        """const place = places.readPlace("idgate:library/north?cnonce=0011223344556677", 1000);
+        """const place = places.readPlace("idgate:library/north?cnonce=0011223344556677&need=face", 1000);
         await places.rememberPlace(place);
-        const {audience, cnonce} = await places.lastPlace();
+        const {audience, cnonce, needs} = await places.lastPlace();
+        await store.remember("place", "library/south"); // as an older version of the page did
+        const before = await places.lastPlace();
         return [places.isFresh(place, 1059), places.isFresh(place, 1060),
-          places.isFresh(place, 900), audience, cnonce];""",
+          places.isFresh(place, 900), audience, cnonce, needs, before.audience, before.needs];""",
     )
-    assert said == [True, False, False, "library/north", None]
+    assert said == [
+        True, False, False, "library/north", None, ["face"], "library/south", None,
+    ]  # fmt: skip

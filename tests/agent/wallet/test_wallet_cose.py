@@ -49,14 +49,16 @@ def _thumbprint(jwk: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _said(holder: issue.Holder | None, **changes: Any) -> dict[str, Any]:
+def _said(pilot: Any, holder: issue.Holder | None, **changes: Any) -> dict[str, Any]:
     """Return what `describe` must say of the pilot's plain card."""
     key = None if holder is None else _jwk(holder)
     plain = {
-        "iss": "urn:idgate:issuer:city", "sub": "42", "kind": "online-id", "level": 2,
+        "version": 1, "iss": "urn:idgate:issuer:city", "kid": pilot.city.kid.hex(), "sub": "42",
+        "kind": "online-id", "level": 2,
         "iat": NOW - DAY, "nbf": NOW - DAY, "exp": NOW + DAY + 1, "regions": [], "aud": [],
         "status": None, "cti": b"card-0001".hex(), "holder": key and _thumbprint(key),
         "holderKey": key, "birthDate": None, "references": [], "realm": None, "details": None,
+        "ages": [], "names": [], "parts": [], "undisclosed": 0,
     }  # fmt: skip
     return plain | changes
 
@@ -73,11 +75,11 @@ def _cards(pilot: Any) -> dict[str, tuple[bytes, dict[str, Any]]]:
         {"modality": "face", "form": "template", "position": 62, "bytes": 128},
     ]
     return {
-        "plain": (pilot.credential(), _said(pilot.holder)),
+        "plain": (pilot.credential(), _said(pilot, pilot.holder)),
         "full": (
             full,
             _said(
-                pilot.holder, kind="library-card", birthDate="19900228", nbf=NOW - 60,
+                pilot, pilot.holder, kind="library-card", birthDate="19900228", nbf=NOW - 60,
                 regions=["ES", "ES-MD"], status={"index": 65_535, "uri": URI}, references=disclosed,
             ),
         ),
@@ -86,10 +88,10 @@ def _cards(pilot: Any) -> dict[str, tuple[bytes, dict[str, Any]]]:
                 pilot.city, None, subject="42", issued_at=NOW - DAY, valid_until=NOW + DAY,
                 cti=b"card-0001", level=2, claims={Claim.AUD: ["station", "library/*"]},
             ),
-            _said(None, aud=["station", "library/*"]),
+            _said(pilot, None, aud=["station", "library/*"]),
         ),
-        "a CWT's tag around it": (b"\xd8\x3d" + pilot.credential(), _said(pilot.holder)),
-        "fully specified": (pilot.credential(fully_specified=True), _said(pilot.holder)),
+        "a CWT's tag around it": (b"\xd8\x3d" + pilot.credential(), _said(pilot, pilot.holder)),
+        "fully specified": (pilot.credential(fully_specified=True), _said(pilot, pilot.holder)),
     }  # fmt: skip
 
 

@@ -58,6 +58,9 @@ document.dispatchEvent(new Event("visibilitychange"));
 delete document.visibilityState;
 """
 
+SIGN = "idgate:library/north?cnonce=00112233445566778899aabbccddeeff&need=age-18"
+"""What the camera sees."""
+
 
 @dataclass
 class World:
@@ -80,11 +83,13 @@ class World:
         return watched(context.new_page())
 
     def offer(
-        self, level: Level = Level.UPGRADED, *, code: bool = False, face: bool = True
-    ) -> Offer:
+        self, level: Level = Level.UPGRADED, *, code: bool = False, face: bool = True,
+        born: str = "1990-02-28",
+    ) -> Offer:  # fmt: skip
         now = self.desk.clock()
         member = Members(self.desk).add(
-            a_person(valid_until=now + 300 * DAY, regions=("ES-MD",)), "mo"
+            a_person(valid_until=now + 300 * DAY, regions=("ES-MD",), birth_date=born),
+            "mo",
         )
         references = [face_template(bytes(range(128)), "model")] if face else []
         return Offers(self.desk).create(
@@ -112,7 +117,7 @@ def world(tmp_path_factory: Any) -> Iterator[World]:
         web = f'[web]\nissuer = "{issuer}"\nwallet = "{site.url[:-1]}"'
         desk = a_desk(folder / "desk", DeskClock(int(time.time())), more=web)
         camera = folder / "sign.y4m"
-        camera.write_bytes(film("idgate:library/north?cnonce=00112233445566778899aabbccddeeff"))
+        camera.write_bytes(film(SIGN))
         arguments = [
             *BROWSER_ARGUMENTS, certificate.argument(), *CAMERA, f"--use-file-for-fake-video-capture={camera}",
         ]  # fmt: skip
@@ -316,9 +321,15 @@ def test_a_sign_that_the_camera_sees_is_answered_with_its_challenge(world, carri
     phone.click("details.sheet summary >> nth=0")
     phone.click("details.sheet .row-button:has(.icon-scan)")
     phone.wait_for_selector("details.sheet bdi:text('north')")
+    told = phone.inner_text(".sheet ul.rows")
+    assert "This place asks: that you are 18 or older" in told
+    assert "Of your age: that you are 18 or older" in told
+    assert "Stays hidden here: your face" in told
+    assert "A description of your face" not in told
     code = decoded(show(phone))
     challenge = bytes.fromhex("00112233445566778899aabbccddeeff")
-    assert world.read(code, challenge=challenge).dynamic
+    read = world.read(code, challenge=challenge)
+    assert (read.dynamic, read.ages, read.references, read.undisclosed) == (True, {18}, (), 1)
     assert phone.inner_text(".code .for") == "For library, gate north"
     for elsewhere in ({"gate": "south"}, {"challenge": bytes(16)}):
         with pytest.raises(Rejected):
@@ -562,9 +573,15 @@ def test_markup_in_an_issuers_name_is_text(world, phone):
 def test_what_the_gate_learns_stands_there_before_the_code(world, carried):
     at_card(world, carried)
     assert carried.query_selector("canvas") is None
+    carried.click("details.sheet summary >> nth=0")
+    carried.check(".choice:has-text('Any gate') input")
+    carried.wait_for_selector("ul.rows .icon-face")
     told = carried.inner_text("ul.rows")
     for words in ("A description of your face in numbers", "Town Library", "Spain (ES-MD)"):
         assert words in told
+    # What can be kept back stands among the details, and no paper could keep it back.
+    assert "Shown only where it is asked for" in carried.text_content("dl.pairs")
+    assert carried.query_selector(".row-button:has(.icon-print)") is None
 
 
 def test_cards_that_the_browser_deleted_are_told(world, phone):
@@ -585,22 +602,19 @@ def test_cards_that_the_browser_deleted_are_told(world, phone):
     phone.wait_for_selector("h1:text('Your cards, on your phone')")
 
 
-def test_a_card_without_a_face_tells_of_none_and_is_deleted_after_a_question_only(world, phone):
-    with_card(world, phone, world.offer(Level.BASIC, face=False))
+def test_a_card_without_a_face_tells_of_none_is_copied_and_deleted_after_a_question(world, phone):
+    with_card(world, phone, world.offer(Level.BASIC, face=False, born=""))
     assert "face" not in phone.inner_text("ul.rows")
+    phone.click(".row-button:has(.icon-print)")
+    phone.wait_for_selector(".paper canvas")
+    credential = world.read(decoded(picture(phone, ".paper")))
+    assert (credential.dynamic, credential.level) == (False, Level.BASIC)
+    phone.click("header.top .icon-back")
     phone.click(".row-button:has(.icon-close)")
     phone.click("dialog .button.plain")
     phone.click(".row-button:has(.icon-close)")
     phone.click("dialog .button.danger")
     phone.wait_for_selector("h1:text('No card yet')")
-
-
-def test_a_paper_copy_is_the_card_itself(world, carried):
-    at_card(world, carried)
-    carried.click(".row-button:has(.icon-print)")
-    carried.wait_for_selector(".paper canvas")
-    credential = world.read(decoded(picture(carried, ".paper")))
-    assert (credential.dynamic, credential.level) == (False, Level.UPGRADED)
 
 
 # --- people --------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ async function read(canvas) {
   });
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.error);
-  return found.codes.find((text) => text.startsWith("NI1:"));
+  return found.codes.find((text) => /^NI[12]:/.test(text));
 }
 
 async function watch() {
