@@ -226,6 +226,7 @@ def _shown(judgement: Judgement, *, claims: bool) -> dict[str, Any]:
     if claims and credential is not None:
         shown["subject"] = credential.subject
         shown["birth_date"] = credential.birth_date
+        shown["undisclosed"] = credential.undisclosed or None
         shown["claims"] = dict(credential.claims)
     return shown
 

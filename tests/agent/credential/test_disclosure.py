@@ -244,17 +244,50 @@ def test_digests_are_counted_wherever_they_stand():
     assert told(many(SD_DIGESTS + 1)) == f"more than {SD_DIGESTS} digests"
 
 
-def test_a_chain_of_disclosures_is_as_deep_as_claims_may_be():
-    def chain(length: int) -> tuple[dict[Any, Any], list[bytes]]:
+def marked(raw: bytes) -> list[Any]:
+    return [cbor.Tagged(60, disclosure.digest_of(raw))]
+
+
+WAYS: dict[str, tuple[Any, tuple[int, ...], int]] = {
+    "a member": (redacted, (1,), CBOR_DEPTH),
+    "a member of a member": (lambda raw: {1: redacted(raw)}, (1,), CBOR_DEPTH // 2),
+    "a member of an element": (lambda raw: [redacted(raw)], (1,), CBOR_DEPTH // 2),
+    "an element": (marked, (), CBOR_DEPTH),
+}
+"""What a disclosed value is made of, the key of a disclosure, how many fit inside each other."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_chain_of_disclosures_is_as_deep_as_claims_may_be(way):
+    wrap, key, most = WAYS[way]
+
+    def chain(length: int) -> tuple[Any, list[bytes]]:
+        raws = [made("end", *key)]
+        while len(raws) < length:
+            raws.append(made(wrap(raws[-1]), *key))
+        return wrap(raws[-1]), raws
+
+    claims, raws = chain(most)
+    assert disclosure.restore(claims, left(*raws)).undisclosed == 0
+    claims, raws = chain(most + 1)
+    assert told(claims, *raws) == f"nested deeper than {CBOR_DEPTH}"
+
+
+def test_a_claim_stands_one_level_inside_the_claims():
+    def chain(length: int) -> tuple[Any, list[bytes]]:
         raws = [made("end", 1)]
         while len(raws) < length:
             raws.append(made(redacted(raws[-1]), 1))
-        return redacted(raws[-1]), raws
+        return {169: redacted(raws[-1])}, raws
 
+    claims, raws = chain(CBOR_DEPTH - 1)
+    assert disclosure.restore(claims, left(*raws), {169}).undisclosed == 0
     claims, raws = chain(CBOR_DEPTH)
-    assert disclosure.restore(claims, left(*raws)).undisclosed == 0
-    claims, raws = chain(CBOR_DEPTH + 1)
-    assert told(claims, *raws) == f"nested deeper than {CBOR_DEPTH}"
+    assert told(claims, *raws, within={169}) == f"nested deeper than {CBOR_DEPTH}"
+
+
+def test_a_float_is_let_through_so_that_who_reads_can_tell_what_is_wrong_with_it():
+    assert disclosure.decode(cbor.encode({4: 1.5})) == {4: 1.5}
 
 
 def test_a_disclosure_is_read_as_strictly_as_claims():
