@@ -8,7 +8,7 @@ Rules:
   full is followed by another;
 - nothing is signed for who was erased, nor for whom something is suspended: restoring comes first;
 - birth dates stand on credentials only where the settings say so; ages take their place;
-- on a phone what is about the person can be shown apart (`_APART`), on paper everything is shown.
+- on a phone what `issuer.redact` names is shown where it is asked for, on paper everything is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from agent.credential.model import BiometricReference, Kind, Level, StatusReference
-from agent.credential.needs import Redact
 from agent.desk.ages import reached
 from agent.desk.audit import Action
 from agent.desk.desk import Desk
@@ -54,7 +53,6 @@ REFERENCES_MOST: Final = 768
 """Bytes of all biometric references on a credential: face and one finger of 512 are read, at 14 cm;
 two fingers are not."""
 
-_APART: Final = (Redact.BIRTH_DATE, Redact.AGES, Redact.FACE, Redact.FINGERS)
 _CTI_BYTES: Final = {1: 16, 2: 8}
 """By version of the profile."""
 _EVIDENCE: Final = re.compile(r"[a-z][a-z-]{0,31}")
@@ -187,7 +185,7 @@ class Credentials:
                 cti=cti,
                 version=version,
                 ages=reached(person.birth_date, rules.ages, now) if version == 2 else (),
-                redacted=_APART if version == 2 and holder is not None else (),
+                redacted=rules.redact if version == 2 and holder is not None else (),
             )
         except ValueError as error:  # a finger that stays in the gate's module
             raise CredentialError(str(error)) from None

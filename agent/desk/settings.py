@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from agent.credential.model import Kind
+from agent.credential.needs import Redact
 from agent.settings.errors import NAME
 from agent.settings.model import FingerConfig
 
@@ -73,8 +74,10 @@ class IssuerSettings(_Section, frozen=True):
     ages: Annotated[tuple[Age, ...], Meta(max_length=8)] = (18,)
     """Ages of which credentials say that the member has reached them; version 2 alone."""
     birth_date: bool = False
-    """Whether credentials say when somebody was born: for gates that ask for it. On a phone it is
-    shown only where it is asked for, in version 2."""
+    """Whether credentials say when somebody was born: for gates that ask for it."""
+    redact: tuple[Redact, ...] = (Redact.BIRTH_DATE, Redact.AGES)
+    """What a phone shows only where it is asked for; version 2 alone. Each makes the code larger
+    where it is shown."""
     batch: Annotated[int, Meta(ge=1, le=20)] = 5
     """Credentials of one kind that a phone may take at once, each to be shown on its own."""
 

@@ -93,7 +93,8 @@ def test_a_gate_believes_what_was_signed_for_a_phones_public_key(desk, ada) -> N
 
 
 def test_a_phone_can_keep_back_what_is_about_the_person(make_desk) -> None:
-    desk = make_desk(more="birth_date = true\nages = [16, 18, 99]")
+    redact = 'redact = ["birth-date", "ages", "face", "fingers"]'
+    desk = make_desk(more=f"birth_date = true\nages = [16, 18, 99]\n{redact}")
     ada = Members(desk).add(a_person(birth_date="1990-12-31"), "carla")
     holder = Holder.new()
     issued = sign(desk, ada, level=2, holder=holder, references=[FACE, THUMB], evidence="passport")
@@ -108,6 +109,16 @@ def test_a_phone_can_keep_back_what_is_about_the_person(make_desk) -> None:
         assert (found.birth_date, found.ages, found.undisclosed) == (born, ages, kept)
         assert sorted(one.modality for one in found.references) == modalities
         assert found.subject == ada.reference
+
+
+def test_a_face_is_open_where_nothing_else_is_said(desk, ada) -> None:
+    """Most places that ask for anything ask for it, and a face apart makes every code larger."""
+    holder = Holder.new()
+    issued = sign(desk, ada, level=2, holder=holder, references=[FACE], evidence="passport")
+    found = read(
+        desk, present(disclosed(issued.token, []), holder, at=NOW + 4, audience="library/g")
+    )
+    assert (len(found.references), found.ages, found.undisclosed) == (1, frozenset(), 1)
 
 
 @pytest.mark.parametrize(("more", "born"), [("birth_date = true", "1990-12-31"), ("", None)])

@@ -114,7 +114,8 @@ def world(tmp_path_factory: Any) -> Iterator[World]:
     bound = listening()
     issuer = f"https://issuer.test:{bound.getsockname()[1]}"
     with serving(WalletSite([issuer]), certificate) as site:
-        web = f'[web]\nissuer = "{issuer}"\nwallet = "{site.url[:-1]}"'
+        apart = 'redact = ["birth-date", "ages", "face", "fingers"]'
+        web = f'{apart}\n[web]\nissuer = "{issuer}"\nwallet = "{site.url[:-1]}"'
         desk = a_desk(folder / "desk", DeskClock(int(time.time())), more=web)
         camera = folder / "sign.y4m"
         camera.write_bytes(film(SIGN))
