@@ -1,8 +1,10 @@
-"""`idgate scan IMAGE...`: decode QR codes in picture files with the daemon's own cascade.
+"""`idgate scan IMAGE...`: decode QR codes in picture files with the daemon's own decoders.
 
-A file that is no picture gets one line on standard error, and the others are read all the same.
-Exit codes: 0 every file held a code, 1 some held none (or the decoder failed on it), 2 some could
-not be read as a picture, 3 the decoder cannot be started.
+A picture is tried in more ways than a camera's frame (`agent.scan.still`; `--stream` tries what a
+frame gets), until one finds something or the deadline is over, which is said in one line. A file
+that is no picture gets one line on standard error, and the others are read all the same.
+Exit codes: 0 every file held a code, 1 some held none (or time was over), 2 some could not be read
+as a picture, 3 the decoder cannot be started.
 
 With `--json` one object a line: `file`, `payloads` (each `text`, null where the bytes are not
 UTF-8, `base64`, `corners` in pixels of the upright picture, `decoder`), `ms` in the decoders, and
