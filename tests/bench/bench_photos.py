@@ -11,6 +11,7 @@ of one process: the decoders, without the sandbox.
 from __future__ import annotations
 
 import csv
+import math
 import statistics
 import sys
 import time
@@ -129,7 +130,7 @@ def table(title: str, found: dict[str, dict[str, list[Result]]]) -> str:
         cells = [kind, str(len(by[names[0]]))]
         for name in names:
             times = sorted(result.cpu_ms for result in by[name])
-            late = times[int(0.95 * (len(times) - 1))]
+            late = times[math.ceil(0.95 * len(times)) - 1]
             false = sum(result.wrong for result in by[name])
             middle = statistics.median(times)
             cells.append(f"{share(by[name]):.0%}, {false}, {middle:.1f}/{late:.0f}")
