@@ -103,7 +103,7 @@ def _seen(path: Path) -> str:
             luma, _ = load_reduced(path)
         except (PictureError, ScanError) as error:
             raise JoinError(str(error)) from None
-        result = scanner.scan_luma(luma, thorough=True, deadline_ms=_DEADLINE_MS)
+        result = scanner.scan_still(luma, deadline_ms=_DEADLINE_MS)
     for payload in result.payloads:
         text = payload.data.decode("utf-8", "replace")
         if "/join/" in text:

@@ -1,8 +1,10 @@
-"""`idgate scan IMAGE...`: decode QR codes in picture files with the daemon's own cascade.
+"""`idgate scan IMAGE...`: decode QR codes in picture files with the daemon's own decoders.
 
-A file that is no picture gets one line on standard error, and the others are read all the same.
-Exit codes: 0 every file held a code, 1 some held none (or the decoder failed on it), 2 some could
-not be read as a picture, 3 the decoder cannot be started.
+A picture is tried in more ways than a camera's frame (`agent.scan.still`; `--stream` tries what a
+frame gets), until one finds something or the deadline is over, which is said in one line. A file
+that is no picture gets one line on standard error, and the others are read all the same.
+Exit codes: 0 every file held a code, 1 some held none (or time was over), 2 some could not be read
+as a picture, 3 the decoder cannot be started.
 
 With `--json` one object a line: `file`, `payloads` (each `text`, null where the bytes are not
 UTF-8, `base64`, `corners` in pixels of the upright picture, `decoder`), `ms` in the decoders, and
@@ -23,7 +25,7 @@ from agent.exits import Exit
 from agent.settings.model import ScanConfig
 
 if TYPE_CHECKING:
-    from agent.scan.scanner import Payload, Scanner
+    from agent.scan.scanner import Payload, Scanner, ScanResult
 
 __all__ = ["add_arguments", "run"]
 
@@ -71,10 +73,9 @@ def _scan_one(scanner: Scanner, path: Path, arguments: argparse.Namespace) -> in
         print(f"idgate scan: {error}", file=sys.stderr)
         _print_json(arguments, path, [], 0.0, str(error))
         return 2
-    result = scanner.scan_luma(
-        luma, thorough=not arguments.stream, deadline_ms=arguments.deadline_ms
-    )
-    fault = None if result.incident is None else f"the decoder failed: {result.incident}"
+    scan = scanner.scan_luma if arguments.stream else scanner.scan_still
+    result = scan(luma, deadline_ms=arguments.deadline_ms)
+    fault = None if result.payloads else _fault(result, arguments.deadline_ms)
     if fault is not None:
         print(f"idgate scan: {path}: {fault}", file=sys.stderr)
     payloads = [_as_json(payload, scale) for payload in result.payloads]
@@ -85,6 +86,13 @@ def _scan_one(scanner: Scanner, path: Path, arguments: argparse.Namespace) -> in
         if not payloads and fault is None:
             print(f"{path}: no code", flush=True)
     return 0 if payloads else 1
+
+
+def _fault(result: ScanResult, deadline_ms: int) -> str | None:
+    """Return why a picture was not searched to the end; None where it was."""
+    if result.unfinished:
+        return f"no code within {deadline_ms} ms, and not everything was tried"
+    return None if result.incident is None else f"the decoder failed: {result.incident}"
 
 
 def _print_json(

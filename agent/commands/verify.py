@@ -201,7 +201,7 @@ def _in_picture(path: Path) -> Iterator[bytes]:
             scanner.wait_ready()
         except ScanError as error:
             raise _NoPayload(str(error), Exit.UNAVAILABLE) from None
-        result = scanner.scan_luma(luma, thorough=True, deadline_ms=5_000)
+        result = scanner.scan_still(luma, deadline_ms=5_000)
     if not result.payloads:
         raise _NoPayload(f"{path}: no QR code found", Exit.NO)
     for payload in result.payloads:

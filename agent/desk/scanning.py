@@ -59,7 +59,7 @@ class CodeReader:
                 return []
             luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
             pixels.fill(0)
-            found = scanner.scan_luma(luma, thorough=True)
+            found = scanner.scan_still(luma)
             luma.fill(0)
         return [
             payload.data.decode("ascii")

@@ -4,15 +4,16 @@ Rules:
 - zxing-cpp reads QR codes only, as bytes, and every result counts: the signature decides which is
   real;
 - zbar guesses a character set and re-encodes what is not ASCII: its bytes count where they are
-  ASCII only.
+  ASCII only;
+- a part of a sequence of symbols (structured append) is no payload: a credential is one symbol.
 
 No I/O and no clock. The caller bounds the time: nothing here can be trusted to return.
-Standard: ISO/IEC 18004 (QR Code); Micro QR and rMQR are not read.
+Standard: ISO/IEC 18004 (QR Code, model 2); model 1, Micro QR and rMQR are not read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.scan.bare import islands
+from agent.scan.bent import Suspect, straightened, suspects
+from agent.scan.preparations import PREPARATIONS, Prepared, moved_back, unsharp
+from agent.scan.sequence import is_part
 from agent.scan.wire import Corners, Payload, Variant
 
 __all__ = ["Decoders", "Luma"]
@@ -33,6 +37,9 @@ SOFT_PX = 1.2
 """Standard deviation of the softening: from 3 pixels a module on a code outlasts it."""
 REDUCED_SIDE = 800
 """Longest side of a large still picture when it is read reduced: huge codes, moire."""
+_BY_PYZBAR = frozenset({Variant.PYZBAR, Variant.PYZBAR_FULL, Variant.PYZBAR_MEAN})
+_SIGHTED_BY = (Variant.MEAN_25, Variant.GLOBAL, Variant.MEAN_51)
+"""Preparations by which a bent code's corners are looked for, beside the picture as it is."""
 
 
 class Decoders:
@@ -50,12 +57,16 @@ class Decoders:
 
         # Not an import statement: the stub file in zxing-cpp's wheel is not valid Python.
         zxingcpp: Any = import_module("zxingcpp")
+        import_module("json")  # by which `Barcode.extra` is read: a confined process opens no files
         self.cv2: Any = cv2
         cv2.setNumThreads(1)
         self._read = zxingcpp.read_barcodes
         formats = zxingcpp.BarcodeFormat
         self._format = formats.QRCode  # a family, in zxing-cpp 3
-        self._unwanted = (formats.MicroQRCode, formats.RMQRCode)
+        self._unwanted = (formats.MicroQRCode, formats.RMQRCode, formats.QRCodeModel1)
+        self._binarizers = zxingcpp.Binarizer
+        self._parts: set[int] = set()
+        """Hashes of this picture's parts of sequences: with an error in it, one looks whole."""
         self._clahe = cv2.createCLAHE(4.0, (8, 8))
         self._zbar: Callable[..., Any] | None = None
         self._zbar_symbols: list[Any] = []
@@ -77,10 +88,17 @@ class Decoders:
             variant: the way; `NONE` and `PLAIN` are none.
             luma: (H, W) uint8; only read.
         """
+        if variant is Variant.PLAIN:  # which every picture begins with
+            self._parts.clear()
+        if self._parts and variant in _BY_PYZBAR:
+            return ()  # zbar puts parts together
+        found = self._by(variant, luma)
+        return tuple(payload for payload in found if hash(payload.data) not in self._parts)
+
+    def _by(self, variant: Variant, luma: Luma) -> tuple[Payload, ...]:
         cv2 = self.cv2
         if variant is Variant.UNSHARP:
-            calm = cv2.GaussianBlur(luma, CALM, 0)
-            return self._zxing(cv2.addWeighted(calm, 3.0, cv2.blur(luma, (5, 5)), -2.0, 0))
+            return self._zxing(unsharp(cv2, luma))
         if variant is Variant.CLAHE:
             return self._zxing(self._clahe.apply(cv2.GaussianBlur(luma, CALM, 0)))
         if variant is Variant.PYZBAR:
@@ -95,7 +113,41 @@ class Decoders:
             return self._zxing_at(luma, 2.0)
         if variant is Variant.REDUCED:
             return self._zxing_at(luma, REDUCED_SIDE / max(luma.shape))
+        if variant is Variant.BENT:
+            return self._bent(luma)
+        if variant in PREPARATIONS:
+            return self._prepared(PREPARATIONS[variant](cv2, luma))
         return self._zxing(luma)
+
+    def _prepared(self, made: Prepared) -> tuple[Payload, ...]:
+        if made.binarizer is None:
+            found = self._pyzbar(made.picture, 1.0)
+        else:
+            found = self._zxing(made.picture, self._binarizers[made.binarizer])
+        return tuple(Payload(p.data, moved_back(p.corners, made.back), p.decoder) for p in found)
+
+    def _bent(self, luma: Luma) -> tuple[Payload, ...]:
+        for suspect in suspects(list(self._sighted(luma))):
+            for picture, corners in straightened(self.cv2, luma, suspect):
+                found = self._zxing(picture, alone=True)
+                if found:
+                    return tuple(Payload(p.data, corners, p.decoder) for p in found)
+        return ()
+
+    def _sighted(self, luma: Luma) -> Iterator[Suspect]:
+        """Return the codes whose checksum fails, by several preparations that keep their place."""
+        pictures = [(luma, self._binarizers.LocalAverage)]
+        for variant in _SIGHTED_BY:
+            made = PREPARATIONS[variant](self.cv2, luma)
+            pictures.append((made.picture, self._binarizers[made.binarizer]))
+        for picture, binarizer in pictures:
+            for result in self._read(
+                picture, formats=self._format, binarizer=binarizer, return_errors=True
+            ):
+                version = str((result.extra or {}).get("Version", ""))
+                if version.isdecimal():  # a letter leads those of Micro QR and rMQR
+                    corners = np.array(_corners(result.position), dtype=float)
+                    yield Suspect(17 + 4 * int(version), corners)
 
     def _zxing_at(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
         kind = self.cv2.INTER_CUBIC if scale > 1 else self.cv2.INTER_AREA
@@ -113,18 +165,32 @@ class Decoders:
                 )
         return ()
 
-    def _zxing(self, luma: Any) -> tuple[Payload, ...]:
+    def _zxing(
+        self, luma: Any, binarizer: Any = None, *, alone: bool = False
+    ) -> tuple[Payload, ...]:
+        """Read a picture.
+
+        Args:
+            luma: (H, W) uint8.
+            binarizer: zxing-cpp's own first where None.
+            alone: there is one code, upright and dark on light: nothing else is looked for.
+        """
         found: dict[tuple[bytes, Corners], Payload] = {}
-        for result in self._read(luma, formats=self._format):
-            place = result.position
-            corners = (
-                (place.top_left.x, place.top_left.y),
-                (place.top_right.x, place.top_right.y),
-                (place.bottom_right.x, place.bottom_right.y),
-                (place.bottom_left.x, place.bottom_left.y),
-            )
+        for result in self._read(
+            luma,
+            formats=self._format,
+            binarizer=binarizer or self._binarizers.LocalAverage,
+            try_rotate=not alone,
+            try_downscale=not alone,
+            try_invert=not alone,
+        ):
+            corners = _corners(result.position)
             data = bytes(result.bytes)
-            if data and result.format not in self._unwanted:
+            if not data or result.format in self._unwanted:
+                continue
+            if is_part(result):
+                self._parts.add(hash(data))
+            else:
                 found[data, corners] = Payload(data, corners, "zxing-cpp")
         return tuple(found.values())
 
@@ -136,12 +202,24 @@ class Decoders:
             size = (max(1, int(luma.shape[1] * scale)), max(1, int(luma.shape[0] * scale)))
             picture = self.cv2.resize(luma, size, interpolation=self.cv2.INTER_AREA)
         height, width = picture.shape
-        results = self._zbar((picture.tobytes(), width, height), symbols=self._zbar_symbols)
+        try:
+            results = self._zbar((picture.tobytes(), width, height), symbols=self._zbar_symbols)
+        except ValueError:  # a part of a sequence, which has no orientation in pyzbar 0.1.9
+            return ()
         return tuple(
             Payload(bytes(result.data), _zbar_corners(result, 1 / scale), "pyzbar")
             for result in results
             if result.data and result.data.isascii()
         )
+
+
+def _corners(place: Any) -> Corners:
+    return (
+        (place.top_left.x, place.top_left.y),
+        (place.top_right.x, place.top_right.y),
+        (place.bottom_right.x, place.bottom_right.y),
+        (place.bottom_left.x, place.bottom_left.y),
+    )
 
 
 def _moved(corners: Corners, x: int, y: int) -> Corners:

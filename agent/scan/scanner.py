@@ -7,6 +7,9 @@ Rules:
   counted, and reported through `on_incident`; the frame that did it is not tried again.
 - Bytes, not text; every symbol in view; nothing is kept of a frame but the shared memory's last
   one, which the next overwrites and `close` frees.
+- A still picture is many jobs under one deadline (`still`): one that is late costs a quarter of it
+  and one decoder, and the next job reads the picture softened, which leaves nothing of what floods
+  a decoder.
 
 See `cascade` for the decoders, `agent.sandbox` for the processes, `wire` for the messages.
 """
@@ -27,7 +30,18 @@ from numpy.typing import NDArray
 from agent.sandbox.memory import SharedMemory
 from agent.sandbox.process import SandboxProcess
 from agent.sandbox.supervisor import Incident, IncidentKind, NotReady, Supervisor
-from agent.scan.wire import ANSWER_LIMIT, Answer, Job, Payload, Variant, pack_job, unpack_answer
+from agent.scan.still import SHEET, SHEET_STEPS, merged, steps
+from agent.scan.wire import (
+    ANSWER_LIMIT,
+    MAX_PAYLOADS,
+    MAX_STILL_PAYLOADS,
+    Answer,
+    Job,
+    Payload,
+    Variant,
+    pack_job,
+    unpack_answer,
+)
 from agent.settings.model import ScanConfig
 from hal.camera import Frame
 
@@ -41,6 +55,10 @@ __all__ = [
 
 MAX_FRAME_BYTES = 4_096 * 3_072
 """The largest frame that the configuration allows; pages of it that are not used cost nothing."""
+STEP_SHARE = 4
+"""A step on a still picture may take one of so many parts of its deadline,"""
+STEP_LEAST_S = 0.5
+"""or this, where that is more: a slow processor is no attack."""
 
 
 class ScanError(RuntimeError):
@@ -57,6 +75,7 @@ class ScanResult:
         variant: the last preparation tried.
         sequence: the frame's.
         incident: set where the decoder failed on this frame or was found dead.
+        unfinished: a still picture's time was over before every step had its turn.
     """
 
     payloads: tuple[Payload, ...]
@@ -64,6 +83,7 @@ class ScanResult:
     variant: Variant
     sequence: int
     incident: IncidentKind | None = None
+    unfinished: bool = False
 
 
 def _ignore(_: Incident) -> None:
@@ -139,7 +159,7 @@ class Scanner:
                 self._supervisor.wait(timeout_s)
             except NotReady as error:
                 raise ScanError(f"the QR decoder {error}") from None
-            result = self._scan(blank, 0, max(0.05, until - time.monotonic()), thorough=False)
+            result = self._scan(blank, 0, max(0.05, until - time.monotonic()))
         if result.variant is Variant.NONE:
             raise ScanError(f"the QR decoder fails on a blank picture: {result.incident}")
 
@@ -156,27 +176,77 @@ class Scanner:
         luma: NDArray[np.uint8],
         *,
         sequence: int = 0,
-        thorough: bool = False,
         deadline_ms: int | None = None,
     ) -> ScanResult:
-        """Decode one plane.
+        """Decode one plane as a frame of a stream.
 
         Args:
             luma: (H, W) uint8, rows may be strided.
             sequence: returned in the result.
-            thorough: a still picture: every variant is tried until one finds something.
             deadline_ms: instead of the configured one.
 
         Raises:
             ScanError: the scanner is closed, or the plane is empty or over 12 megapixels.
         """
-        if luma.ndim != 2 or not 0 < luma.size <= MAX_FRAME_BYTES or max(luma.shape) > 0xFFFF:
-            raise ScanError(f"a plane of shape {luma.shape} cannot be scanned")
+        self._check(luma)
         deadline_s = (deadline_ms or self._settings.deadline_ms) / 1000
         with self._lock:
             if self._closed:
                 raise ScanError("the scanner is closed")
-            return self._scan(luma, sequence, deadline_s, thorough=thorough)
+            return self._scan(luma, sequence, deadline_s)
+
+    def scan_still(self, luma: NDArray[np.uint8], *, deadline_ms: int | None = None) -> ScanResult:
+        """Decode a still picture: every step is tried until one finds something.
+
+        Args:
+            luma: (H, W) uint8, rows may be strided.
+            deadline_ms: of all steps together, instead of the configured one.
+
+        Returns:
+            At most `MAX_STILL_PAYLOADS` payloads, the last variant that answered, the time in the
+            decoders of all steps that answered, and the first incident.
+
+        Raises:
+            ScanError: the scanner is closed, or the plane is empty or over 12 megapixels.
+        """
+        self._check(luma)
+        deadline_s = (deadline_ms or self._settings.deadline_ms) / 1000
+        until = time.monotonic() + deadline_s
+        share_s = max(deadline_s / STEP_SHARE, STEP_LEAST_S)
+        settings = self._settings
+        plan = list(enumerate(steps(luma.shape, retry=settings.retry, pyzbar=settings.pyzbar)))
+        found: tuple[Payload, ...] = ()
+        spent_ms, variant, incident, softened = 0.0, Variant.NONE, None, False
+        with self._lock:
+            while plan and (left := until - time.monotonic()) > 0:
+                if self._closed:
+                    raise ScanError("the scanner is closed")
+                step = plan.pop(0)[0]
+                done = self._scan(luma, 0, min(left, share_s), step=step)
+                if done.variant is Variant.NONE and done.incident is not None and not softened:
+                    softened = True
+                    left = max(0.02, min(until - time.monotonic(), share_s))
+                    incident = incident or done.incident
+                    done = self._scan(luma, 0, left, wary=True)
+                incident = incident or done.incident
+                spent_ms += done.decode_ms
+                if done.variant is not Variant.NONE:
+                    variant = done.variant
+                if done.payloads and not found:
+                    del plan[SHEET_STEPS if len(done.payloads) >= SHEET else 0 :]
+                found = merged(found, done.payloads)
+        return ScanResult(
+            found[:MAX_STILL_PAYLOADS], spent_ms, variant, 0, incident, unfinished=bool(plan)
+        )
+
+    def _check(self, luma: NDArray[np.uint8]) -> None:
+        """Refuse a plane that the worker could not take.
+
+        Raises:
+            ScanError: it is empty, over 12 megapixels, or none.
+        """
+        if luma.ndim != 2 or not 0 < luma.size <= MAX_FRAME_BYTES or max(luma.shape) > 0xFFFF:
+            raise ScanError(f"a plane of shape {luma.shape} cannot be scanned")
 
     def close(self) -> None:
         """End the decoder's processes and free the frame; may be called twice."""
@@ -186,21 +256,32 @@ class Scanner:
             self._memory.close()
 
     def _scan(
-        self, luma: NDArray[np.uint8], sequence: int, deadline_s: float, *, thorough: bool
+        self,
+        luma: NDArray[np.uint8],
+        sequence: int,
+        deadline_s: float,
+        *,
+        step: int | None = None,
+        wary: bool = False,
     ) -> ScanResult:
-        wary = self._wary and not thorough
+        """Have a job done: a frame of a stream, or a step on a still picture."""
+        thorough = step is not None
+        live = not thorough and not wary
+        wary = wary or (live and self._wary)
+        turn = self._misses if step is None else step
 
         def prepare() -> bytes:
             self._memory.put(luma)
             height, width = luma.shape
-            job = Job(sequence, width, height, self._misses, thorough=thorough, wary=wary)
-            return pack_job(job)
+            return pack_job(Job(sequence, width, height, turn, thorough=thorough, wary=wary))
 
         def read(message: bytes) -> Answer:
-            return unpack_answer(message, sequence=sequence)
+            most = MAX_STILL_PAYLOADS if thorough else MAX_PAYLOADS
+            return unpack_answer(message, sequence=sequence, most=most)
 
         done = self._supervisor.exchange(prepare, read, deadline_s=deadline_s, limit=ANSWER_LIMIT)
-        self._wary = done.answer is None and done.incident is not None and not wary
+        if live:
+            self._wary = done.answer is None and done.incident is not None and not wary
         if done.answer is None:
             self._misses += 1  # the next worker does not begin with what killed this one
             return ScanResult((), 0.0, Variant.NONE, sequence, done.incident)

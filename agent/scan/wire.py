@@ -5,8 +5,9 @@ The decoder's process handles attacker-controlled pictures, so its answers are h
 
 Rules:
 - One message a datagram (SOCK_SEQPACKET); little-endian; no pickles.
-- At most 8 payloads an answer, each at most 7,089 bytes (the most that a QR symbol holds, ISO/IEC
-  18004 table 7); no bytes left over.
+- At most 8 payloads an answer to a frame and 64 to a step on a still picture, each at most 7,089
+  bytes (the most that a QR symbol holds, ISO/IEC 18004 table 7), and no answer longer than one of 8
+  such; no bytes left over.
 - Corners are clockwise from the symbol's own top left, in pixels of the frame.
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "JOB_SIZE",
     "MAX_PAYLOADS",
     "MAX_PAYLOAD_BYTES",
+    "MAX_STILL_PAYLOADS",
     "Answer",
     "Corners",
     "Job",
@@ -37,6 +39,7 @@ __all__ = [
 Corners = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
 
 MAX_PAYLOADS = 8
+MAX_STILL_PAYLOADS = 64
 MAX_PAYLOAD_BYTES = 7_089
 MAX_SIDE = 8_192
 _DECODERS = ("zxing-cpp", "pyzbar")
@@ -59,6 +62,20 @@ class Variant(StrEnum):
     ENLARGED = "enlarged"
     REDUCED = "reduced"
     SOFT = "soft"
+    GLOBAL = "global"
+    GLOBAL_UNSHARP = "global-unsharp"
+    MEAN_15 = "mean-15"
+    MEAN_25 = "mean-25"
+    MEAN_51 = "mean-51"
+    MEAN_25_SOFT = "mean-25-soft"
+    CLAHE_SOFT = "clahe-soft"
+    FLAT = "flat"
+    ENLARGED_MEAN = "enlarged-mean"
+    ENLARGED_UNSHARP = "enlarged-unsharp"
+    TURNED = "turned"
+    FRAMED = "framed"
+    BENT = "bent"
+    PYZBAR_MEAN = "pyzbar-mean"
     NONE = "none"
     """No decoder answered in time."""
 
@@ -89,8 +106,8 @@ class Job:
         sequence: returned in the answer.
         width: pixels.
         height: pixels.
-        turn: which retry is due on a miss.
-        thorough: a still picture: every variant may be tried.
+        turn: which retry is due on a miss; of a still picture, which of its steps.
+        thorough: a still picture: `turn` of `still.steps` is read.
         wary: the frame before was more than the decoder could take: only `SOFT` is tried.
     """
 
@@ -144,9 +161,20 @@ def unpack_job(message: bytes) -> Job:
     return Job(sequence, width, height, turn, thorough=bool(how & 1), wary=bool(how & 2))
 
 
-def pack_answer(answer: Answer) -> bytes:
-    """Return the answer as one datagram; symbols over the caps are left out."""
-    fitting = [p for p in answer.payloads if len(p.data) <= MAX_PAYLOAD_BYTES][:MAX_PAYLOADS]
+def pack_answer(answer: Answer, *, most: int = MAX_PAYLOADS) -> bytes:
+    """Return the answer as one datagram; symbols over the caps are left out.
+
+    Args:
+        answer: what was found.
+        most: symbols, `MAX_PAYLOADS` or `MAX_STILL_PAYLOADS`.
+    """
+    fitting: list[Payload] = []
+    room = ANSWER_LIMIT - _ANSWER.size
+    for payload in answer.payloads:
+        size = _RECORD.size + len(payload.data)
+        if len(payload.data) <= MAX_PAYLOAD_BYTES and size <= room and len(fitting) < most:
+            fitting.append(payload)
+            room -= size
     parts = [
         _ANSWER.pack(
             answer.sequence & 0xFFFFFFFF,
@@ -162,12 +190,13 @@ def pack_answer(answer: Answer) -> bytes:
     return b"".join(parts)
 
 
-def unpack_answer(message: bytes, *, sequence: int) -> Answer:
+def unpack_answer(message: bytes, *, sequence: int, most: int = MAX_PAYLOADS) -> Answer:
     """Read an answer from a process that may be hostile.
 
     Args:
         message: one datagram.
         sequence: of the job that it must answer.
+        most: symbols that it may hold.
 
     Raises:
         WireError: it breaks the layout, a cap, or answers another job.
@@ -177,7 +206,7 @@ def unpack_answer(message: bytes, *, sequence: int) -> Answer:
     answered, decode_us, variant, count = _ANSWER.unpack_from(message)
     if answered != sequence & 0xFFFFFFFF:
         raise WireError("an answer to another frame")
-    if variant >= len(_VARIANTS) or count > MAX_PAYLOADS:
+    if variant >= len(_VARIANTS) or count > most:
         raise WireError("an unknown variant or too many symbols")
     payloads = []
     at = _ANSWER.size

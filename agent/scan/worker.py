@@ -18,8 +18,14 @@ from agent.sandbox.stem import Mapped, map_readable, serve
 from agent.sandbox.wire import WireError
 from agent.scan.cascade import Cascade
 from agent.scan.decoders import Decoders
-from agent.scan.still import decode_still
-from agent.scan.wire import Answer, pack_answer, unpack_job
+from agent.scan.still import read_step, steps
+from agent.scan.wire import (
+    MAX_PAYLOADS,
+    MAX_STILL_PAYLOADS,
+    Answer,
+    pack_answer,
+    unpack_job,
+)
 
 __all__ = ["QrDecoder", "main"]
 
@@ -56,13 +62,18 @@ class QrDecoder:
         luma = self._memory[:area].reshape(wanted.height, wanted.width)
         started = time.perf_counter_ns()
         if wanted.thorough:
-            payloads, variant = decode_still(self._decoders, luma, retry=self._retry)
+            plan = steps(luma.shape, retry=self._retry, pyzbar=self._decoders.has_pyzbar)
+            variant = plan[wanted.turn % len(plan)]
+            payloads = read_step(self._decoders, luma, variant)
         elif wanted.wary:
             payloads, variant = self._cascade.decode_wary(luma)
         else:
             payloads, variant = self._cascade.decode(luma, turn=wanted.turn)
         spent_us = (time.perf_counter_ns() - started) // 1000
-        return pack_answer(Answer(wanted.sequence, spent_us, variant, payloads))
+        return pack_answer(
+            Answer(wanted.sequence, spent_us, variant, payloads),
+            most=MAX_STILL_PAYLOADS if wanted.thorough else MAX_PAYLOADS,
+        )
 
 
 def main(arguments: list[str]) -> int:
@@ -85,7 +96,9 @@ def _load(memories: Sequence[Mapped], words: Sequence[str]) -> QrDecoder:
 def _warm(decoders: Decoders) -> None:
     """Run every variant once."""
     rng = np.random.default_rng(0)
-    decode_still(decoders, rng.integers(0, 256, (96, 128), dtype=np.uint8))
+    noise = rng.integers(0, 256, (96, 128), dtype=np.uint8)
+    for variant in steps(noise.shape, pyzbar=decoders.has_pyzbar):
+        read_step(decoders, noise, variant)
     cascade = Cascade(decoders)
     for turn in range(4):
         cascade.decode(rng.integers(0, 256, (96, 128), dtype=np.uint8), turn=turn)

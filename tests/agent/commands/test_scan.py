@@ -97,4 +97,27 @@ def test_a_decoder_out_of_time_is_a_failure_of_the_file(capsys, tmp_path):
     code, out, err = run(capsys, "--json", "--deadline-ms", "20", tmp_path / "slow.png")
     assert code == 1
     assert json.loads(out[0])["payloads"] == []
-    assert err == [f"idgate scan: {tmp_path / 'slow.png'}: the decoder failed: hang"]
+    assert err == [
+        f"idgate scan: {tmp_path / 'slow.png'}: no code within 20 ms, and not everything was tried"
+    ]
+
+
+def test_a_page_of_patterns_gets_one_line_at_its_deadline(capsys, tmp_path, finders):
+    Image.fromarray(finders(1)).save(tmp_path / "page.png")
+    code, out, err = run(capsys, "--deadline-ms", "600", tmp_path / "page.png")
+    assert (code, out) == (1, [])
+    assert err == [
+        f"idgate scan: {tmp_path / 'page.png'}: no code within 600 ms, and not everything was tried"
+    ]
+
+
+def test_every_code_of_a_sheet_is_printed(capsys, tmp_path, draw):
+    picture = None
+    for number in range(12):
+        at = (20 + 170 * (number // 4), 20 + 300 * (number % 4))
+        picture = draw(f"place {number}", module_px=5, at=at, onto=picture)
+    Image.fromarray(picture).save(tmp_path / "sheet.png")
+    code, out, _ = run(capsys, tmp_path / "sheet.png")
+    assert code == 0
+    shown = {line.split(": ")[1] for line in out}
+    assert shown == {f"place {number}" for number in range(12)}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.sandbox.supervisor import Incident
+from agent.scan.decoders import Decoders
 from agent.scan.scanner import Scanner
 from agent.settings.model import ScanConfig
 from tests.support.frames import draw, finders  # noqa: F401
@@ -19,6 +20,11 @@ from tests.support.paths import shared
 @pytest.fixture(scope="session")
 def photographs() -> Path:
     return shared("qr/manifest.csv").parent
+
+
+@pytest.fixture(scope="session")
+def decoders() -> Decoders:
+    return Decoders()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from agent.scan.wire import (
     ANSWER_LIMIT,
     MAX_PAYLOAD_BYTES,
     MAX_PAYLOADS,
+    MAX_STILL_PAYLOADS,
     Answer,
     Job,
     Payload,
@@ -122,3 +123,17 @@ def test_what_is_over_the_caps_is_not_sent():
 def test_a_job_of_the_wrong_size_is_refused(length):
     with pytest.raises(WireError):
         unpack_job(bytes(length))
+
+
+def test_a_still_picture_may_hold_more_symbols_and_no_more_bytes():
+    here = ((0, 0), (1, 0), (1, 1), (0, 1))
+    many = tuple(Payload(bytes([n]), here, "zxing-cpp") for n in range(70))
+    message = pack_answer(Answer(5, 1, Variant.MEAN_25, many), most=MAX_STILL_PAYLOADS)
+    answer = unpack_answer(message, sequence=5, most=MAX_STILL_PAYLOADS)
+    assert answer.payloads == many[:MAX_STILL_PAYLOADS]
+    with pytest.raises(WireError, match="too many symbols"):
+        unpack_answer(message, sequence=5)
+    large = (Payload(bytes(MAX_PAYLOAD_BYTES), here, "zxing-cpp"),) * 9
+    message = pack_answer(Answer(5, 1, Variant.PLAIN, large), most=MAX_STILL_PAYLOADS)
+    assert len(message) <= ANSWER_LIMIT
+    assert len(unpack_answer(message, sequence=5).payloads) == 8
