@@ -19,6 +19,7 @@ Rules:
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import zlib
@@ -331,6 +332,7 @@ def approaches(
     each: int = 13,
     exposure: Sequence[float] = EXPOSURE,
     size: tuple[int, int] = SIZE,
+    fps: float | None = None,
     cache: Path | None = None,
 ) -> Iterator[Approach]:
     """Draw a set of approaches.
@@ -341,17 +343,21 @@ def approaches(
         each: how many of a kind.
         exposure: exposure values, in turn from frame to frame.
         size: (width, height) pixels of a frame.
+        fps: frames a second, in place of what is drawn, 10 to 30.
         cache: a folder in which rendered frames are kept, 25 MB an approach; it grows with whatever
             is changed, and holds frames of this renderer only: empty it after a change of `optics`.
 
     Raises:
-        KeyError: a kind that is not in `KINDS`.
+        ValueError: a kind that is not in `KINDS`.
     """
     for kind in classes:
-        _TROUBLES.get(kind) or {"plain": 0, "combined": 0}[kind]
+        if kind not in KINDS:
+            raise ValueError(f"{kind}: not one of {', '.join(KINDS)}")
         for number in range(each):
             key = (seed, zlib.crc32(kind.encode()), number)
             look = _drawn(kind, key)
+            if fps is not None:
+                look = replace(look, fps=fps)
             yield Approach(
                 f"{kind} {seed}.{number}", kind, look.text, look.fps, look, size, tuple(exposure), key,
                 cache,
@@ -434,6 +440,7 @@ def _text(version: int, level: str, key: tuple[int, ...]) -> str:
     return best
 
 
+@functools.lru_cache(maxsize=512)
 def _modules(text: str, level: str) -> NDArray[np.uint8]:
     symbol = qr_symbol(text, medium=Medium.SCREEN if level == "l" else Medium.PAPER)
     return np.array([list(row) for row in symbol.matrix], np.uint8)

@@ -19,6 +19,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,9 +29,13 @@ __all__ = ["Camera", "Crack", "Glare", "Hall", "Page", "Pose", "Shutter", "focal
 
 Light = NDArray[np.float32]
 Luma = NDArray[np.uint8]
+Chance = np.random.Generator
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom."""
 
 FIELD_OF_VIEW = 66.0
 MID_GREY = 0.18
+SKIN = np.float32(0.7)
 PHONE = (72.0, 150.0)
 RIM = (2.0, 6.0)
 """Of the body around the screen: at the sides, above and below."""
@@ -78,6 +83,10 @@ class Pose:
         return np.asarray(lens @ plane)
 
 
+Path = Callable[[float], Pose]
+"""The pose at a time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crack:
     """Broken glass: how many cracks go out from one point, and how much of the picture they cost."""
@@ -119,7 +128,7 @@ class Page:
         return self.code_mm / self.modules.shape[0]
 
     def drawn(self, fine: float) -> tuple[Light, float]:
-        """Return the phone as (H, W, 2) light and cover, and pixels a millimetre."""
+        """Return the phone as (H, W) light, and pixels a millimetre."""
         per_mm = 8 / self.module_mm
         wide, tall = (round(side * per_mm) for side in PHONE)
         dark, light = (1.0, 0.0) if self.inverted else (0.0, 1.0)
@@ -145,8 +154,7 @@ class Page:
         small = cv2.resize(
             face, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         )
-        lit = small * np.float32(self.white) + np.float32(self.black)
-        return np.dstack([lit, np.ones_like(lit)]), fine / self.module_mm
+        return small * np.float32(self.white) + np.float32(self.black), fine / self.module_mm
 
     def _letters(self, face: Light, left: int, top: int, side: int, ink: float) -> None:
         """Draw lines of bars above and below, where a wallet has its text."""
@@ -155,7 +163,7 @@ class Page:
             x = left
             while x < left + side * 0.8 and 20 < y < face.shape[0] - 40:
                 end = x + int(chance.integers(8, 40))
-                cv2.rectangle(face, (x, y), (end, y + 12), ink, -1)
+                cv2.rectangle(face, (x, y), (end, y + 12), [ink], -1)
                 x = end + 8
 
     def _break(self, face: Light, crack: Crack, per_mm: float) -> None:
@@ -172,9 +180,9 @@ class Page:
                 )
                 points.append(place)
             course = np.array(points, np.int32)[None]
-            cv2.polylines(face, list(course), False, 0.1, 2 * wide, cv2.LINE_AA)
-            cv2.polylines(face, list(course + wide // 2), False, 0.8, wide, cv2.LINE_AA)
-        cv2.circle(face, tuple(int(v) for v in middle), round(crack.dead * per_mm), 0.03, -1)
+            cv2.polylines(face, list(course), False, [0.1], 2 * wide, cv2.LINE_AA)
+            cv2.polylines(face, list(course + wide // 2), False, [0.8], wide, cv2.LINE_AA)
+        cv2.circle(face, tuple(int(v) for v in middle), round(crack.dead * per_mm), [0.03], -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +254,9 @@ class Hall:
                 place += (figure[inner] - place) * mask[inner]
         return picture
 
-    def _furnish(self, chance: np.random.Generator) -> Light:
+    def _furnish(self, chance: Chance) -> Light:
         width, height = self._size
-        hall = np.full((height, width), chance.uniform(0.8, 1.3), np.float32)
+        hall: Any = np.full((height, width), chance.uniform(0.8, 1.3), np.float32)
         hall[int(height * 0.72) :] *= 0.6
         for _ in range(16):
             x, y = int(chance.integers(-40, width)), int(chance.integers(-40, height))
@@ -270,26 +278,24 @@ class Hall:
         hall *= 1 + 0.05 * cv2.resize(rough, self._size, interpolation=cv2.INTER_LINEAR)
         return hall * np.float32(1 / np.clip(hall, 0, 4).mean())
 
-    def _poster(self, hall: Light, x: int, y: int, chance: np.random.Generator) -> None:
+    def _poster(self, hall: Light, x: int, y: int, chance: Chance) -> None:
         """Print lines of letters: what costs a decoder most."""
         paper = float(chance.uniform(1.2, 2.2))
         wide, tall = (int(v) for v in chance.integers(110, 260, 2))
-        cv2.rectangle(hall, (x, y), (x + wide, y + tall), paper, -1)
+        cv2.rectangle(hall, (x, y), (x + wide, y + tall), [paper], -1)
         step = int(chance.integers(8, 18))
         for row in range(y + step, y + tall - step, step):
             at = x + step
             while at < x + wide - 2 * step:
                 end = at + int(chance.integers(2, 9))
-                cv2.rectangle(hall, (at, row), (end, row + step // 2), paper * 0.15, -1)
+                cv2.rectangle(hall, (at, row), (end, row + step // 2), [paper * 0.15], -1)
                 at = end + int(chance.integers(2, 6))
 
-    def _person(
-        self, chance: np.random.Generator, speed: float
-    ) -> tuple[Light, Light, float, float, float]:
+    def _person(self, chance: Chance, speed: float) -> tuple[Light, Light, float, float, float]:
         height = self._size[1]
         tall = int(height * chance.uniform(0.7, 1.1))
         wide = int(tall * chance.uniform(0.3, 0.42))
-        cloth = np.full((tall, wide), chance.uniform(0.1, 1.0), np.float32)
+        cloth: Any = np.full((tall, wide), chance.uniform(0.1, 1.0), np.float32)
         period, angle = chance.uniform(5, 30), chance.uniform(0, math.pi)
         across, down = np.meshgrid(
             np.arange(wide, dtype=np.float32), np.arange(tall, dtype=np.float32)
@@ -302,7 +308,7 @@ class Hall:
             interpolation=cv2.INTER_CUBIC,
         )
         cloth *= np.clip(fold, 0.3, 1.7)
-        mask = np.zeros((tall, wide), np.float32)
+        mask: Any = np.zeros((tall, wide), np.float32)
         head = (wide // 2, round(tall * 0.12)), (round(tall * 0.075), round(tall * 0.11))
         cv2.ellipse(cloth, *head, 0, 0, 360, float(chance.uniform(0.5, 1.4)), -1)
         cv2.ellipse(mask, *head, 0, 0, 360, 1.0, -1)
@@ -407,10 +413,10 @@ class Camera:
     def expose(
         self,
         hall: Light,
-        path: Callable[[float], Pose],
+        path: Path,
         when: float,
         ev: float,
-        chance: np.random.Generator,
+        chance: Chance,
     ) -> Luma:
         """Take one picture, (H, W) uint8.
 
@@ -422,11 +428,17 @@ class Camera:
             chance: of noise and phases.
         """
         light = hall.copy()
-        box, phone = self._phone(path, when, self._shutter.exposure_s * 2**ev)
-        if phone is not None:
-            x0, y0, x1, y1 = box
-            lit, cover = phone[..., 0], phone[..., 1]
-            lit = self._lit(lit, box, path(when), ev, chance)
+        open_s = self._shutter.exposure_s * 2**ev
+        box, steps = self._reach(path, when, open_s)
+        x0, y0, x1, y1 = box
+        if x0 < x1 and y0 < y1:
+            pose = path(when)
+            lit, cover = self._phone(path, when, open_s, box, steps)
+            lit = self._lit(lit, box, pose, open_s, chance)
+            if self._finger:
+                thumb = self._thumb(self._finger, box, pose)
+                lit += (SKIN - lit) * thumb
+                cover = np.maximum(cover, thumb)
             part = light[y0:y1, x0:x1]
             part *= 1 - cover
             part += lit
@@ -435,29 +447,28 @@ class Camera:
         light *= np.float32(MID_GREY * 2**ev)
         return self._sensed(light, chance)
 
-    def _phone(
-        self, path: Callable[[float], Pose], when: float, open_s: float
-    ) -> tuple[tuple[int, int, int, int], Light | None]:
-        """Return the phone's part of the picture, (h, w, 2) light and cover, and where it is."""
+    def _reach(self, path: Path, when: float, open_s: float) -> tuple[Box, int]:
+        """Return where the phone is while the shutter is open, and in how many steps it goes."""
         width, height = self._size
         first, last = (self._corners(path(when + s * open_s / 2)) for s in (-1, 1))
         both = np.vstack([first, last])
-        reach = math.ceil(6 * self._scale + self._defocus * self._focal / path(when).z)
+        reach = math.ceil(8 * self._scale + self._defocus * self._focal / path(when).z)
         x0, y0 = (int(v) for v in np.maximum(np.floor(both.min(0)) - reach, 0))
         x1, y1 = (int(v) for v in np.minimum(np.ceil(both.max(0)) + reach, (width, height)))
-        if x0 >= x1 or y0 >= y1:
-            return (0, 0, 0, 0), None
         moved = float(np.abs(last - first).max())
-        steps = int(np.clip(math.ceil(moved / (1.2 * self._scale)), 1, 12))
-        total: Light | None = None
+        return (x0, y0, x1, y1), int(np.clip(math.ceil(moved / (1.4 * self._scale)), 1, 10))
+
+    def _phone(
+        self, path: Path, when: float, open_s: float, box: Box, steps: int
+    ) -> tuple[Light, Light]:
+        """Return the phone's light and how much it covers, each (h, w), where `box` is."""
+        light = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
+        cover = np.zeros_like(light)
         for step in range(steps):
-            at = when + ((step + 0.5) / steps - 0.5) * open_s
-            part = self._still(path, at, (x0, y0, x1, y1))
-            total = part if total is None else np.asarray(cv2.add(total, part), np.float32)
-        assert total is not None
-        if steps > 1:
-            total *= np.float32(1 / steps)
-        return (x0, y0, x1, y1), self._focused(total, path(when).z)
+            part = self._still(path, when + ((step + 0.5) / steps - 0.5) * open_s, box)
+            for total, one in zip((light, cover), part, strict=True):
+                cv2.scaleAdd(one, 1 / steps, total, total)
+        return self._focused(light, path(when).z), self._focused(cover, path(when).z)
 
     def _corners(self, pose: Pose) -> NDArray[np.float64]:
         wide, tall = PHONE[0] / 2, PHONE[1] / 2
@@ -466,39 +477,36 @@ class Camera:
         seen = corners @ matrix.T
         return np.asarray(seen[:, :2] / seen[:, 2:])
 
-    def _still(
-        self, path: Callable[[float], Pose], at: float, box: tuple[int, int, int, int]
-    ) -> Light:
-        """Return the phone as rows see it, each at its own time."""
-        x0, y0, x1, y1 = box
+    def _still(self, path: Path, at: float, box: Box) -> tuple[Light, Light]:
+        """Return the phone's light and cover as rows see it, each at its own time."""
         pose = path(at)
         seen = self.px_per_module(pose.z)
         fine = next((f for f in reversed(FINE) if f >= OVER * seen), FINE[0])
         page, per_mm = self._drawn(fine)
-        matrix = pose.homography(self._focal, *self._size)
         # The first and the last row are half a readout apart from the middle one: a shear.
         half = self._shutter.readout_s / 2
         early, late = path(at - half), path(at + half)
-        drift_x = ((late.x - early.x) / pose.z) * self._focal / self._size[1]
-        drift_y = ((late.y - early.y) / pose.z) * self._focal / self._size[1]
+        per_row = self._focal / pose.z / self._size[1]
+        drift_x, drift_y = (late.x - early.x) * per_row, (late.y - early.y) * per_row
         middle = self._size[1] / 2
-        shear = np.array(
-            [[1, drift_x, -drift_x * middle], [0, 1 + drift_y, -drift_y * middle], [0, 0, 1]]
-        )
-        to_mm = np.array(
-            [[1 / per_mm, 0, -PHONE[0] / 2], [0, 1 / per_mm, -PHONE[1] / 2], [0, 0, 1]]
-        )
-        to_box = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]])
-        picture = cv2.warpPerspective(
-            page, to_box @ shear @ matrix @ to_mm, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR
-        )
+        shear = [[1, drift_x, -drift_x * middle], [0, 1 + drift_y, -drift_y * middle], [0, 0, 1]]
+        to_mm = [[1 / per_mm, 0, -PHONE[0] / 2], [0, 1 / per_mm, -PHONE[1] / 2], [0, 0, 1]]
+        to_box = [[1, 0, -box[0]], [0, 1, -box[1]], [0, 0, 1]]
+        lens = pose.homography(self._focal, *self._size)
+        matrix = np.array(to_box) @ np.array(shear) @ lens @ np.array(to_mm)
+        size = (box[2] - box[0], box[3] - box[1])
+        light = cv2.warpPerspective(page, matrix, size, flags=cv2.INTER_LINEAR)
+        tall, wide = page.shape
+        corners = np.array([[0, 0, 1], [wide, 0, 1], [wide, tall, 1], [0, tall, 1]]) @ matrix.T
+        outline = np.rint(16 * (corners[:, :2] / corners[:, 2:] - 0.5)).astype(np.int32)
+        cover = np.zeros(light.shape, np.uint8)
+        cv2.fillConvexPoly(cover, outline, 255, cv2.LINE_AA, 4)
+        covered = cover.astype(np.float32) * np.float32(1 / 255)
         if self._shutter.wobble[0] > 0:
-            picture = self._wobbled(picture, box, at, pose.z)
-        return np.asarray(picture, np.float32)
+            return self._wobbled(light, box, at, pose.z), self._wobbled(covered, box, at, pose.z)
+        return np.asarray(light, np.float32), covered
 
-    def _wobbled(
-        self, picture: Light, box: tuple[int, int, int, int], at: float, z: float
-    ) -> Light:
+    def _wobbled(self, picture: Light, box: Box, at: float, z: float) -> Light:
         amplitude, hertz = self._shutter.wobble
         x0, y0, x1, y1 = box
         row_s = at + (np.arange(y0, y1) / self._size[1] - 0.5) * self._shutter.readout_s
@@ -515,14 +523,7 @@ class Camera:
             phone = np.asarray(cv2.filter2D(phone, -1, _disc(round(disc, 1))), np.float32)
         return phone
 
-    def _lit(
-        self,
-        lit: Light,
-        box: tuple[int, int, int, int],
-        pose: Pose,
-        ev: float,
-        chance: np.random.Generator,
-    ) -> Light:
+    def _lit(self, lit: Light, box: Box, pose: Pose, open_s: float, chance: Chance) -> Light:
         """Return the phone's light with what time and reflections do to it."""
         x0, y0, x1, y1 = box
         down = np.arange(y0, y1, dtype=np.float32)
@@ -530,7 +531,7 @@ class Camera:
         turn = float(chance.uniform(0, 2 * math.pi))
         if self._shutter.pwm_hz:
             row_s = down / self._size[1] * self._shutter.readout_s + phase / self._shutter.pwm_hz
-            lit = lit * self._dimmed(row_s, self._shutter.exposure_s * 2**ev)[:, None]
+            lit = lit * self._dimmed(row_s, open_s)[:, None]
         across = np.arange(x0, x1, dtype=np.float32)
         depth, period = self._moire
         if depth:
@@ -546,8 +547,6 @@ class Camera:
             lit = lit * (1 + np.float32(depth) * wave)
         if self._glare:
             lit = lit + self._reflection(self._glare, across, down, pose)
-        if self._finger:
-            lit = self._covered(lit, self._finger, box, pose)
         return np.asarray(lit, np.float32)
 
     def _dimmed(self, row_s: Light, open_s: float) -> Light:
@@ -573,24 +572,20 @@ class Camera:
         beside = (y * math.cos(angle) - x * math.sin(angle)) / (glare.size[1] * px)
         return np.asarray(np.float32(glare.strength) * np.exp(-(along**4) - beside**2), np.float32)
 
-    def _covered(
-        self,
-        lit: Light,
-        finger: tuple[float, float, float, float, float],
-        box: tuple[int, int, int, int],
-        pose: Pose,
+    def _thumb(
+        self, finger: tuple[float, float, float, float, float], box: Box, pose: Pose
     ) -> Light:
+        """Return how much of each pixel the thumb covers."""
         x, y, wide, tall, angle = finger
         matrix = pose.homography(self._focal, *self._size)
         seen = matrix @ np.array([x, y, 1.0])
         px = self._focal / pose.z
         middle = (round(seen[0] / seen[2]) - box[0], round(seen[1] / seen[2]) - box[1])
-        mask = np.zeros(lit.shape, np.float32)
+        mask = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
         cv2.ellipse(
             mask, middle, (round(wide * px), round(tall * px)), angle + pose.roll, 0, 360, 1.0, -1
         )
-        mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.5 * px)), np.float32)
-        return np.asarray(lit + (np.float32(0.7) - lit) * mask, np.float32)
+        return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.5 * px)), np.float32)
 
     def _scattered(self, light: Light) -> Light:
         """Return the light with the lens's halo, whose wide part is drawn at an eighth of the size."""
@@ -608,16 +603,16 @@ class Camera:
             kept -= share
         return np.asarray(cv2.addWeighted(light, kept, halo, 1.0, 0), np.float32)
 
-    def _sensed(self, light: Light, chance: np.random.Generator) -> Luma:
+    def _sensed(self, light: Light, chance: Chance) -> Luma:
         width, height = self._size
         left, top = (int(v) for v in chance.integers(0, 64, 2))
         grain = self._grain[top : top + height, left : left + width]
-        well = np.float32(self._well)
-        read = np.float32((READ_NOISE / self._well) ** 2)
-        noisy = light + grain * np.sqrt(light / well + read)
-        np.clip(noisy, 0, 1, out=noisy)
-        noisy *= 4095
-        return np.asarray(_tones()[noisy.astype(np.uint16)], np.uint8)
+        # In OpenCV: a frame of a set is drawn five thousand times.
+        read = (READ_NOISE / self._well) ** 2
+        sigma = cv2.sqrt(cv2.addWeighted(light, 1 / self._well, light, 0, read))
+        noisy = cv2.add(light, cv2.multiply(grain, sigma))
+        steps = np.clip(noisy, 0, 1, out=noisy)
+        return np.take(_tones(), cv2.multiply(steps, 4095).astype(np.uint16), mode="clip")
 
 
 @functools.lru_cache(maxsize=256)
