@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.scan.bare import islands
+from agent.scan.places import Place
 from agent.scan.wire import Corners, Payload, Variant
 
-__all__ = ["Decoders", "Luma"]
+__all__ = ["Decoders", "Look", "Luma"]
 
 Luma = NDArray[np.uint8]
 
@@ -33,6 +34,27 @@ SOFT_PX = 1.2
 """Standard deviation of the softening: from 3 pixels a module on a code outlasts it."""
 REDUCED_SIDE = 800
 """Longest side of a large still picture when it is read reduced: huge codes, moire."""
+CUT_PIXELS = 260_000
+"""Of a place that is enlarged, once it is: the bound on what a look at it costs."""
+CUT_SCALE = 2.0
+"""A place is enlarged so much at most: more costs and finds nothing more."""
+CUT_SHARP = 3.0
+CUT_BLUR_PX = 1.65
+"""Half the side of the square whose mean is sharpened away, in pixels before it was enlarged."""
+CUT_WINDOW_PX = 16
+"""Side of the square whose mean is the threshold, in pixels before it was enlarged."""
+
+
+class Look(NamedTuple):
+    """What a look at a picture as it is shows.
+
+    Attributes:
+        payloads: of the symbols that were read.
+        failed: corners of those whose checksum failed. What they say is thrown away here.
+    """
+
+    payloads: tuple[Payload, ...]
+    failed: tuple[Corners, ...]
 
 
 class Decoders:
@@ -53,6 +75,8 @@ class Decoders:
         self.cv2: Any = cv2
         cv2.setNumThreads(1)
         self._read = zxingcpp.read_barcodes
+        self._histogram = zxingcpp.Binarizer.GlobalHistogram
+        self._binary = zxingcpp.Binarizer.BoolCast
         formats = zxingcpp.BarcodeFormat
         self._format = formats.QRCode  # a family, in zxing-cpp 3
         self._unwanted = (formats.MicroQRCode, formats.RMQRCode)
@@ -79,8 +103,9 @@ class Decoders:
         """
         cv2 = self.cv2
         if variant is Variant.UNSHARP:
-            calm = cv2.GaussianBlur(luma, CALM, 0)
-            return self._zxing(cv2.addWeighted(calm, 3.0, cv2.blur(luma, (5, 5)), -2.0, 0))
+            return self._zxing(self._unsharp(luma))
+        if variant is Variant.GLOBAL:
+            return self._zxing(self._unsharp(luma), binarizer=self._histogram)
         if variant is Variant.CLAHE:
             return self._zxing(self._clahe.apply(cv2.GaussianBlur(luma, CALM, 0)))
         if variant is Variant.PYZBAR:
@@ -96,6 +121,50 @@ class Decoders:
         if variant is Variant.REDUCED:
             return self._zxing_at(luma, REDUCED_SIDE / max(luma.shape))
         return self._zxing(luma)
+
+    def look(self, luma: Luma, *, invert: bool) -> Look:
+        """Read a picture as it is, and say where symbols failed.
+
+        Args:
+            luma: (H, W) uint8; only read.
+            invert: whether light modules on dark are looked for too: half as much again.
+        """
+        payloads, failed = self._results(luma, return_errors=True, try_invert=invert)
+        return Look(payloads, failed)
+
+    def read_place(self, variant: Variant, luma: Luma, place: Place) -> tuple[Payload, ...]:
+        """Read a part of a picture.
+
+        Args:
+            variant: `PLACE`, enlarged, sharpened and each pixel held against its surroundings,
+                which reads at two pixels a module; `PLACE_GLOBAL`, against one threshold for all.
+            luma: (H, W) uint8, the whole picture; only read.
+            place: inside it.
+        """
+        cv2 = self.cv2
+        part = np.ascontiguousarray(place.of(luma))
+        scale = 1.0
+        if variant is Variant.PLACE_GLOBAL:
+            found = self._zxing(self._unsharp(part), binarizer=self._histogram)
+        else:
+            scale = min(CUT_SCALE, max(1.0, (CUT_PIXELS / part.size) ** 0.5))
+            large = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            side = 2 * round(CUT_BLUR_PX * scale) + 1
+            soft = cv2.blur(large, (side, side))
+            sharp = cv2.addWeighted(large, 1 + CUT_SHARP, soft, -CUT_SHARP, 0)
+            window = 2 * round(CUT_WINDOW_PX * scale / 2) + 1
+            mean, binary = cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY
+            found = self._zxing(
+                cv2.adaptiveThreshold(sharp, 255, mean, binary, window, 0), binarizer=self._binary
+            )
+        return tuple(
+            Payload(p.data, _moved(_scaled(p.corners, 1 / scale), *place[:2]), p.decoder)
+            for p in found
+        )
+
+    def _unsharp(self, luma: Luma) -> Any:
+        calm = self.cv2.GaussianBlur(luma, CALM, 0)
+        return self.cv2.addWeighted(calm, 3.0, self.cv2.blur(luma, (5, 5)), -2.0, 0)
 
     def _zxing_at(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
         kind = self.cv2.INTER_CUBIC if scale > 1 else self.cv2.INTER_AREA
@@ -113,9 +182,18 @@ class Decoders:
                 )
         return ()
 
-    def _zxing(self, luma: Any) -> tuple[Payload, ...]:
+    def _zxing(self, luma: Any, **options: Any) -> tuple[Payload, ...]:
+        return self._results(luma, **options)[0]
+
+    def _results(
+        self, luma: Any, **options: Any
+    ) -> tuple[tuple[Payload, ...], tuple[Corners, ...]]:
+        """Return what was read, and where a symbol failed."""
         found: dict[tuple[bytes, Corners], Payload] = {}
-        for result in self._read(luma, formats=self._format):
+        failed = []
+        for result in self._read(luma, formats=self._format, **options):
+            if result.format in self._unwanted:
+                continue
             place = result.position
             corners = (
                 (place.top_left.x, place.top_left.y),
@@ -123,10 +201,13 @@ class Decoders:
                 (place.bottom_right.x, place.bottom_right.y),
                 (place.bottom_left.x, place.bottom_left.y),
             )
+            if not result.valid:
+                failed.append(corners)
+                continue
             data = bytes(result.bytes)
-            if data and result.format not in self._unwanted:
+            if data:
                 found[data, corners] = Payload(data, corners, "zxing-cpp")
-        return tuple(found.values())
+        return tuple(found.values()), tuple(failed)
 
     def _pyzbar(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
         if self._zbar is None:

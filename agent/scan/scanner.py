@@ -27,7 +27,16 @@ from numpy.typing import NDArray
 from agent.sandbox.memory import SharedMemory
 from agent.sandbox.process import SandboxProcess
 from agent.sandbox.supervisor import Incident, IncidentKind, NotReady, Supervisor
-from agent.scan.wire import ANSWER_LIMIT, Answer, Job, Payload, Variant, pack_job, unpack_answer
+from agent.scan.wire import (
+    ANSWER_LIMIT,
+    NO_HURRY,
+    Answer,
+    Job,
+    Payload,
+    Variant,
+    pack_job,
+    unpack_answer,
+)
 from agent.settings.model import ScanConfig
 from hal.camera import Frame
 
@@ -92,6 +101,7 @@ class Scanner:
         self._memory = SharedMemory(MAX_FRAME_BYTES)
         self._supervisor = Supervisor(self._make, on_incident)
         self._misses = 0
+        self._last: tuple[int, int] | None = None
         self._wary = False
         self._closed = False
         self._supervisor.start()
@@ -149,7 +159,7 @@ class Scanner:
         Raises:
             ScanError: the scanner is closed, or the frame is larger than any camera's.
         """
-        return self.scan_luma(frame.luma, sequence=frame.sequence)
+        return self.scan_luma(frame.luma, sequence=frame.sequence, spare_ms=self._until_next(frame))
 
     def scan_luma(
         self,
@@ -158,6 +168,7 @@ class Scanner:
         sequence: int = 0,
         thorough: bool = False,
         deadline_ms: int | None = None,
+        spare_ms: int = NO_HURRY,
     ) -> ScanResult:
         """Decode one plane.
 
@@ -166,6 +177,7 @@ class Scanner:
             sequence: returned in the result.
             thorough: a still picture: every variant is tried until one finds something.
             deadline_ms: instead of the configured one.
+            spare_ms: until the next frame of the stream is due; no retry is to end later.
 
         Raises:
             ScanError: the scanner is closed, or the plane is empty or over 12 megapixels.
@@ -176,7 +188,7 @@ class Scanner:
         with self._lock:
             if self._closed:
                 raise ScanError("the scanner is closed")
-            return self._scan(luma, sequence, deadline_s, thorough=thorough)
+            return self._scan(luma, sequence, deadline_s, thorough=thorough, spare_ms=spare_ms)
 
     def close(self) -> None:
         """End the decoder's processes and free the frame; may be called twice."""
@@ -185,15 +197,29 @@ class Scanner:
             self._supervisor.close()
             self._memory.close()
 
+    def _until_next(self, frame: Frame) -> int:
+        """Return how far apart the camera's frames are, milliseconds, by its clock and count."""
+        now, last = (frame.sequence, frame.captured_ns), self._last
+        self._last = now
+        if last is None or now[0] <= last[0] or now[1] <= last[1]:
+            return NO_HURRY
+        return min(NO_HURRY, round((now[1] - last[1]) / (now[0] - last[0]) / 1e6))
+
     def _scan(
-        self, luma: NDArray[np.uint8], sequence: int, deadline_s: float, *, thorough: bool
+        self,
+        luma: NDArray[np.uint8],
+        sequence: int,
+        deadline_s: float,
+        *,
+        thorough: bool,
+        spare_ms: int = NO_HURRY,
     ) -> ScanResult:
         wary = self._wary and not thorough
 
         def prepare() -> bytes:
             self._memory.put(luma)
             height, width = luma.shape
-            job = Job(sequence, width, height, self._misses, thorough=thorough, wary=wary)
+            job = Job(sequence, width, height, self._misses, spare_ms, thorough=thorough, wary=wary)
             return pack_job(job)
 
         def read(message: bytes) -> Answer:

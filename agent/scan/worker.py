@@ -6,6 +6,7 @@ numpy and the decoders are imported, so that start is fast.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ from agent.sandbox.stem import Mapped, map_readable, serve
 from agent.sandbox.wire import WireError
 from agent.scan.cascade import Cascade
 from agent.scan.decoders import Decoders
+from agent.scan.places import Place, busy_places
 from agent.scan.still import decode_still
-from agent.scan.wire import Answer, pack_answer, unpack_job
+from agent.scan.wire import NO_HURRY, Answer, Variant, pack_answer, unpack_job
 
 __all__ = ["QrDecoder", "main"]
 
@@ -60,7 +62,10 @@ class QrDecoder:
         elif wanted.wary:
             payloads, variant = self._cascade.decode_wary(luma)
         else:
-            payloads, variant = self._cascade.decode(luma, turn=wanted.turn)
+            due = started + wanted.spare_ms * 1_000_000 if wanted.spare_ms < NO_HURRY else math.inf
+            payloads, variant = self._cascade.decode(
+                luma, turn=wanted.turn, left=lambda: (due - time.perf_counter_ns()) / 1e9
+            )
         spent_us = (time.perf_counter_ns() - started) // 1000
         return pack_answer(Answer(wanted.sequence, spent_us, variant, payloads))
 
@@ -85,10 +90,14 @@ def _load(memories: Sequence[Mapped], words: Sequence[str]) -> QrDecoder:
 def _warm(decoders: Decoders) -> None:
     """Run every variant once."""
     rng = np.random.default_rng(0)
-    decode_still(decoders, rng.integers(0, 256, (96, 128), dtype=np.uint8))
-    cascade = Cascade(decoders)
-    for turn in range(4):
-        cascade.decode(rng.integers(0, 256, (96, 128), dtype=np.uint8), turn=turn)
+    picture = rng.integers(0, 256, (96, 128), dtype=np.uint8)
+    decode_still(decoders, picture)
+    decoders.look(picture, invert=True)
+    decoders.read(Variant.GLOBAL, picture)
+    decoders.read(Variant.SOFT, picture)
+    for variant in (Variant.PLACE, Variant.PLACE_GLOBAL):
+        decoders.read_place(variant, picture, Place(0, 0, 128, 96))
+    busy_places(decoders.cv2, picture)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ itself = sys.modules.pop("zxingcpp")
 real = importlib.import_module("zxingcpp")
 sys.modules["zxingcpp"] = itself
 sys.path.insert(0, folder)
-BarcodeFormat = real.BarcodeFormat
+BarcodeFormat, Binarizer = real.BarcodeFormat, real.Binarizer
 
 def read_barcodes(image, **options):
     dose = int(image[0, 0]) if image.shape == (100, 100) else 0
