@@ -155,7 +155,7 @@ def _moire(look: Look, chance: Chance) -> Look:
 
 def _dim(look: Look, chance: Chance) -> Look:
     return replace(
-        look, white=chance.uniform(0.45, 1.2), black=chance.uniform(0.2, 0.4),
+        look, white=chance.uniform(0.4, 1.05), black=chance.uniform(0.2, 0.4),
         full_well=look.full_well * chance.uniform(0.1, 0.25),
     )  # fmt: skip
 
@@ -203,7 +203,6 @@ _TROUBLES: Final[dict[str, Callable[[Look, Chance], Look]]] = {
     "finger": _finger, "defocus": _defocus, "rolling shutter": _rolling, "small": _small,
 }  # fmt: skip
 KINDS: Final = ("plain", *_TROUBLES, "combined")
-_COMBINABLE = tuple(name for name in _TROUBLES if name != "defocus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,7 +367,7 @@ def _drawn(kind: str, key: tuple[int, ...]) -> Look:
     chance = np.random.default_rng((*key, 0))
     look = _usual(chance, key)
     if kind == "combined":
-        names = [str(name) for name in chance.choice(_COMBINABLE, 3, replace=False)]
+        names = [str(name) for name in chance.choice(list(_TROUBLES), 3, replace=False)]
     else:
         names = [kind] if kind in _TROUBLES else []
     for name in names:

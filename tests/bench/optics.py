@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Camera", "Crack", "Glare", "Hall", "Page", "Pose", "Shutter", "focal_px"]
+__all__ = ["Camera", "Crack", "Glare", "Hall", "Page", "Pose", "Sensor", "Shutter", "focal_px"]
 
 Light = NDArray[np.float32]
 Luma = NDArray[np.uint8]
@@ -264,19 +264,19 @@ class Hall:
                 int(chance.integers(width // 24, width // 5)),
                 int(chance.integers(height // 12, height // 2)),
             )
-            cv2.rectangle(hall, (x, y), (x + w, y + h), float(chance.uniform(0.15, 1.9)), -1)
+            cv2.rectangle(hall, (x, y), (x + w, y + h), [chance.uniform(0.15, 1.9)], -1)
         for _ in range(int(chance.integers(2, 6))):
             x, y = int(chance.integers(0, width)), int(chance.integers(0, height * 2 // 3))
             self._poster(hall, x, y, chance)
         for _ in range(int(chance.integers(1, 4))):
             x, y = int(chance.integers(0, width)), int(chance.integers(0, height // 4))
             cv2.rectangle(
-                hall, (x, y), (x + width // 8, y + height // 40), float(chance.uniform(6, 20)), -1
+                hall, (x, y), (x + width // 8, y + height // 40), [chance.uniform(6, 20)], -1
             )
         hall = np.asarray(cv2.GaussianBlur(hall, (0, 0), 1.6 * width / BASE_WIDTH), np.float32)
         rough = chance.normal(0, 1, (height // 2, width // 2)).astype(np.float32)
         hall *= 1 + 0.05 * cv2.resize(rough, self._size, interpolation=cv2.INTER_LINEAR)
-        return hall * np.float32(1 / np.clip(hall, 0, 4).mean())
+        return np.asarray(hall / np.clip(hall, 0, 4).mean(), np.float32)
 
     def _poster(self, hall: Light, x: int, y: int, chance: Chance) -> None:
         """Print lines of letters: what costs a decoder most."""
@@ -310,28 +310,12 @@ class Hall:
         cloth *= np.clip(fold, 0.3, 1.7)
         mask: Any = np.zeros((tall, wide), np.float32)
         head = (wide // 2, round(tall * 0.12)), (round(tall * 0.075), round(tall * 0.11))
-        cv2.ellipse(cloth, *head, 0, 0, 360, float(chance.uniform(0.5, 1.4)), -1)
-        cv2.ellipse(mask, *head, 0, 0, 360, 1.0, -1)
-        cv2.ellipse(
-            cloth,
-            (wide // 2, round(tall * 0.06)),
-            (round(tall * 0.08), round(tall * 0.06)),
-            0,
-            180,
-            360,
-            0.12,
-            -1,
-        )
-        cv2.ellipse(
-            mask,
-            (wide // 2, round(tall * 0.75)),
-            (wide // 2 - 4, round(tall * 0.53)),
-            0,
-            0,
-            360,
-            1.0,
-            -1,
-        )
+        cv2.ellipse(cloth, *head, 0, 0, 360, [chance.uniform(0.5, 1.4)], -1)
+        cv2.ellipse(mask, *head, 0, 0, 360, [1.0], -1)
+        hair = (wide // 2, round(tall * 0.06)), (round(tall * 0.08), round(tall * 0.06))
+        cv2.ellipse(cloth, *hair, 0, 180, 360, [0.12], -1)
+        body = (wide // 2, round(tall * 0.75)), (wide // 2 - 4, round(tall * 0.53))
+        cv2.ellipse(mask, *body, 0, 0, 360, [1.0], -1)
         mask = np.asarray(cv2.GaussianBlur(mask, (0, 0), 2), np.float32)
         cloth = np.asarray(cv2.GaussianBlur(cloth, (0, 0), 1.5), np.float32)
         way = float(chance.choice([-1, 1]) * chance.uniform(0.5, 1.5) * speed)
@@ -359,8 +343,73 @@ def _tones() -> Luma:
     return np.rint(255 * np.linspace(0, 1, 4096) ** GAMMA).astype(np.uint8)
 
 
+class Sensor:
+    """A lens's halo, and the sensor behind it.
+
+    Args:
+        size: (width, height) pixels.
+        halo: what the lens scatters more than a clean one: grease, bloom; 1 is clean.
+        full_well: electrons that saturate a pixel of a picture 1280 wide.
+        grain: seed of the noise.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        *,
+        halo: float = 1.0,
+        full_well: float = FULL_WELL,
+        grain: int = 0,
+    ) -> None:
+        self._size = size
+        self._scale = size[0] / BASE_WIDTH
+        self._halo = halo
+        self._well = full_well / self._scale**2
+        self._grain = _grain(grain, size)
+
+    def take(self, light: Light, ev: float, chance: Chance) -> Luma:
+        """Take one picture, (H, W) uint8.
+
+        Args:
+            light: what comes to the lens, (H, W) float32.
+            ev: exposure value in stops.
+            chance: of noise.
+        """
+        light = self._scattered(light)
+        light *= _falloff(self._size, 0.35)
+        light *= np.float32(MID_GREY * 2**ev)
+        return self._sensed(light, chance)
+
+    def _scattered(self, light: Light) -> Light:
+        """Return the light with the lens's halo, whose wide part is drawn at an eighth of the size."""
+        kept = 1.0
+        halo = np.zeros_like(light)
+        for (part, spread), shrink in zip(HALO, (2, 8), strict=True):
+            share = min(0.35, part * self._halo)
+            size = (self._size[0] // shrink, self._size[1] // shrink)
+            small = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
+            wide = spread * self._scale * math.sqrt(max(1.0, self._halo)) / shrink
+            small = cv2.GaussianBlur(small, (0, 0), wide)
+            halo += np.float32(share) * cv2.resize(
+                small, self._size, interpolation=cv2.INTER_LINEAR
+            )
+            kept -= share
+        return np.asarray(cv2.addWeighted(light, kept, halo, 1.0, 0), np.float32)
+
+    def _sensed(self, light: Light, chance: Chance) -> Luma:
+        width, height = self._size
+        left, top = (int(v) for v in chance.integers(0, 64, 2))
+        grain = self._grain[top : top + height, left : left + width]
+        # In OpenCV: a frame of a set is drawn five thousand times.
+        read = (READ_NOISE / self._well) ** 2
+        sigma = cv2.sqrt(cv2.addWeighted(light, 1 / self._well, light, 0, read))
+        noisy = cv2.add(light, cv2.multiply(grain, sigma))
+        steps = np.clip(noisy, 0, 1, out=noisy)
+        return np.take(_tones(), cv2.multiply(steps, 4095).astype(np.uint16), mode="clip")
+
+
 class Camera:
-    """A lens, a sensor and what they do to a phone that is held before them.
+    """A camera before which a phone is held.
 
     Args:
         page: what the phone shows.
@@ -368,12 +417,11 @@ class Camera:
         shutter: how it is exposed.
         sharp_px: standard deviation of the lens's core at 1280 pixels.
         defocus_mm: how large a point of the code's plane is smeared, as the aperture does.
-        halo: what the lens scatters more than a clean one: finger grease, bloom; 1 is clean.
-        full_well: electrons that saturate a pixel.
         moire: depth of the beat between the screen's grid and the sensor's, and its period in pixels.
         glare: a reflection.
         finger: (x, y, half width, half height, angle) of a thumb over the phone, from the code's centre.
-        grain: seed of the noise.
+        halo: see `Sensor`.
+        full_well: see `Sensor`.
     """
 
     def __init__(
@@ -389,7 +437,6 @@ class Camera:
         moire: tuple[float, float] = (0.0, 4.0),
         glare: Glare | None = None,
         finger: tuple[float, float, float, float, float] | None = None,
-        grain: int = 0,
     ) -> None:
         self._size = size
         self._focal = focal_px(size[0])
@@ -398,12 +445,10 @@ class Camera:
         self._shutter = shutter
         self._sharp = sharp_px
         self._defocus = defocus_mm
-        self._halo = halo
-        self._well = full_well / self._scale**2
+        self._sensor = Sensor(size, halo=halo, full_well=full_well)
         self._moire = moire
         self._glare = glare
         self._finger = finger
-        self._grain = _grain(grain, size)
         self._drawn = functools.cache(page.drawn)
 
     def px_per_module(self, distance: float) -> float:
@@ -442,10 +487,7 @@ class Camera:
             part = light[y0:y1, x0:x1]
             part *= 1 - cover
             part += lit
-        light = self._scattered(light)
-        light *= _falloff(self._size, 0.35)
-        light *= np.float32(MID_GREY * 2**ev)
-        return self._sensed(light, chance)
+        return self._sensor.take(light, ev, chance)
 
     def _reach(self, path: Path, when: float, open_s: float) -> tuple[Box, int]:
         """Return where the phone is while the shutter is open, and in how many steps it goes."""
@@ -583,36 +625,9 @@ class Camera:
         middle = (round(seen[0] / seen[2]) - box[0], round(seen[1] / seen[2]) - box[1])
         mask = np.zeros((box[3] - box[1], box[2] - box[0]), np.float32)
         cv2.ellipse(
-            mask, middle, (round(wide * px), round(tall * px)), angle + pose.roll, 0, 360, 1.0, -1
+            mask, middle, (round(wide * px), round(tall * px)), angle + pose.roll, 0, 360, [1.0], -1
         )
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, 0.5 * px)), np.float32)
-
-    def _scattered(self, light: Light) -> Light:
-        """Return the light with the lens's halo, whose wide part is drawn at an eighth of the size."""
-        kept = 1.0
-        halo = np.zeros_like(light)
-        for (part, spread), shrink in zip(HALO, (2, 8), strict=True):
-            share = min(0.35, part * self._halo)
-            size = (self._size[0] // shrink, self._size[1] // shrink)
-            small = cv2.resize(light, size, interpolation=cv2.INTER_AREA)
-            wide = spread * self._scale * math.sqrt(max(1.0, self._halo)) / shrink
-            small = cv2.GaussianBlur(small, (0, 0), wide)
-            halo += np.float32(share) * cv2.resize(
-                small, self._size, interpolation=cv2.INTER_LINEAR
-            )
-            kept -= share
-        return np.asarray(cv2.addWeighted(light, kept, halo, 1.0, 0), np.float32)
-
-    def _sensed(self, light: Light, chance: Chance) -> Luma:
-        width, height = self._size
-        left, top = (int(v) for v in chance.integers(0, 64, 2))
-        grain = self._grain[top : top + height, left : left + width]
-        # In OpenCV: a frame of a set is drawn five thousand times.
-        read = (READ_NOISE / self._well) ** 2
-        sigma = cv2.sqrt(cv2.addWeighted(light, 1 / self._well, light, 0, read))
-        noisy = cv2.add(light, cv2.multiply(grain, sigma))
-        steps = np.clip(noisy, 0, 1, out=noisy)
-        return np.take(_tones(), cv2.multiply(steps, 4095).astype(np.uint16), mode="clip")
 
 
 @functools.lru_cache(maxsize=256)
