@@ -15,18 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.scan.bare import islands
 from agent.scan.bent import Suspect, straightened, suspects
+from agent.scan.places import Place
 from agent.scan.preparations import PREPARATIONS, Prepared, moved_back, unsharp
 from agent.scan.sequence import is_part
 from agent.scan.wire import Corners, Payload, Variant
 
-__all__ = ["Decoders", "Luma"]
+__all__ = ["Decoders", "Look", "Luma"]
 
 Luma = NDArray[np.uint8]
 
@@ -40,6 +41,29 @@ REDUCED_SIDE = 800
 _BY_PYZBAR = frozenset({Variant.PYZBAR, Variant.PYZBAR_FULL, Variant.PYZBAR_MEAN})
 _SIGHTED_BY = (Variant.MEAN_25, Variant.GLOBAL, Variant.MEAN_51)
 """Preparations by which a bent code's corners are looked for, beside the picture as it is."""
+_ALONE = {"try_rotate": False, "try_downscale": False, "try_invert": False}
+"""Where there is one code, upright and dark on light."""
+CUT_PIXELS = 260_000
+"""Of a place that is enlarged, once it is: the bound on what a look at it costs."""
+CUT_SCALE = 2.0
+"""A place is enlarged so much at most: more costs and finds nothing more."""
+CUT_SHARP = 3.0
+CUT_BLUR_PX = 1.65
+"""Half the side of the square whose mean is sharpened away, in pixels before it was enlarged."""
+CUT_WINDOW_PX = 16
+"""Side of the square whose mean is the threshold, in pixels before it was enlarged."""
+
+
+class Look(NamedTuple):
+    """What a look at a picture as it is shows.
+
+    Attributes:
+        payloads: of the symbols that were read.
+        failed: corners of those whose checksum failed. What they say is thrown away here.
+    """
+
+    payloads: tuple[Payload, ...]
+    failed: tuple[Corners, ...]
 
 
 class Decoders:
@@ -92,7 +116,10 @@ class Decoders:
             self._parts.clear()
         if self._parts and variant in _BY_PYZBAR:
             return ()  # zbar puts parts together
-        found = self._by(variant, luma)
+        return self._whole(self._by(variant, luma))
+
+    def _whole(self, found: tuple[Payload, ...]) -> tuple[Payload, ...]:
+        """Return what is no part of a sequence."""
         return tuple(payload for payload in found if hash(payload.data) not in self._parts)
 
     def _by(self, variant: Variant, luma: Luma) -> tuple[Payload, ...]:
@@ -123,13 +150,13 @@ class Decoders:
         if made.binarizer is None:
             found = self._pyzbar(made.picture, 1.0)
         else:
-            found = self._zxing(made.picture, self._binarizers[made.binarizer])
+            found = self._zxing(made.picture, binarizer=self._binarizers[made.binarizer])
         return tuple(Payload(p.data, moved_back(p.corners, made.back), p.decoder) for p in found)
 
     def _bent(self, luma: Luma) -> tuple[Payload, ...]:
         for suspect in suspects(list(self._sighted(luma))):
             for picture, corners in straightened(self.cv2, luma, suspect):
-                found = self._zxing(picture, alone=True)
+                found = self._zxing(picture, **_ALONE)
                 if found:
                     return tuple(Payload(p.data, corners, p.decoder) for p in found)
         return ()
@@ -149,6 +176,48 @@ class Decoders:
                     corners = np.array(_corners(result.position), dtype=float)
                     yield Suspect(17 + 4 * int(version), corners)
 
+    def look(self, luma: Luma, *, invert: bool) -> Look:
+        """Read a picture as it is, and say where symbols failed.
+
+        Args:
+            luma: (H, W) uint8; only read.
+            invert: whether light modules on dark are looked for too: half as much again.
+        """
+        self._parts.clear()
+        payloads, failed = self._results(luma, return_errors=True, try_invert=invert)
+        return Look(self._whole(payloads), failed)
+
+    def read_place(self, variant: Variant, luma: Luma, place: Place) -> tuple[Payload, ...]:
+        """Read a part of a picture.
+
+        Args:
+            variant: `PLACE`, enlarged, sharpened and each pixel held against its surroundings,
+                which reads at two pixels a module; `PLACE_GLOBAL`, against one threshold for all.
+            luma: (H, W) uint8, the whole picture; only read.
+            place: inside it.
+        """
+        cv2 = self.cv2
+        part = np.ascontiguousarray(place.of(luma))
+        scale = 1.0
+        if variant is Variant.PLACE_GLOBAL:
+            found = self._zxing(unsharp(cv2, part), binarizer=self._binarizers.GlobalHistogram)
+        else:
+            scale = min(CUT_SCALE, max(1.0, (CUT_PIXELS / part.size) ** 0.5))
+            large = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+            side = 2 * round(CUT_BLUR_PX * scale) + 1
+            soft = cv2.blur(large, (side, side))
+            sharp = cv2.addWeighted(large, 1 + CUT_SHARP, soft, -CUT_SHARP, 0)
+            window = 2 * round(CUT_WINDOW_PX * scale / 2) + 1
+            mean, binary = cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY
+            found = self._zxing(
+                cv2.adaptiveThreshold(sharp, 255, mean, binary, window, 0),
+                binarizer=self._binarizers.BoolCast,
+            )
+        return tuple(
+            Payload(p.data, _moved(_scaled(p.corners, 1 / scale), *place[:2]), p.decoder)
+            for p in self._whole(found)
+        )
+
     def _zxing_at(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
         kind = self.cv2.INTER_CUBIC if scale > 1 else self.cv2.INTER_AREA
         picture = self.cv2.resize(luma, None, fx=scale, fy=scale, interpolation=kind)
@@ -165,34 +234,30 @@ class Decoders:
                 )
         return ()
 
-    def _zxing(
-        self, luma: Any, binarizer: Any = None, *, alone: bool = False
-    ) -> tuple[Payload, ...]:
-        """Read a picture.
+    def _zxing(self, luma: Any, **options: Any) -> tuple[Payload, ...]:
+        return self._results(luma, **options)[0]
 
-        Args:
-            luma: (H, W) uint8.
-            binarizer: zxing-cpp's own first where None.
-            alone: there is one code, upright and dark on light: nothing else is looked for.
-        """
+    def _results(
+        self, luma: Any, **options: Any
+    ) -> tuple[tuple[Payload, ...], tuple[Corners, ...]]:
+        """Return what was read, and where a symbol failed."""
         found: dict[tuple[bytes, Corners], Payload] = {}
-        for result in self._read(
-            luma,
-            formats=self._format,
-            binarizer=binarizer or self._binarizers.LocalAverage,
-            try_rotate=not alone,
-            try_downscale=not alone,
-            try_invert=not alone,
-        ):
+        failed = []
+        for result in self._read(luma, formats=self._format, **options):
+            if result.format in self._unwanted:
+                continue
             corners = _corners(result.position)
+            if not result.valid:
+                failed.append(corners)
+                continue
             data = bytes(result.bytes)
-            if not data or result.format in self._unwanted:
+            if not data:
                 continue
             if is_part(result):
                 self._parts.add(hash(data))
             else:
                 found[data, corners] = Payload(data, corners, "zxing-cpp")
-        return tuple(found.values())
+        return tuple(found.values()), tuple(failed)
 
     def _pyzbar(self, luma: Luma, scale: float) -> tuple[Payload, ...]:
         if self._zbar is None:

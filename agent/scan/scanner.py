@@ -35,6 +35,7 @@ from agent.scan.wire import (
     ANSWER_LIMIT,
     MAX_PAYLOADS,
     MAX_STILL_PAYLOADS,
+    NO_HURRY,
     Answer,
     Job,
     Payload,
@@ -112,6 +113,7 @@ class Scanner:
         self._memory = SharedMemory(MAX_FRAME_BYTES)
         self._supervisor = Supervisor(self._make, on_incident)
         self._misses = 0
+        self._last: tuple[int, int] | None = None
         self._wary = False
         self._closed = False
         self._supervisor.start()
@@ -169,7 +171,7 @@ class Scanner:
         Raises:
             ScanError: the scanner is closed, or the frame is larger than any camera's.
         """
-        return self.scan_luma(frame.luma, sequence=frame.sequence)
+        return self.scan_luma(frame.luma, sequence=frame.sequence, spare_ms=self._until_next(frame))
 
     def scan_luma(
         self,
@@ -177,6 +179,7 @@ class Scanner:
         *,
         sequence: int = 0,
         deadline_ms: int | None = None,
+        spare_ms: int = NO_HURRY,
     ) -> ScanResult:
         """Decode one plane as a frame of a stream.
 
@@ -184,6 +187,7 @@ class Scanner:
             luma: (H, W) uint8, rows may be strided.
             sequence: returned in the result.
             deadline_ms: instead of the configured one.
+            spare_ms: until the next frame of the stream is due; no retry is to end later.
 
         Raises:
             ScanError: the scanner is closed, or the plane is empty or over 12 megapixels.
@@ -193,7 +197,7 @@ class Scanner:
         with self._lock:
             if self._closed:
                 raise ScanError("the scanner is closed")
-            return self._scan(luma, sequence, deadline_s)
+            return self._scan(luma, sequence, deadline_s, spare_ms=spare_ms)
 
     def scan_still(self, luma: NDArray[np.uint8], *, deadline_ms: int | None = None) -> ScanResult:
         """Decode a still picture: every step is tried until one finds something.
@@ -255,6 +259,14 @@ class Scanner:
             self._supervisor.close()
             self._memory.close()
 
+    def _until_next(self, frame: Frame) -> int:
+        """Return how far apart the camera's frames are, milliseconds, by its clock and count."""
+        now, last = (frame.sequence, frame.captured_ns), self._last
+        self._last = now
+        if last is None or now[0] <= last[0] or now[1] <= last[1]:
+            return NO_HURRY
+        return min(NO_HURRY, round((now[1] - last[1]) / (now[0] - last[0]) / 1e6))
+
     def _scan(
         self,
         luma: NDArray[np.uint8],
@@ -263,6 +275,7 @@ class Scanner:
         *,
         step: int | None = None,
         wary: bool = False,
+        spare_ms: int = NO_HURRY,
     ) -> ScanResult:
         """Have a job done: a frame of a stream, or a step on a still picture."""
         thorough = step is not None
@@ -273,7 +286,8 @@ class Scanner:
         def prepare() -> bytes:
             self._memory.put(luma)
             height, width = luma.shape
-            return pack_job(Job(sequence, width, height, turn, thorough=thorough, wary=wary))
+            job = Job(sequence, width, height, turn, spare_ms, thorough=thorough, wary=wary)
+            return pack_job(job)
 
         def read(message: bytes) -> Answer:
             most = MAX_STILL_PAYLOADS if thorough else MAX_PAYLOADS

@@ -25,6 +25,7 @@ __all__ = [
     "MAX_PAYLOADS",
     "MAX_PAYLOAD_BYTES",
     "MAX_STILL_PAYLOADS",
+    "NO_HURRY",
     "Answer",
     "Corners",
     "Job",
@@ -42,8 +43,9 @@ MAX_PAYLOADS = 8
 MAX_STILL_PAYLOADS = 64
 MAX_PAYLOAD_BYTES = 7_089
 MAX_SIDE = 8_192
+NO_HURRY = 0xFFFF
 _DECODERS = ("zxing-cpp", "pyzbar")
-_JOB = struct.Struct("<IHHIB")
+_JOB = struct.Struct("<IHHIHB")
 _ANSWER = struct.Struct("<IIBB")
 _RECORD = struct.Struct("<B8hH")
 ANSWER_LIMIT = _ANSWER.size + MAX_PAYLOADS * (_RECORD.size + MAX_PAYLOAD_BYTES)
@@ -76,6 +78,10 @@ class Variant(StrEnum):
     FRAMED = "framed"
     BENT = "bent"
     PYZBAR_MEAN = "pyzbar-mean"
+    PLACE = "place"
+    """Where a code may be: enlarged, sharpened, each pixel against its surroundings."""
+    PLACE_GLOBAL = "place-global"
+    """Where a code may be: sharpened, one threshold for all of it."""
     NONE = "none"
     """No decoder answered in time."""
 
@@ -107,6 +113,7 @@ class Job:
         width: pixels.
         height: pixels.
         turn: which retry is due on a miss; of a still picture, which of its steps.
+        spare_ms: until the next frame is due; `NO_HURRY` and more is as long as it takes.
         thorough: a still picture: `turn` of `still.steps` is read.
         wary: the frame before was more than the decoder could take: only `SOFT` is tried.
     """
@@ -115,6 +122,7 @@ class Job:
     width: int
     height: int
     turn: int
+    spare_ms: int = NO_HURRY
     thorough: bool = False
     wary: bool = False
 
@@ -143,6 +151,7 @@ def pack_job(job: Job) -> bytes:
         job.width,
         job.height,
         job.turn & 0xFFFFFFFF,
+        max(0, min(job.spare_ms, NO_HURRY)),
         job.thorough | job.wary << 1,
     )
 
@@ -155,10 +164,10 @@ def unpack_job(message: bytes) -> Job:
     """
     if len(message) != _JOB.size:
         raise WireError(f"a job has {_JOB.size} bytes, not {len(message)}")
-    sequence, width, height, turn, how = _JOB.unpack(message)
+    sequence, width, height, turn, spare_ms, how = _JOB.unpack(message)
     if how > 3:
         raise WireError("a job of an unknown kind")
-    return Job(sequence, width, height, turn, thorough=bool(how & 1), wary=bool(how & 2))
+    return Job(sequence, width, height, turn, spare_ms, thorough=bool(how & 1), wary=bool(how & 2))
 
 
 def pack_answer(answer: Answer, *, most: int = MAX_PAYLOADS) -> bytes:

@@ -6,6 +6,7 @@ numpy and the decoders are imported, so that start is fast.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ from agent.sandbox.stem import Mapped, map_readable, serve
 from agent.sandbox.wire import WireError
 from agent.scan.cascade import Cascade
 from agent.scan.decoders import Decoders
+from agent.scan.places import Place, busy_places
 from agent.scan.still import read_step, steps
 from agent.scan.wire import (
     MAX_PAYLOADS,
     MAX_STILL_PAYLOADS,
+    NO_HURRY,
     Answer,
+    Variant,
     pack_answer,
     unpack_job,
 )
@@ -68,7 +72,10 @@ class QrDecoder:
         elif wanted.wary:
             payloads, variant = self._cascade.decode_wary(luma)
         else:
-            payloads, variant = self._cascade.decode(luma, turn=wanted.turn)
+            due = started + wanted.spare_ms * 1_000_000 if wanted.spare_ms < NO_HURRY else math.inf
+            payloads, variant = self._cascade.decode(
+                luma, turn=wanted.turn, left=lambda: (due - time.perf_counter_ns()) / 1e9
+            )
         spent_us = (time.perf_counter_ns() - started) // 1000
         return pack_answer(
             Answer(wanted.sequence, spent_us, variant, payloads),
@@ -99,9 +106,11 @@ def _warm(decoders: Decoders) -> None:
     noise = rng.integers(0, 256, (96, 128), dtype=np.uint8)
     for variant in steps(noise.shape, pyzbar=decoders.has_pyzbar):
         read_step(decoders, noise, variant)
-    cascade = Cascade(decoders)
-    for turn in range(4):
-        cascade.decode(rng.integers(0, 256, (96, 128), dtype=np.uint8), turn=turn)
+    decoders.look(noise, invert=True)
+    decoders.read(Variant.SOFT, noise)
+    for variant in (Variant.PLACE, Variant.PLACE_GLOBAL):
+        decoders.read_place(variant, noise, Place(0, 0, 128, 96))
+    busy_places(decoders.cv2, noise)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ class ScanConfig(_Section, frozen=True):
     start_s: Annotated[float, Meta(ge=1, le=300)] = 10.0
     """How long the decoder's process may take to start; a slow card at boot needs the most."""
     pyzbar: bool = True
-    """Try a second decoder where the first finds nothing."""
+    """Try a second decoder on still pictures, and where a scene stands still and was not read."""
     retry: bool = True
     """Try a frame in which nothing was found once more, in turn by other means."""
 

@@ -12,6 +12,7 @@ from agent.scan.wire import (
     MAX_PAYLOAD_BYTES,
     MAX_PAYLOADS,
     MAX_STILL_PAYLOADS,
+    NO_HURRY,
     Answer,
     Job,
     Payload,
@@ -57,12 +58,18 @@ def test_an_answer_survives_the_wire(answer):
         st.integers(1, 65535),
         st.integers(1, 65535),
         st.integers(0, 2**32 - 1),
+        st.integers(0, NO_HURRY),
         thorough=st.booleans(),
         wary=st.booleans(),
     )
 )
 def test_a_job_survives_the_wire(job):
     assert unpack_job(pack_job(job)) == job
+
+
+def test_time_to_spare_is_kept_within_its_field():
+    assert unpack_job(pack_job(Job(1, 2, 3, 4, spare_ms=10**9))).spare_ms == NO_HURRY
+    assert unpack_job(pack_job(Job(1, 2, 3, 4, spare_ms=-5))).spare_ms == 0
 
 
 def test_a_job_of_no_kind_is_refused():
