@@ -93,6 +93,7 @@ def test_model_1_is_refused(decoders: Decoders, monkeypatch: pytest.MonkeyPatch)
     seen = SimpleNamespace(
         format=zxingcpp.BarcodeFormat.QRCodeModel1,
         bytes=b"NI1:OLD",
+        valid=True,
         extra={},
         position=SimpleNamespace(
             top_left=corner, top_right=corner, bottom_right=corner, bottom_left=corner
