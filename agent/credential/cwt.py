@@ -157,7 +157,7 @@ def read_token(
     # An empty one would be the same person for every holder: one lockout, one roster line, for all.
     if not subject:
         raise Rejected(Reason.MALFORMED, "CWT: sub is empty")
-    identifier = b""
+    identifier: bytes = b""
     if Claim.CTI in claims or not compact:
         identifier = _required(claims, Claim.CTI, "cti", bytes)
         if not 0 < len(identifier) <= IDENTIFIER_BYTES:
@@ -287,12 +287,12 @@ def _compact_kind(claims: Mapping[int | str, Any]) -> Kind:
 
 
 def ages_of(claims: Mapping[int | str, Any]) -> frozenset[int]:
-    """Return the ages that the holder had reached, as far as they were disclosed.
+    """Return the ages that the holder had reached, as far as they were disclosed; they are there.
 
     Raises:
         Rejected: `malformed` when it is no map of ages to true.
     """
-    ages = claims.get(Claim.AGES, {})
+    ages = claims[Claim.AGES]
     if not isinstance(ages, dict) or not all(
         type(age) is int and 0 < age <= OLDEST and reached is True for age, reached in ages.items()
     ):

@@ -233,6 +233,43 @@ def test_of_a_renewed_keys_entries_the_one_that_fits_is_tried_first(pilot):
     assert pilot.read(pilot.dynamic(pilot.credential(**CARD)), keys=keys).issuer == "city"
 
 
+def among(pilot: Any, others: dict[str, Any], own: dict[str, Any], *, first: bool = False) -> Any:
+    """Return keys of one id: eight of strangers, as many as are tried, and the city's."""
+    strangers = [issue.new_issuer("s").issuer_key(kid=pilot.city.kid, **others) for _ in range(8)]
+    city = pilot.city.issuer_key(**own)
+    return pilot.trusting(city, *strangers) if first else pilot.trusting(*strangers, city)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_key_is_chosen_by_kind_and_level_of_either_version(pilot, version):
+    def read(keys: Any, **fields: Any) -> str:
+        code = pilot.dynamic(pilot.credential(version=version, **fields))
+        return pilot.read(code, keys=keys).issuer
+
+    passport, library = (
+        {"kinds": frozenset({kind})} for kind in (Kind.PASSPORT, Kind.LIBRARY_CARD)
+    )
+    nothing = {"kinds": frozenset({Kind.UNKNOWN})}
+    basic, upgraded = ({"highest_level": level} for level in Level)
+    assert read(among(pilot, passport, library), kind=Kind.LIBRARY_CARD) == "city"
+    assert read(among(pilot, passport, nothing), kind=Kind.UNKNOWN) == "city"
+    assert read(among(pilot, basic, upgraded), level=2) == "city"
+    assert read(among(pilot, upgraded, basic, first=True), level=1) == "city"
+
+
+def test_a_kind_by_an_unknown_number_chooses_a_key_too(pilot):
+    kinds = (frozenset({kind}) for kind in (Kind.PASSPORT, Kind.UNKNOWN))
+    others, own = ({"kinds": each} for each in kinds)
+    text = shown(pilot, body(pilot, VCT=100))
+    assert pilot.read(text, keys=among(pilot, others, own)).issuer == "city"
+
+
+def test_a_presentation_holds_no_digests(pilot):
+    text = pilot.dynamic(pilot.credential(version=2), claims={cbor.REDACTED: [bytes(32)]})
+    expected = Reason.MALFORMED, "CBOR: simple value or float 24 is not allowed here"
+    assert told(pilot, text) == expected
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "EdDSA"])
 def test_a_holders_point_is_compressed_or_not(pilot, algorithm):
     for _ in range(8):  # y is odd in half of all keys
