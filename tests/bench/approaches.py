@@ -194,7 +194,10 @@ def _rolling(look: Look, chance: Chance) -> Look:
 
 
 def _small(look: Look, chance: Chance) -> Look:
-    return replace(look, code_mm=chance.uniform(40, 48), quiet=float(chance.choice([1, 1.5, 2])))
+    return replace(  # held nearer, as people do
+        look, code_mm=chance.uniform(42, 50), quiet=float(chance.choice([1, 1.5, 2])),
+        end_mm=min(look.end_mm, 180.0),
+    )  # fmt: skip
 
 
 _TROUBLES: Final[dict[str, Callable[[Look, Chance], Look]]] = {

@@ -55,8 +55,9 @@ MEDIAN_FRAMES = 6
 P90_FRAMES = 13
 NEVER_SHARE = 0.025
 MAY_MISS = {"defocus", "combined"}
-CPU_LIMIT = 2.6
-"""Times zxing-cpp on the same frames, before the cascade was changed for approaches."""
+CPU_LIMIT = 3.1
+"""Times zxing-cpp on the same frames: what the cascade took before it was changed for approaches, when it
+read after 9 frames at the median and 16 at p90, and 2 of these 64 never."""
 HELD_EACH = 4
 """Approaches of a kind in the test."""
 

@@ -38,6 +38,7 @@ pytestmark = pytest.mark.bench
 ROUNDS = 120
 MISS_LIMIT = 1.3
 CROWD_LIMIT = 2.2
+"""4.2 with one retry for every frame that differs from the last."""
 HIT_LIMIT = 1.3
 CROWD_FPS = 15
 CROWD_FRAMES = 64
