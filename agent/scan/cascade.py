@@ -8,7 +8,7 @@ Order (measured on approaches and photographs: decision 43, tests/bench/bench_ap
   what their area costs, and read at two pixels a module what the whole picture needs three for.
 - The whole picture once more, in turn sharpened, with its contrast equalised, sharpened against one
   threshold, and what may be a code without a quiet zone (`bare`): every `WHOLE_EVERY`th miss, and
-  every miss of a scene that stands still. There pyzbar has its turn too, at half size.
+  every miss of a scene that stands still. There pyzbar has one turn too, at half size.
 - A scene that has not changed since every retry had its turn is not retried, but for every
   16th frame: an eighth-size difference costs a fiftieth of a retry. Four scenes are remembered,
   since the camera alternates its exposure.
@@ -151,7 +151,10 @@ class Cascade:
         if found[0]:
             return found
         if still:
+            # pyzbar, which costs ten looks, has one turn in a scene that stands still.
             variant = self._retries[turn % len(self._retries)]
+            if scene.tried > len(self._retries) + 1:
+                variant = MOVING[scene.tried % len(MOVING)]
         elif turn % WHOLE_EVERY == 0:
             variant = MOVING[turn // WHOLE_EVERY % len(MOVING)]
         else:

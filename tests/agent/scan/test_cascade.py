@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from agent.scan.cascade import FORCED_EVERY, OWED_EVERY, RETRIES, Cascade
+from agent.scan.cascade import FORCED_EVERY, MOVING, OWED_EVERY, RETRIES, Cascade
 from agent.scan.decoders import CUT_PIXELS, Decoders
 from agent.scan.still import decode_still
 from agent.scan.wire import Variant
@@ -123,6 +123,15 @@ def test_a_still_empty_scene_is_retried_by_every_variant_and_then_seldom(noise):
     assert set(variants[1:first]) == set(RETRIES)
     assert variants[first:-1] == [Variant.PLAIN] * (FORCED_EVERY - 1)
     assert variants[-1] is not Variant.PLAIN
+
+
+def test_what_was_settled_is_looked_at_in_every_way_but_pyzbars(counting):
+    cascade, frame = Cascade(counting), grey(Scene(noise=0))
+    for turn in range(6 + 4 * FORCED_EVERY):
+        cascade.decode(frame, turn=turn)
+    assert len(counting.whole) == len(RETRIES) + 1 + 4
+    assert counting.whole.count(Variant.PYZBAR) == 1
+    assert set(counting.whole[-4:]) == set(MOVING)
 
 
 class Counting(Decoders):
