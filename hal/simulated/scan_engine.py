@@ -259,11 +259,11 @@ class SimulatedEngine:
         if kind == Kind.READ:
             self._write(gm65.answer(bytes(self._register(register + at) for at in range(data[0]))))
             return True
+        if kind == Kind.SAVE:
+            self.saved = dict(self.registers)
         self._write(gm65.answer(b"\x00"))  # at the speed of the question
         if kind == Kind.WRITE:
             self._put(register, data)
-        else:
-            self.saved = dict(self.registers)
         return True
 
     # -- the line --------------------------------------------------------------------------------
