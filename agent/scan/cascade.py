@@ -10,7 +10,7 @@ Order (measured on approaches and photographs: decision 43, tests/bench/bench_ap
   threshold, and what may be a code without a quiet zone (`bare`): every `WHOLE_EVERY`th miss, and
   every miss of a scene that stands still. There pyzbar has one turn too, at half size.
 - A scene that has not changed since every retry had its turn is not retried, but for every
-  16th frame: an eighth-size difference costs a fiftieth of a retry. Four scenes are remembered,
+  24th frame: an eighth-size difference costs a fiftieth of a retry. Four scenes are remembered,
   since the camera alternates its exposure.
 - A frame has a time, its distance from the next: a retry that would not end in it is left out, but
   once in `OWED_EVERY` misses, so that a slow machine drops few frames and no person waits for ever.
@@ -44,22 +44,23 @@ RETRIES = (*MOVING, Variant.PYZBAR)
 """Of the whole picture of a scene that stands still."""
 WHOLE_EVERY = 5
 """Not a multiple of how many exposures a camera alternates, so that each has its turn."""
-OWED_EVERY = 8
+OWED_EVERY = 16
 STILL_MEAN = 1.5
 """Mean absolute difference of eighth-size pictures, in grey levels: above sensor noise."""
 STILL_CELL = 20
 """One cell (8x8 pixels, averaged) that changed this much is a change: a phone far away."""
 SCENES = 4
-FORCED_EVERY = 16
+FORCED_EVERY = 24
 """A still scene gets a retry every so many misses all the same: drift, a patient person."""
 CONTRAST = 30.0
 """Standard deviation of a place's grey levels from which it is enlarged: rendered clothes have 17
 to 28, 98 of 100 codes that were read so 35 and more."""
 COSTS = {
-    Variant.PLACE: 5.5, Variant.PLACE_GLOBAL: 3.0, Variant.GLOBAL_UNSHARP: 1.5, Variant.CLAHE: 4.0,
-    Variant.BARE: 1.0, Variant.UNSHARP: 4.0, Variant.PYZBAR: 10.0,
+    Variant.PLACE: 8.0, Variant.PLACE_GLOBAL: 4.5, Variant.GLOBAL_UNSHARP: 2.0, Variant.CLAHE: 6.0,
+    Variant.BARE: 1.5, Variant.UNSHARP: 6.0, Variant.PYZBAR: 15.0,
 }  # fmt: skip
-"""Of a pixel, as a multiple of what the look at the picture as it is has just cost."""
+"""Of a pixel, as a multiple of what the look at the picture as it is has just cost, and half as
+much again: pictures differ, and a frame that is dropped is not read at all."""
 
 Found = tuple[tuple[Payload, ...], Variant]
 

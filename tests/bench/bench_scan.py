@@ -42,7 +42,7 @@ CROWD_LIMIT = 2.2
 HIT_LIMIT = 1.3
 CROWD_FPS = 15
 CROWD_FRAMES = 64
-WARM = 8
+WARM = 32
 IDLE_FPS = 10
 
 Frames = list[NDArray[np.uint8]]

@@ -72,7 +72,7 @@ TIMING = GateConfig(site="bench", gate="g")
 LINES = pin_map(Config(gate=TIMING, gpio=SETTINGS))
 POLL_S = 0.005
 WHOLE = "code to relay, whole"
-MISSES, RETRIES = 16, 4
+MISSES, RETRIES = 24, 4
 """In a still place one miss of so many is retried, in so many ways by turns: see `agent.scan.cascade`."""
 
 Act = Callable[[], object]
