@@ -23,7 +23,7 @@ Luma = NDArray[np.uint8]
 
 MOST: Final = 2
 BUSY: Final = 5
-RATHER: Final = 2.5
+RATHER: Final = 1.7
 _CELL: Final = 16
 _LEAST_CELLS: Final = 4
 """Of a place's shorter side: 64 pixels hold no code of a credential from 1.5 pixels a module on."""

@@ -179,7 +179,7 @@ def shown(count: int) -> Shown:
 
 def test_play_counts_frames_drops_and_wrong_reads(monkeypatch) -> None:
     def reads_at(number: int):
-        return lambda: (
+        return lambda _: (
             lambda luma: [b"code"] if luma[0, 0] >= number else [b"else"] * int(luma[0, 0] == 1)
         )
 
