@@ -17,7 +17,7 @@ from agent.scan.decoders import Decoders, Luma
 from agent.scan.preparations import moved_back
 from agent.scan.wire import Payload, Variant
 
-__all__ = ["SHEET", "SHEET_STEPS", "decode_still", "merged", "read_step", "steps"]
+__all__ = ["SHEET", "SHEET_STEPS", "merged", "read_step", "steps"]
 
 LARGE_SIDE = 1_600
 """Pictures longer than this are also read at a reduced size: huge codes, moire."""
@@ -89,28 +89,6 @@ def read_step(decoders: Decoders, luma: Luma, variant: Variant) -> tuple[Payload
         Payload(p.data, moved_back(p.corners, back), p.decoder)
         for p in decoders.read(variant, small)
     )
-
-
-def decode_still(
-    decoders: Decoders, luma: Luma, *, retry: bool = True
-) -> tuple[tuple[Payload, ...], Variant]:
-    """Read a still picture in one process, by the steps that `Scanner.scan_still` has a worker do.
-
-    Args:
-        decoders: loaded.
-        luma: (H, W) uint8; only read.
-        retry: whether a miss is retried.
-
-    Returns:
-        What the first step that finds something finds, and that step; all of them may be tried,
-        and nobody bounds their time.
-    """
-    variant = Variant.PLAIN
-    for variant in steps(luma.shape, retry=retry, pyzbar=decoders.has_pyzbar):
-        found = read_step(decoders, luma, variant)
-        if found:
-            return found, variant
-    return (), variant
 
 
 def merged(found: tuple[Payload, ...], more: tuple[Payload, ...]) -> tuple[Payload, ...]:

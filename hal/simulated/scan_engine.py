@@ -259,10 +259,13 @@ class SimulatedEngine:
         if kind == Kind.READ:
             self._write(gm65.answer(bytes(self._register(register + at) for at in range(data[0]))))
             return True
+        speed = kind == Kind.WRITE and register == Register.BAUD
         if kind == Kind.SAVE:
             self.saved = dict(self.registers)
-        self._write(gm65.answer(b"\x00"))  # at the speed of the question
-        if kind == Kind.WRITE:
+        elif not speed:
+            self._put(register, data)
+        self._write(gm65.answer(b"\x00"))
+        if speed:  # answered at the speed of the question
             self._put(register, data)
         return True
 

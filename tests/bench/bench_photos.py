@@ -27,11 +27,11 @@ from numpy.typing import NDArray
 
 from agent.scan.decoders import Decoders
 from agent.scan.picture import load_luma
-from agent.scan.still import decode_still
 from agent.scan.wire import Variant
 from tests.bench.photos import HARD, shots
 from tests.support.paths import SHARED
 from tests.support.photographs import right, wrong
+from tests.support.stills import decode_still
 
 pytestmark = pytest.mark.bench
 

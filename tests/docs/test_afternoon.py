@@ -27,7 +27,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from PIL import Image
 
 from agent.scan.decoders import Decoders
-from agent.scan.still import decode_still
 from hal.simulated.pinboard import PinBoard
 from tests.agent.desk.desk_folder import free_ports
 from tests.conftest import Mosquitto
@@ -35,6 +34,7 @@ from tests.support import gatekeepers
 from tests.support.browser import Authenticator, launched
 from tests.support.gate_on_disk import FIRE, PASSAGE, RELAY, TAMPER, GateOnDisk, until
 from tests.support.paths import ROOT
+from tests.support.stills import decode_still
 
 PAGE = (ROOT / "docs/afternoon.md").read_text("utf-8")
 HOST = "desk.library.example"

@@ -79,10 +79,10 @@ def test_unknown_target_is_a_usage_error() -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed")
-@pytest.mark.parametrize("name", ["pretix", "command"])
-def test_a_short_run_is_clean(tmp_path: Path, name: str) -> None:
+def test_a_short_run_is_clean(tmp_path: Path) -> None:
+    name = "command"
     command = [
-        sys.executable, str(SCRIPT), "--target", name, "--seconds", "2",
+        sys.executable, str(SCRIPT), "--target", name, "--seconds", "1",
         "--findings", str(tmp_path / "findings"),
     ]  # fmt: skip
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=100)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from agent.scan.bare import islands
 from agent.scan.cascade import RETRIES, Cascade
 from agent.scan.decoders import Decoders
-from agent.scan.still import decode_still
 from agent.scan.wire import Variant
+from tests.support.stills import decode_still
 
 WORDS = "NI1:" + "A1B2C3 $%*" * 15
 Luma = NDArray[np.uint8]

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as arrays
 
 from agent.scan.cascade import FORCED_EVERY, MOVING, OWED_EVERY, RETRIES, Cascade
 from agent.scan.decoders import CUT_PIXELS, Decoders
-from agent.scan.still import decode_still
 from agent.scan.wire import Variant
 from hal.simulated.scene import Phone, Scene
+from tests.support.stills import decode_still
 
 BASE45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 

@@ -10,9 +10,9 @@ import pytest
 from agent.scan.cascade import RETRIES, Cascade
 from agent.scan.decoders import Decoders
 from agent.scan.picture import load_luma
-from agent.scan.still import decode_still
 from agent.scan.wire import Payload
 from tests.support.photographs import right, wrong
+from tests.support.stills import decode_still
 
 FIRST_FRAME = 95
 """Of 97, with the retries of one frame; 94 without any."""

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from agent.scan.cascade import Cascade
 from agent.scan.decoders import Decoders
 from agent.scan.sequence import is_part
-from agent.scan.still import decode_still
 from tests.support.paths import ROOT
+from tests.support.stills import decode_still
 
 Luma = NDArray[np.uint8]
 TEXT = "NI1:" + "A1B2C3 $%*" * 6

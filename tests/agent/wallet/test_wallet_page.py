@@ -27,12 +27,12 @@ from agent.desk.offers import Offer, Offers, Purpose
 from agent.desk.vci.app import issuer_app
 from agent.issuing.issue import face_template, sign_ticket
 from agent.scan.decoders import Decoders
-from agent.scan.still import decode_still
 from tests.support.browser import Authenticator, launched, listening
 from tests.support.desk_browser import CAMERA
 from tests.support.desks import DAY, DeskClock, a_desk, a_person
 from tests.support.paths import ROOT
 from tests.support.pilot import Keys
+from tests.support.stills import decode_still
 from tests.support.wallet_tls import BROWSER_ARGUMENTS, Certificate, WalletSite, issuing, serving
 
 PIN = "481516"
