@@ -259,7 +259,7 @@ case $command in
         # hundreds of processes are started, and each would compile the whole gate anew.
         # Their order is tests/conftest.py's, and not xdist's, by which the longest come last.
         step exec env -u PYTHONDONTWRITEBYTECODE \
-            "$python" -m pytest -n 4 --no-loadscope-reorder --dist loadfile "${args[@]}" ;;
+            "$python" -m pytest -n 5 --no-loadscope-reorder --dist loadfile "${args[@]}" ;;
     check)
         prepare dev $run_apt
         cd "$here"
