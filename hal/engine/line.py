@@ -55,6 +55,8 @@ SET_UP_S: Final = 6.0
 """How long setting up may take, whatever is answered late or at the last try."""
 SETTLE_S: Final = 0.1
 """What an engine takes to change its speed."""
+SPEED_TRIES: Final = 3
+"""A command that came too late, or garbled, is given again to an engine that answers as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +290,15 @@ class SerialEngine:
         wanted = self._settings.baud
         if self._answers():
             return False
-        if wanted != gm65.FACTORY_BAUD:
+        for _ in range(SPEED_TRIES if wanted != gm65.FACTORY_BAUD else 0):
             self._speed(gm65.FACTORY_BAUD)
+            if not self._answers():
+                break
+            self._write(gm65.command(gm65.Kind.WRITE, gm65.Register.BAUD, gm65.BAUDS[wanted]))
+            self._sleep(SETTLE_S)  # its answer comes at one speed or the other
+            self._speed(wanted)
             if self._answers():
-                self._write(gm65.command(gm65.Kind.WRITE, gm65.Register.BAUD, gm65.BAUDS[wanted]))
-                self._sleep(SETTLE_S)  # its answer comes at one speed or the other
-                self._speed(wanted)
-                if self._answers():
-                    return True
+                return True
         raise DeviceUnavailable(
             f"engine at {self._settings.port}: no answer at {wanted} or {gm65.FACTORY_BAUD} baud, "
             "so nobody knows whether it obeys set-up codes printed on paper; check power, wiring "

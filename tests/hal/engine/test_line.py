@@ -67,6 +67,22 @@ def test_a_new_engine_is_set_up_and_reads(bench):
     assert not engine.show_set_up_code(Register.SETUP_CODES, 0)
 
 
+def test_a_change_of_speed_that_was_lost_is_asked_for_again(bench, monkeypatch):
+    obey, lost = SimulatedEngine._obey, []
+
+    def lose_one(engine: SimulatedEngine, whole: bytes) -> bool:
+        if whole[2] == Kind.WRITE and whole[5] == Register.BAUD and not lost:
+            lost.append(whole)
+            return True
+        return obey(engine, whole)
+
+    monkeypatch.setattr(SimulatedEngine, "_obey", lose_one)
+    engine, port = bench.engine(baud=9_600)
+    assert bench.driver(port).obeys_printed_codes is False
+    assert len(lost) == 1
+    assert engine.saved == engine.registers
+
+
 def test_one_that_is_set_up_already_is_asked_and_nothing_is_saved(bench):
     engine, port = bench.engine()
     bench.driver(port).close()
